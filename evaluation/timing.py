@@ -1,0 +1,75 @@
+"""Time of the stages of a batch, without a host synchronisation inside a step."""
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+class StageTimer:
+    """Sums the seconds of named stages; on CUDA by events that are read once, at the end.
+
+    Args:
+        device: where the stages run.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._marks: list[tuple[str, Any, Any]] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to a stage."""
+        begin = self._mark()
+        yield
+        self._marks.append((name, begin, self._mark()))
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds per stage so far."""
+        totals: dict[str, float] = defaultdict(float)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        for name, begin, end in self._marks:
+            if self._device.type == "cuda":
+                totals[name] += begin.elapsed_time(end) / 1000.0
+            else:
+                totals[name] += end - begin
+        return dict(totals)
+
+    def _mark(self) -> Any:
+        if self._device.type == "cuda":
+            event = torch.cuda.Event(enable_timing=True)
+            event.record(torch.cuda.current_stream(self._device))
+            return event
+        if self._device.type == "mps":
+            torch.mps.synchronize()
+        return time.perf_counter()
+
+
+def seconds_per_image(batches: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Median seconds per image of each stage over batches, warm-up batches left out.
+
+    Args:
+        batches: {"images": n, "warmup": bool, "seconds": {stage: s}} each.
+
+    Returns:
+        {"stages": {stage: median}, "total": median of the sums, "batches": measured,
+        "images": in them, "warmup_included": True only if there was nothing but warm-up}.
+    """
+    warm = [b for b in batches if not b["warmup"]]
+    measured = warm or list(batches)
+    stages = list(dict.fromkeys(name for b in measured for name in b["seconds"]))
+    return {
+        "stages": {
+            name: statistics.median(b["seconds"].get(name, 0.0) / b["images"] for b in measured)
+            for name in stages
+        },
+        "total": statistics.median(sum(b["seconds"].values()) / b["images"] for b in measured),
+        "batches": len(measured),
+        "images": sum(b["images"] for b in measured),
+        "warmup_included": not warm,
+    }

@@ -1,0 +1,60 @@
+"""Classifier-free guidance around a network (Ho and Salimans, arXiv 2207.12598)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class GuidedDenoiser:
+    """A network as the sampler sees it: guided noise and, if predicted, variance logits.
+
+    eps = eps_uncond + scale * (eps_cond - eps_uncond) on the first min(channels, C) channels;
+    the others and the variance are the conditional ones. The published DiT numbers guide three
+    of four latent channels.
+
+    Args:
+        network: (x, t, y) -> (N, 2C, H, W) noise and variance logits, or (N, C, H, W) noise.
+        scale: 1 disables guidance and its second evaluation.
+        channels: how many latent channels are guided.
+        null_class: label of the unconditional evaluation.
+    """
+
+    def __init__(self, network: nn.Module, *, scale: float, channels: int, null_class: int) -> None:
+        self.network = network
+        self.scale = scale
+        self.channels = channels
+        self.null_class = null_class
+        self.dtype = next(network.parameters()).dtype
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations per image and step."""
+        return 1 if self.scale == 1 else 2
+
+    def __call__(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """One step's prediction in one batched forward.
+
+        Args:
+            x: latents (N, C, H, W).
+            t: timestep of the whole batch, in 0..999, may be fractional.
+            y: labels (N,) int64.
+
+        Returns:
+            eps (N, C, H, W) and variance logits (N, C, H, W) or None, in the dtype of x.
+        """
+        if self.scale == 1:
+            return self._predict(x, t, y)
+        both = torch.cat([x, x])
+        labels = torch.cat([y, torch.full_like(y, self.null_class)])
+        eps, variance = self._predict(both, t, labels)
+        cond, uncond = eps.chunk(2)
+        k = self.channels
+        guided = uncond[:, :k] + self.scale * (cond[:, :k] - uncond[:, :k])
+        eps = torch.cat([guided, cond[:, k:]], dim=1)
+        return eps, None if variance is None else variance.chunk(2)[0]
+
+    def _predict(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
+        out = self.network(x.to(self.dtype), times, y).to(x.dtype)
+        channels = x.shape[1]
+        variance = out[:, channels:]
+        return out[:, :channels], variance if variance.shape[1] else None

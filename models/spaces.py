@@ -1,0 +1,200 @@
+"""Spaces that denoisers work in: pixels, or the latents of a variational autoencoder."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from models.checkpoints import load_autoencoder
+from models.download import one_line, sha256_of
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+HUB_FACTOR = 8  # image pixels per latent, along a side, of the Stable Diffusion VAEs
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Images (N,C,H,W), C 1 or 3, of [-1,1] as uint8 (N,H,W,3) on the CPU; grey is repeated."""
+    levels = (127.5 * images.float() + 128).clamp(0, 255).floor().to(torch.uint8)
+    return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().cpu()
+
+
+class PixelSpace:
+    """Latents are the images themselves, in [-1,1].
+
+    Args:
+        channels: 1 (greyscale) or 3.
+        size: side of the square images, in pixels.
+    """
+
+    def __init__(self, channels: int, size: int) -> None:
+        _check_counts({"channels": channels, "size": size})
+        if channels not in (1, 3):
+            raise ValueError(f"channels={channels}: must be 1 (greyscale) or 3 (colour)")
+        self.shape = (channels, size, size)
+        self.scale, self.image_channels, self.image_size = 1.0, channels, size
+
+    def to(self, device: str | torch.device) -> Self:
+        """Nothing to move: latents stay on their device."""
+        return self
+
+    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Images (N,C,H,W) in [-1,1] as they are; nothing is drawn from `generator`."""
+        return _checked("images", images, self.shape)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (N,C,H,W) as uint8 images (N,H,W,3) on the CPU."""
+        return to_uint8(_checked("latents", latents, self.shape))
+
+    def digest(self) -> str:
+        """What decides the images."""
+        return "pixel"
+
+
+class VAESpace:
+    """Latents of diffusers' AutoencoderKL, times `scale`; always computed in float32.
+
+    The constructor checks what is cheap; the network is loaded by `load` or when first needed.
+
+    Args:
+        vae: folder from `save_pretrained`, with safetensors, or a Hugging Face name `owner/name`.
+        size: side of the square latents.
+        channels: of the latents.
+        scale: latents handed out are the autoencoder's own times this.
+        chunk: images that go through the network at once; bounds its memory.
+
+    Attributes:
+        shape: (C,H,W) of a latent.
+        image_size: side of the images; 8 x `size` for a hub name, which `load` verifies.
+    """
+
+    def __init__(
+        self, vae: str, size: int, channels: int = 4, scale: float = 0.18215, chunk: int = 8
+    ) -> None:
+        _check_counts({"size": size, "channels": channels, "chunk": chunk})
+        if type(scale) not in (int, float) or not 0 < scale < math.inf:
+            raise ValueError(f"scale={scale}: must be a positive number, 0.18215 for SD's VAE")
+        self.vae, self.scale, self.chunk = str(vae), float(scale), chunk
+        self.shape, self.image_channels = (channels, size, size), 3
+        self._network: torch.nn.Module | None = None
+        self._device = torch.device("cpu")
+        self._is_local = self.vae.startswith(("/", ".", "~")) or Path(self.vae).is_dir()
+        if not self._is_local and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.vae):
+            raise self._error("is neither a folder nor a hub name; give a folder or owner/name")
+        self._factor = self._check_folder(self._folder()) if self._is_local else HUB_FACTOR
+        self.image_size = size * self._factor
+
+    def to(self, device: str | torch.device) -> Self:
+        """Moves the network, now or when it is loaded; encode and decode accept any device."""
+        self._device = torch.device(device)
+        if self._network is not None:
+            self._network.to(self._device)
+        return self
+
+    def load(self) -> Self:
+        """Loads the network, from the hub if need be, and checks that it fits; once.
+
+        Raises:
+            ValueError: not reachable, no AutoencoderKL, damaged, or of other dimensions.
+        """
+        if self._network is None:
+            folder = self._folder()
+            factor = self._check_folder(folder)
+            if factor != self._factor:
+                expected = f"not {self._factor} times as is expected of hub names"
+                raise self._error(f"shrinks {factor} times, {expected}; give a local folder of it")
+            self._network = load_autoencoder(folder).to(self._device)
+        return self
+
+    @torch.no_grad()
+    def encode_moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the posterior, both without `scale`.
+
+        A latent is (mean + std * noise) * scale, with standard normal noise.
+
+        Args:
+            images: float32 (N,3,image_size,image_size) in [-1,1], on any device.
+
+        Returns:
+            Two float32 tensors (N,C,H,W) on the space's device.
+        """
+        _checked("images", images, (self.image_channels, self.image_size, self.image_size))
+        network = self.load()._network
+        with torch.autocast(self._device.type, enabled=False):
+            parts = (part.to(self._device, torch.float32) for part in images.split(self.chunk))
+            posteriors = [network.encode(part).latent_dist for part in parts]
+        return torch.cat([p.mean for p in posteriors]), torch.cat([p.std for p in posteriors])
+
+    def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Samples latents float32 (N,C,H,W), scaled; images as for `encode_moments`.
+
+        The noise is drawn on the generator's device (None: torch's own, on the CPU), for the whole
+        batch at once, so that it depends on neither `chunk` nor the space's device.
+        """
+        mean, std = self.encode_moments(images)
+        device = "cpu" if generator is None else generator.device
+        noise = torch.randn(mean.shape, generator=generator, device=device)
+        return (mean + std * noise.to(mean.device)) * self.scale
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents (N,C,H,W) as uint8 images (N,image_size,image_size,3) on the CPU."""
+        _checked("latents", latents, self.shape)
+        network = self.load()._network
+        with torch.autocast(self._device.type, enabled=False):
+            parts = (part.to(self._device, torch.float32) for part in latents.split(self.chunk))
+            return torch.cat([to_uint8(network.decode(part / self.scale).sample) for part in parts])
+
+    def digest(self) -> str:
+        """What decides the images: SHA-256 of the weights, and the scale; may ask the hub."""
+        return f"vae:{sha256_of(self._folder() / WEIGHTS)}:scale={self.scale!r}"
+
+    def _folder(self) -> Path:
+        """The folder of configuration and weights, fetched from the hub or its cache."""
+        if self._is_local:
+            return Path(self.vae).expanduser()
+        import huggingface_hub
+
+        try:
+            huggingface_hub.hf_hub_download(self.vae, "config.json")
+            return Path(huggingface_hub.hf_hub_download(self.vae, WEIGHTS)).parent
+        except (OSError, ValueError) as error:
+            reason = f"cannot be had from the hub ({one_line(error)})"
+            remedy = "check the name and the network, or download it and give its folder"
+            raise self._error(f"{reason}; {remedy}") from error
+
+    def _check_folder(self, folder: Path) -> int:
+        """Checks what can be seen without the weights; returns image pixels per latent."""
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            if config["_class_name"] != "AutoencoderKL":
+                raise ValueError(f"its config.json describes a {config['_class_name']}")
+            channels, blocks = config["latent_channels"], len(config["block_out_channels"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            hint = f"; give {self.vae}/vae" if (folder / "vae").is_dir() else ""
+            reason = "no config.json" if isinstance(error, OSError) else one_line(error)
+            raise self._error(f"is no folder of an AutoencoderKL ({reason}){hint}") from error
+        if not (folder / WEIGHTS).is_file():
+            raise self._error(f"has no {WEIGHTS}; save the autoencoder as safetensors")
+        if channels != self.shape[0]:
+            raise ValueError(f"channels={self.shape[0]}: {self.vae} has {channels}; give that")
+        return 2 ** (blocks - 1)
+
+    def _error(self, text: str) -> ValueError:
+        return ValueError(f"vae={self.vae}: {text}")
+
+
+def _check_counts(counts: dict[str, int]) -> None:
+    for name, value in counts.items():
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name}={value}: must be an integer of at least 1")
+
+
+def _checked(name: str, batch: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    if batch.ndim != 4 or batch.shape[1:] != shape:
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name}: must have shape (N, {wanted}), got {tuple(batch.shape)}")
+    return batch

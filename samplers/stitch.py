@@ -1,0 +1,178 @@
+"""Stitch schedules: which denoiser runs which step of a trajectory (T-Stitch, Sec. 3 and Table 7).
+
+A schedule is resolved once, on the host, before anything is sampled. Model 0 is the smallest.
+"""
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import ceil
+
+import numpy as np
+
+from .checks import check_choice, check_integer, check_list, check_number, is_integer, is_number
+from .noise_schedule import NUM_TIMESTEPS
+
+AXES = ("time", "step")
+TOLERANCE = 1e-7
+"""Far above float64 rounding, far below 1/T: comparisons are as exact as with rationals."""
+
+
+class StitchSchedule(ABC):
+    """Assigns a denoiser to every step. To add a kind: subclass it and write a yaml for it."""
+
+    @abstractmethod
+    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+        """Model index of each step, in 0..num_models-1, 0 the smallest.
+
+        Args:
+            timesteps: the network's timesteps in [0, T-1], noisiest first.
+            num_models: number of denoisers, at least 1.
+
+        Raises:
+            ValueError: if the schedule does not fit these steps or this number of models.
+        """
+
+
+def _split(timesteps: Sequence[float], boundaries: Sequence[float], axis: str) -> tuple[int, ...]:
+    """The first k with progress <= boundaries[k]; past all of them, len(boundaries)."""
+    if axis == "time":
+        progress = [1 - t / NUM_TIMESTEPS for t in timesteps]
+    else:
+        progress = [(i + 1) / len(timesteps) for i in range(len(timesteps))]
+    limits = [boundary + TOLERANCE for boundary in boundaries]
+    return tuple(bisect_left(limits, p) for p in progress)
+
+
+def _check_two(name: str, value: object, num_models: int) -> None:
+    if num_models != 2:
+        raise ValueError(
+            f"{name}={value!r}: this stitch schedule takes exactly two denoisers, not "
+            f"{num_models}; use Fractions (stitch=fractions)"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fraction(StitchSchedule):
+    """The small denoiser takes the first `fraction` of the trajectory, the large one the rest.
+
+    Step t is small if 1 - t/T <= fraction; with axis "step", if (i+1)/N <= fraction.
+    """
+
+    fraction: float  # in [0, 1]; 0 = large only, 1 = small only
+    axis: str = "time"  # "time" or "step"
+
+    def __post_init__(self) -> None:
+        check_number("fraction", self.fraction, 0, 1)
+        check_choice("axis", self.axis, AXES)
+
+    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+        _check_two("fraction", self.fraction, num_models)
+        return _split(timesteps, [self.fraction], self.axis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fractions(StitchSchedule):
+    """Any number K of denoisers, small to large: model k takes the k-th fraction."""
+
+    fractions: Sequence[float]  # K numbers in [0, 1] with sum 1, or K-1: the last is the rest
+    axis: str = "time"  # "time" or "step"
+
+    def __post_init__(self) -> None:
+        allowed = "a list of numbers from 0 to 1 with sum 1 (the last may be left out)"
+        values = check_list("fractions", self.fractions, allowed)
+        in_range = all(is_number(f) and 0 <= f <= 1 for f in values)
+        if not in_range or sum(values) > 1 + TOLERANCE:
+            raise ValueError(f"fractions={values}: choose {allowed}")
+        check_choice("axis", self.axis, AXES)
+        object.__setattr__(self, "fractions", tuple(values))
+
+    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+        values = list(self.fractions)
+        if len(values) not in (num_models, num_models - 1):
+            raise ValueError(
+                f"fractions={values}: choose {num_models} numbers with sum 1 for {num_models} "
+                f"denoisers (the last may be left out)"
+            )
+        if len(values) == num_models and abs(sum(values) - 1) > TOLERANCE:
+            raise ValueError(f"fractions={values}: the sum is {sum(values):g}; it must be 1")
+        return _split(timesteps, list(accumulate(values[: num_models - 1])), self.axis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargeToSmall(StitchSchedule):
+    """The reverse order: large takes the first 1 - fraction of the trajectory, small the rest."""
+
+    fraction: float = 0.5  # of the small denoiser, in [0, 1]
+    axis: str = "time"  # "time" or "step"
+
+    def __post_init__(self) -> None:
+        check_number("fraction", self.fraction, 0, 1)
+        check_choice("axis", self.axis, AXES)
+
+    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+        _check_two("fraction", self.fraction, num_models)
+        return tuple(1 - k for k in _split(timesteps, [1 - self.fraction], self.axis))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interleave(StitchSchedule):
+    """Small steps spread evenly over the trajectory, starting with one; 0.5 alternates strictly.
+
+    After i steps, ceil(i * fraction) of them were small.
+    """
+
+    fraction: float = 0.5  # part of the steps that is small, in [0, 1]
+
+    def __post_init__(self) -> None:
+        check_number("fraction", self.fraction, 0, 1)
+
+    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+        _check_two("fraction", self.fraction, num_models)
+        small = [ceil(i * self.fraction - TOLERANCE) for i in range(len(timesteps) + 1)]
+        return tuple(1 - (small[i + 1] - small[i]) for i in range(len(timesteps)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decreasing(StitchSchedule):
+    """A random order: the probability of small falls linearly from 1 (first step) to 0 (last).
+
+    It depends on seed and number of steps only: all images and ranks share one order.
+    """
+
+    seed: int = 0  # in 0..2**32-1
+
+    def __post_init__(self) -> None:
+        check_integer("seed", self.seed, 0, 2**32 - 1)
+
+    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+        _check_two("seed", self.seed, num_models)
+        draws = np.random.Generator(np.random.PCG64(self.seed)).random(len(timesteps))
+        last = max(len(timesteps) - 1, 1)
+        return tuple(int(u >= 1 - i / last) for i, u in enumerate(draws))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explicit(StitchSchedule):
+    """Model indices given one by one, noisiest step first."""
+
+    models: Sequence[int]  # one index in 0..K-1 per step
+
+    def __post_init__(self) -> None:
+        allowed = "a list of model indices, one per step, 0 = smallest"
+        values = check_list("models", self.models, allowed)
+        if not values or not all(is_integer(k) and k >= 0 for k in values):
+            raise ValueError(f"models={values}: choose {allowed}")
+        object.__setattr__(self, "models", tuple(values))
+
+    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+        values = list(self.models)
+        if len(values) != len(timesteps):
+            raise ValueError(
+                f"models={values}: choose {len(timesteps)} indices, one per step, not {len(values)}"
+            )
+        if max(values) >= num_models:
+            raise ValueError(f"models={values}: choose indices from 0 to {num_models - 1}")
+        return tuple(values)

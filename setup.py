@@ -1,0 +1,25 @@
+"""Installs the project in place: `pip install -e .`; tests need `pip install -e '.[test]'`."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tstitch",
+    version="0.1.0",
+    description="Trajectory stitching of diffusion models, as a research codebase",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["tstitch*", "models*", "samplers*", "evaluation*"]),
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "timm>=1.0",
+        "diffusers>=0.30",
+        "safetensors>=0.4",
+        "numpy>=1.26",
+        "hydra-core>=1.3.2",
+        "gdown>=5.2",
+        "pillow>=10.1",
+        "tqdm>=4.66",
+    ],
+    extras_require={"test": ["pytest>=8", "scipy>=1.11", "ruff>=0.6"]},
+)

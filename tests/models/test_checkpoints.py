@@ -1,0 +1,264 @@
+"""Reading, checking and writing weights, with real files of every kind."""
+
+import argparse
+import os
+import pickle
+import resource
+from collections import OrderedDict
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from models.checkpoints import CheckpointError, load_weights, read_state_dict, save_weights
+
+
+class Net(nn.Module):
+    """Two layers, a table and an integer buffer."""
+
+    def __init__(self, width: int = 3):
+        super().__init__()
+        self.one = nn.Linear(width, 4)
+        self.two = nn.Linear(4, 2, bias=False)
+        self.pos_embed = nn.Parameter(torch.zeros(1, 5), requires_grad=False)
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+
+class Evil:
+    """Unpickling it the careless way creates a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def filled(seed: int, width: int = 3) -> Net:
+    network, generator = Net(width), torch.Generator().manual_seed(seed)
+    for value in network.parameters():
+        value.data = torch.randn(value.shape, generator=generator)
+    network.count += seed
+    return network
+
+
+def assert_same(found, wanted):
+    assert sorted(found) == sorted(wanted)
+    for key, value in wanted.items():
+        assert torch.equal(found[key], value), key
+
+
+def error_of(function, *args, **kwargs) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        function(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+NAMESPACE = argparse.Namespace(model="DiT-XL/2", lr=1e-4, classes=[1, 2], ckpt=None)
+LAYOUTS = {
+    "plain": lambda ema, raw: ema,
+    "ema_first": lambda ema, raw: {"model": raw, "ema": ema, "opt": {"lr": 1}, "args": NAMESPACE},
+    "model": lambda ema, raw: {"model": ema, "state_dict": raw, "epoch": 3},
+    "state_dict": lambda ema, raw: {"state_dict": ema, "ema": None},
+    "ddp": lambda ema, raw: {f"module.{key}": value for key, value in ema.items()},
+    "ddp_compiled": lambda ema, raw: {f"module._orig_mod.{k}": v for k, v in ema.items()},
+    "parameters": lambda ema, raw: {key: nn.Parameter(v, False) for key, v in ema.items()},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_layouts(tmp_path, layout, zipped):
+    """Catches: raw weights taken where EMA is there; the authors' Namespace refused; old files."""
+    ema, raw = filled(1).state_dict(), filled(2).state_dict()
+    path = tmp_path / "checkpoint.pt"
+    content = LAYOUTS[layout](ema, raw)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    assert_same(read_state_dict(path), ema)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "gdrive-1aBc"])
+def test_safetensors_by_suffix_or_content(tmp_path, name):
+    """Catches: a cached download without a suffix that is taken for a torch file."""
+    state = filled(1).state_dict()
+    save_file(state, tmp_path / name)
+    assert_same(read_state_dict(tmp_path / name), state)
+
+
+def test_prefix_of_some_keys_only_is_kept(tmp_path):
+    """Catches: two keys that silently become one when a prefix is cut off wherever it is met."""
+    state = {"module.a": torch.ones(1), "a": torch.zeros(1)}
+    torch.save(state, tmp_path / "c.pt")
+    assert_same(read_state_dict(tmp_path / "c.pt"), state)
+
+
+def test_global_allow_list_is_untouched(tmp_path):
+    """Catches: argparse.Namespace allowed for the whole process after one read."""
+    before = set(torch.serialization.get_safe_globals())
+    torch.save({"ema": filled(1).state_dict(), "args": NAMESPACE}, tmp_path / "c.pt")
+    read_state_dict(tmp_path / "c.pt")
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", 0, 1, 2, 3, 4, 5])
+@pytest.mark.filterwarnings("error")
+def test_code_in_a_checkpoint_is_not_run(tmp_path, kind):
+    """Catches: torch.load with weights_only=False, directly or as a fallback."""
+    path, trace = tmp_path / "evil.pt", tmp_path / "trace"
+    content = {"ema": filled(1).state_dict(), "args": Evil(trace)}
+    if isinstance(kind, int):
+        path.write_bytes(pickle.dumps(Evil(trace), protocol=kind))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
+    message = error_of(read_state_dict, path)
+    assert not trace.exists()
+    assert str(path) in message and "not run" in message and "code" in message
+    if kind in ("zip", "legacy"):
+        assert "posix.mkdir" in message
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.5, 0.999])
+def test_truncated_file(tmp_path, kind, share):
+    """Catches: a traceback from the depths of torch for a file cut short by a full disk."""
+    path, state = tmp_path / "weights.bin", {"a": torch.randn(3000)}
+    if kind == "safetensors":
+        path = tmp_path / "weights.safetensors"
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "zip")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    message = error_of(read_state_dict, path)
+    assert str(path) in message and "damaged" in message and "weights_only" not in message
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"<!doctype html><p>quota exceeded", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "no checkpoint"),
+        (b'{"a": 1, "b": {"c": 2}}', "no checkpoint"),
+        (b"\0" * 100, "no checkpoint"),
+        (b"hello world, this is text", "no checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("name", ["c.pt", "c.safetensors"])
+def test_not_a_checkpoint(tmp_path, content, word, name):
+    """Catches: pages, Git LFS pointers and texts that end in torch's advice to run their code."""
+    (tmp_path / name).write_bytes(content)
+    message = error_of(read_state_dict, tmp_path / name)
+    assert name in message and word in message and "weights_only" not in message
+
+
+def test_missing_file_and_folder(tmp_path):
+    """Catches: a FileNotFoundError that passes the caller's handler."""
+    assert "nowhere.pt: cannot be read" in error_of(read_state_dict, tmp_path / "nowhere.pt")
+    assert "cannot be read" in error_of(read_state_dict, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"epoch": 3, "a": torch.zeros(1)}, ("'epoch'", "int")),
+        ({"ema": {"a": torch.zeros(1), "b": [1]}}, ("'ema/b'", "list")),
+        ({"ema": torch.zeros(1), "net": {"a": torch.zeros(1)}}, ("'net'", "dict")),
+        ({1: torch.zeros(1)}, ("1", "Tensor")),
+        ([torch.zeros(1)], ("list", "dict of tensors")),
+        (torch.zeros(1), ("Tensor", "dict of tensors")),
+        ({"ema": OrderedDict()}, ("no tensors",)),
+    ],
+)
+def test_content_that_is_no_state_dict(tmp_path, content, words):
+    """Catches: entries that are dropped silently, or an AttributeError far from the file."""
+    torch.save(content, tmp_path / "c.pt")
+    message = error_of(read_state_dict, tmp_path / "c.pt")
+    assert all(word in message for word in words)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_load_converts_to_the_network(tmp_path, dtype):
+    """Catches: a bf16 file that turns an fp32 network into bf16, or a skipped pos_embed."""
+    source, network = filled(1), filled(2).to(dtype)
+    network.pos_embed.data.zero_()
+    save_weights(source.state_dict(), tmp_path / "w.safetensors", metadata={})
+    kept = network.one.weight
+    load_weights(network, tmp_path / "w.safetensors")
+    assert network.one.weight is kept and kept.dtype == dtype and kept.requires_grad
+    assert torch.equal(kept, source.one.weight.bfloat16().to(dtype))
+    assert torch.equal(network.pos_embed, source.pos_embed.bfloat16().to(dtype))
+    assert network.count == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.pop("two.weight"), ["1 missing (two.weight)"]),
+        (lambda s: s.update(extra=torch.ones(1)), ["1 surplus (extra)"]),
+        (
+            lambda s: s.update({"one.weight": torch.ones(4, 7)}),
+            ["1 misshaped (one.weight: (4, 7) in the file, (4, 3) in the model)"],
+        ),
+        (
+            lambda s: (s.pop("count"), s.update({f"k{i}": torch.ones(1) for i in range(5)})),
+            ["1 missing (count)", "5 surplus (k0, k1, k2 and 2 more)"],
+        ),
+    ],
+)
+def test_other_keys_or_shapes_copy_nothing(tmp_path, change, words):
+    """Catches: strict=False, or weights copied before the mismatch is noticed."""
+    state, network = filled(1).state_dict(), filled(2)
+    change(state)
+    torch.save(state, tmp_path / "c.pt")
+    message = error_of(load_weights, network, tmp_path / "c.pt")
+    assert all(word in message for word in words), message
+    assert "c.pt does not fit Net" in message and "wrong model" in message
+    assert_same(network.state_dict(), filled(2).state_dict())
+
+
+def test_same_size_but_other_shape_is_refused(tmp_path):
+    """Catches: broadcasting copies, as (1,) into (4,), and comparisons of element counts."""
+    for shape in ((1,), (4, 1), ()):
+        state = filled(1).state_dict()
+        state["one.bias"] = torch.ones(shape)
+        torch.save(state, tmp_path / "c.pt")
+        assert "one.bias" in error_of(load_weights, filled(2), tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_save_and_read_again(tmp_path, dtype):
+    """Catches: a dtype that is ignored, integers made floats, tied or strided tensors refused."""
+    state = filled(1).state_dict()
+    state |= {"tied": state["one.weight"], "strided": state["one.weight"].T}
+    path = tmp_path / "new" / "w.safetensors"
+    save_weights(state, path, dtype=dtype, metadata={"steps": "100"})
+    found = read_state_dict(path)
+    assert_same(found, {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()})
+    assert found["count"].dtype == torch.int64
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["steps"] == "100"
+    assert [p.name for p in path.parent.iterdir()] == ["w.safetensors"]
+
+
+def test_full_disk_keeps_the_earlier_file(tmp_path):
+    """Catches: a good checkpoint overwritten in place by half a new one; leftovers."""
+    path = tmp_path / "w.safetensors"
+    save_weights({"a": torch.ones(3)}, path, metadata={})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        message = error_of(save_weights, {"a": torch.ones(400_000)}, path, metadata={})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"cannot write {path}" in message
+    assert torch.equal(read_state_dict(path)["a"], torch.ones(3, dtype=torch.bfloat16))
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_unwritable_folder(tmp_path):
+    """Catches: a bare OSError, after hours of training, for a path below a file."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "w.safetensors"
+    assert "cannot write" in error_of(save_weights, {"a": torch.ones(1)}, path, metadata={})

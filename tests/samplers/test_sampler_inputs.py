@@ -1,0 +1,155 @@
+"""Bad values: refused when built, in one line that names the value and what is allowed."""
+
+import re
+
+import pytest
+
+from samplers import (
+    DDIM,
+    DDPM,
+    Decreasing,
+    DPMSolver,
+    Explicit,
+    Fraction,
+    Fractions,
+    Interleave,
+    LargeToSmall,
+    PerImageRandomness,
+)
+
+NAN, INF = float("nan"), float("inf")
+PAIR = {"stitch": Fraction(fraction=0.5), "num_models": 2}
+
+BAD = [
+    *[
+        (kind, {"steps": steps}, f"steps={steps!r}: choose an integer from 2 to 1000")
+        for kind in (DDPM, DDIM)
+        for steps in (1001, 1, 0, -5, 50.0, True, "50", None, NAN)
+    ],
+    *[
+        (DPMSolver, {"steps": steps}, f"steps={steps!r}: choose an integer from 1 to 1000")
+        for steps in (1001, 0, 2.0, True, "7", None)
+    ],
+    (DDPM, {"steps": 1, "spacing": "ddim"}, "steps=1: choose an integer from 2 to 1000"),
+    (DDIM, {"steps": 999, "spacing": "ddim"}, "steps=999: no stride of spacing=ddim gives it"),
+    (DDPM, {"steps": 9, "spacing": "time"}, "spacing=time: choose respaced or ddim"),
+    (DDIM, {"steps": 9, "spacing": None}, "spacing=None: choose respaced or ddim"),
+    (DPMSolver, {"steps": 9, "spacing": "logSNR"}, "spacing=logSNR: choose time or logsnr"),
+    (DDPM, {"steps": 9, "variance": "learned"}, "variance=learned: choose small or large"),
+    *[
+        (DDIM, {"steps": 9, "eta": eta}, f"eta={eta!r}: choose a number from 0 to 1")
+        for eta in (-0.1, 1.1, NAN, INF, True, "0", None)
+    ],
+    (DPMSolver, {"steps": 9, "algorithm": "sde"}, "algorithm=sde: choose dpmpp or dpm"),
+    *[
+        (DPMSolver, {"steps": 9, "order": order}, f"order={order!r}: choose an integer from 1 to 3")
+        for order in (0, 4, 2.0, True, "2")
+    ],
+    (DPMSolver, {"steps": 1}, "order=2: choose an integer from 1 to 1"),
+    (DPMSolver, {"steps": 2, "order": 3}, "order=3: choose an integer from 1 to 2"),
+    *[
+        (DDIM, {"steps": 9, "num_models": n}, f"num_models={n!r}: choose an integer of at least 1")
+        for n in (0, -1, 2.0, True, "2")
+    ],
+    (DDIM, {"steps": 9, "stitch": 0.5}, "stitch=0.5: choose a StitchSchedule"),
+    *[
+        (kind, {"fraction": value}, f"fraction={value!r}: choose a number from 0 to 1")
+        for kind in (Fraction, Interleave, LargeToSmall)
+        for value in (1.2, -0.1, NAN, INF, True, "0.5", None, [0.5])
+    ],
+    *[
+        (kind, {"fraction": 0.5, "axis": axis}, f"axis={axis}: choose time or step")
+        for kind in (Fraction, LargeToSmall)
+        for axis in ("steps", None, 1)
+    ],
+    (Fractions, {"fractions": [1], "axis": "t"}, "axis=t: choose time or step"),
+    *[
+        (Fractions, {"fractions": value}, f"fractions={value!r}: choose a list of numbers")
+        for value in ("0.5", 0.5, None, [0.5, "0.5"], [NAN], [True], [1.5, -0.5], [0.6, 0.6])
+    ],
+    *[
+        (Decreasing, {"seed": seed}, f"seed={seed!r}: choose an integer from 0 to 4294967295")
+        for seed in (-1, 2**32, 0.0, True, "0", None)
+    ],
+    *[
+        (Explicit, {"models": value}, f"models={value!r}: choose a list of model indices")
+        for value in ([], "01", 0, None, [0, -1], [0, 1.0], [True], ["0"])
+    ],
+]
+
+MISFITS = [
+    (Fraction(fraction=0.4), 1, "fraction=0.4: .* exactly two denoisers, not 1; use Fractions"),
+    (Fraction(fraction=0.4), 3, "fraction=0.4: .* exactly two denoisers, not 3; use Fractions"),
+    (Interleave(), 3, "fraction=0.5: .* exactly two denoisers, not 3; use Fractions"),
+    (LargeToSmall(), 1, "fraction=0.5: .* exactly two denoisers, not 1; use Fractions"),
+    (Decreasing(), 3, "seed=0: .* exactly two denoisers, not 3; use Fractions"),
+    (Fractions(fractions=[0.4, 0.6]), 1, r"fractions=\[0.4, 0.6\]: choose 1 numbers with sum 1"),
+    (Fractions(fractions=[0.4]), 3, r"fractions=\[0.4\]: choose 3 numbers with sum 1"),
+    (Fractions(fractions=[0.4, 0.5]), 2, r"fractions=\[0.4, 0.5\]: the sum is 0.9; it must be 1"),
+    (Explicit(models=[0, 1]), 2, r"models=\[0, 1\]: choose 4 indices, one per step, not 2"),
+    (Explicit(models=[0, 1, 2, 0]), 2, r"models=\[0, 1, 2, 0\]: choose indices from 0 to 1"),
+]
+
+RANDOMNESS = [
+    ({"seed": -1}, "seed=-1: choose an integer from 0"),
+    ({"seed": True}, "seed=True: choose an integer from 0"),
+    ({"seed": 1.0}, "seed=1.0: choose an integer from 0"),
+    ({"indices": []}, "indices=[]: choose at least one image index"),
+    ({"indices": [0, -1]}, "indices=-1: choose an integer from 0"),
+    ({"indices": [0.0]}, "indices=0.0: choose an integer from 0"),
+    ({"indices": "01"}, "indices='01': choose a list of image indices"),
+]
+
+
+def refused(message: str):
+    """Expects a ValueError of one line that starts with the message."""
+    return pytest.raises(ValueError, match=rf"\A{message}[^\n]*\Z")
+
+
+@pytest.mark.parametrize(("kind", "values", "message"), BAD)
+def test_bad_values(kind, values, message):
+    """Catches: a bad value accepted, coerced, or refused without naming it and the remedy."""
+    pair = PAIR if issubclass(kind, (DDPM, DDIM, DPMSolver)) else {}
+    with refused(re.escape(message)):
+        kind(**{**pair, **values})
+
+
+@pytest.mark.parametrize(("stitch", "num_models", "message"), MISFITS)
+def test_schedules_that_do_not_fit(stitch, num_models, message):
+    """Catches: a schedule applied to a number of models or steps it was not meant for."""
+    with refused(message):
+        DDIM(4, stitch=stitch, num_models=num_models)
+
+
+@pytest.mark.parametrize(("values", "message"), RANDOMNESS)
+def test_bad_randomness(values, message):
+    """Catches: seeds or indices that numpy or torch would refuse later, or silently convert."""
+    with refused(re.escape(message)):
+        PerImageRandomness(**{"seed": 0, "indices": [0], "shape": (1, 2, 2), **values})
+
+
+def test_bad_num_classes():
+    """Catches: labels drawn from an empty range."""
+    with refused("num_classes=0: choose an integer from 1"):
+        PerImageRandomness(0, [0], (1, 2, 2)).labels(0)
+
+
+@pytest.mark.parametrize("missing", ["stitch", "num_models"])
+def test_stitch_is_required_by_keyword(missing):
+    """Catches: a default that quietly samples with one denoiser."""
+    for kind in (DDPM, DDIM, DPMSolver):
+        with pytest.raises(TypeError, match=missing):
+            kind(9, **{key: value for key, value in PAIR.items() if key != missing})
+        with pytest.raises(TypeError, match="positional"):
+            kind(9, "time", "small", 1, PAIR["stitch"], 2)
+
+
+def test_limits_are_accepted():
+    """Catches: bounds that are off by one, or numbers given as integers refused."""
+    for kind in (DDPM, DDIM):
+        assert [kind(n, **PAIR).steps for n in (2, 1000)] == [2, 1000]
+    assert [DPMSolver(n, order=1, **PAIR).steps for n in (1, 1000)] == [1, 1000]
+    assert DPMSolver(3, order=3, **PAIR).order == 3
+    assert DDIM(9, eta=1, **PAIR).eta == 1.0
+    assert set(Fractions(fractions=[]).assign([999, 0], 1)) == {0}
+    assert Fractions(fractions=(0.1,) * 10).assign([999, 0], 10) == (0, 9)

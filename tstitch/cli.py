@@ -1,0 +1,178 @@
+"""Command lines: Hydra composes the configuration, every bad input ends in one line and exit 2.
+
+The only file of the application that knows Hydra and OmegaConf.
+"""
+
+import difflib
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tstitch import lifeline
+from tstitch.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+RANK = int(os.environ.get("RANK", "0"))
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
+
+
+def command(config_name: str, task: Callable[[dict], None]) -> None:
+    """Runs task(config) on the composed configuration and exits with its code.
+
+    Args:
+        config_name: root file in configs/, without its ending.
+        task: the command; gets plain dicts and lists, raises UserError for bad input.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    lifeline.end_with_parent()
+    captured = io.StringIO()
+    failures: list[BaseException] = []
+    try:
+        with ExitStack() as streams, tempfile.TemporaryDirectory() as scratch:
+            _arrange_output(streams, captured, scratch)
+
+            def run(config: DictConfig) -> None:
+                streams.close()
+                try:
+                    if not failures:  # of a multirun, the jobs after a failed one are left out
+                        task(to_plain(config))
+                except BaseException as error:  # kept from Hydra, which would print it itself
+                    failures.append(error)
+
+            hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(run)()
+        if failures:
+            raise failures[0]
+    except UserError as error:
+        _end(str(error))
+    except CONFIG_ERRORS as error:
+        _end(describe(error, config_name))
+    except SystemExit as stop:  # argparse: an unknown --flag
+        if stop.code:
+            _end(captured.getvalue().strip().splitlines()[-1].split("error: ")[-1])
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def compose(config_name: str, overrides: list[str]) -> dict:
+    """The configuration that the command line with these overrides would see.
+
+    Raises:
+        UserError: an override that Hydra refuses.
+    """
+    try:
+        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            return to_plain(hydra.compose(config_name, overrides))
+    except CONFIG_ERRORS as error:
+        raise UserError(describe(error, config_name)) from error
+
+
+def to_plain(config: DictConfig) -> dict:
+    """Dicts, lists and scalars, interpolations resolved, missing values refused."""
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def instantiate(section: Any, path: str, **extra: Any) -> Any:
+    """Builds the object that a section's `_target_` names.
+
+    Args:
+        section: mapping with `_target_` and the constructor's arguments.
+        path: dotted name of the section, for messages.
+        extra: further keyword arguments.
+
+    Raises:
+        UserError: no such class, an argument it does not know, or a value it refuses.
+    """
+    if not isinstance(section, dict) or not isinstance(section.get("_target_"), str):
+        raise UserError(f"{path}={section!r}: needs a section with _target_ and its arguments")
+    try:
+        target = hydra.utils.get_object(section["_target_"])
+    except Exception as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"{path}._target_={section['_target_']}: no such class ({line})") from error
+    arguments = {k: v for k, v in section.items() if not k.startswith("_")}
+    try:
+        return target(**arguments, **extra)
+    except TypeError as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        missing = re.search(r"missing .* argument[s]?: (.+)$", str(error))
+        if unknown:
+            known = ", ".join(target.__init__.__annotations__.keys() - {"return", *extra})
+            raise UserError(f"{path}.{unknown[1]}: unknown key; choose from {known}") from error
+        if missing:
+            raise UserError(f"{path}: give a value for {missing[1]}") from error
+        raise
+    except ValueError as error:
+        raise UserError(f"{path}.{error}") from error
+
+
+def describe(error: Exception, config_name: str) -> str:
+    """One line for an error of Hydra's: field, value and remedy."""
+    text = str(error)
+    key = re.search(r"Could not override '([^']+)'", text) or re.search(
+        r"Key '[^']+' (?:is not in struct|not in)[\s\S]*full_key: (\S+)", text
+    )
+    if key:
+        return _unknown_key(key[1].lstrip("+~"), config_name)
+    group = re.search(r"Could not find '([^']+)'", text)
+    options = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
+    if group and options:
+        name, _, value = group[1].rpartition("/")
+        return f"{name}={value}: choose one of {', '.join(options[1].split())}"
+    text = text.split("Config search path")[0].split("\nSee https://")[0]
+    line = " ".join(text.split())
+    if "mismatched input" in line or "no viable alternative" in line or "token recog" in line:
+        line += " (quote values that hold = , [ ] { } or spaces: 'key=\"a=b\"')"
+    return line
+
+
+def _unknown_key(key: str, config_name: str) -> str:
+    try:
+        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            known = _leaves(OmegaConf.to_container(hydra.compose(config_name)), "")
+    except (*CONFIG_ERRORS, ValueError):
+        known = []
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{key}: unknown key; {hint}--cfg job lists all keys"
+
+
+def _leaves(tree: Any, prefix: str) -> list[str]:
+    if not isinstance(tree, dict):
+        return [prefix]
+    return [
+        leaf
+        for name, branch in tree.items()
+        for leaf in _leaves(branch, f"{prefix}.{name}" if prefix else str(name))
+    ]
+
+
+def _arrange_output(streams: ExitStack, captured: io.StringIO, scratch: str) -> None:
+    """While Hydra runs: argparse's usage text is captured, ranks above 0 are silent."""
+    streams.enter_context(redirect_stderr(captured))
+    if RANK:
+        streams.enter_context(redirect_stdout(io.StringIO()))
+        # Hydra writes multirun.yaml into its sweep directory on every rank.
+        sys.argv.append(f"hydra.sweep.dir={scratch}")
+
+
+def _end(message: str) -> None:
+    """Prints the line on rank 0, lets every rank get here, and exits with 2."""
+    if RANK == 0:
+        print(f"error: {message}", file=sys.stderr, flush=True)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from tstitch import distributed
+
+        distributed.meet("error")
+    sys.exit(2)

@@ -1,0 +1,125 @@
+"""The only file that touches torch.distributed; plain `python` is the world of size one."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from tstitch.errors import UserError
+
+T = TypeVar("T")
+
+# Ranks may finish hours apart: no collective runs inside a run, so only this wait sees it.
+BARRIER_TIMEOUT = timedelta(days=7)
+
+
+def rank() -> int:
+    """Index of this process among all, 0 without torchrun."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """Index of this process on its machine, which is the index of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def world_size() -> int:
+    """Number of processes, 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """True on the one rank that prints and writes outside shards/."""
+    return rank() == 0
+
+
+def start() -> None:
+    """Joins the process group of torchrun once per process; a no-op without torchrun.
+
+    Object collectives and barriers run on gloo, gradients of CUDA tensors on NCCL.
+    """
+    if world_size() == 1 or dist.is_initialized():
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
+    dist.init_process_group(backend, timeout=BARRIER_TIMEOUT)
+
+
+def stop() -> None:
+    """Leaves the process group, if any."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Waits until every rank is here."""
+    gather(None)
+
+
+def broadcast(value: Any) -> Any:
+    """Rank 0's value, on every rank; any object that pickles."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+    return box[0]
+
+
+def gather(value: Any) -> list[Any]:
+    """Every rank's value, in rank order, on every rank."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def data_parallel(module: nn.Module) -> nn.Module:
+    """The module with gradients averaged over ranks."""
+    return nn.parallel.DistributedDataParallel(module) if world_size() > 1 else module
+
+
+def meet(name: str, timeout: timedelta = timedelta(seconds=30)) -> None:
+    """Waits, at most for the timeout, until every rank called this with this name.
+
+    Needs no process group, so that ranks that fail before joining one leave together.
+    """
+    store, _, size = next(dist.rendezvous("env://", timeout=timeout))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    key = f"meet/{name}/{attempt}"
+    if store.add(key, 1) == size:
+        store.set(f"{key}/all", "here")
+    try:
+        store.wait([f"{key}/all"], timeout)
+    except dist.DistStoreError:
+        return
+
+
+def everywhere(work: Callable[[], T]) -> T:
+    """Runs work on every rank; a UserError of any rank is raised on all of them."""
+    result, error = _attempt(work)
+    errors = [message for message in gather(error) if message is not None]
+    if errors:
+        raise UserError(errors[0])
+    return result
+
+
+def on_main(work: Callable[[], T]) -> T:
+    """Runs work on rank 0 alone; its result, or its UserError, reaches every rank."""
+    outcome = _attempt(work) if is_main() else None
+    result, error = broadcast(outcome)
+    if error is not None:
+        raise UserError(error)
+    return result
+
+
+def _attempt(work: Callable[[], T]) -> tuple[T | None, str | None]:
+    try:
+        return work(), None
+    except UserError as error:
+        return None, str(error)

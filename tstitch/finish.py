@@ -1,0 +1,116 @@
+"""What rank 0 makes of a complete run: samples.npz, grid, images, metrics and report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tstitch.archive import (
+    IMAGES,
+    LABELS,
+    SAMPLES,
+    count_images,
+    is_whole,
+    remove_shards,
+    unpack,
+    write_samples,
+)
+from tstitch.experiment import Experiment
+from tstitch.fingerprint import fingerprint
+from tstitch.grid import cell_size, draw_grid, save_image
+from tstitch.metrics import collect_metrics
+from tstitch.npz import stream_rows
+from tstitch.report import render_report
+from tstitch.rundir import RunDirectory, writing
+from tstitch.shards import Unit, cut, open_units, scan
+
+GRID, METRICS, REPORT, PNGS = "grid.png", "metrics.json", "report.md", "images"
+GRID_SIDE = 1200  # pixels, about
+GRID_COLUMNS = 10
+EXPORT_ROWS = 64
+
+
+def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str) -> list[Unit]:
+    """The batches still to sample; a run whose shards were removed is unpacked if it grows.
+
+    Raises:
+        UserError: not writable.
+    """
+    run, samples = experiment.run, directory.path / SAMPLES
+    units = cut(run.num_images, run.batch_size)
+    with writing(directory.path):
+        found = scan(directory.shards, owner)
+        if not found and is_whole(samples, run.num_images, experiment.pair.space.image_size):
+            return []
+        missing = open_units(units, found)
+        packed = count_images(samples)
+        if missing and packed and is_whole(samples, packed, experiment.pair.space.image_size):
+            done = {index for unit in found for index in unit.indices}
+            unpack(samples, directory.shards, owner, run.batch_size, done)
+            missing = open_units(units, scan(directory.shards, owner))
+    return missing
+
+
+def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, Any]) -> None:
+    """Writes everything outside shards/, each file by temporary name and rename.
+
+    A run that is already finished is left as it is.
+
+    Raises:
+        UserError: not writable, or no space; the shards are kept.
+    """
+    run, size = experiment.run, experiment.pair.space.image_size
+    folder, owner = directory.path, fingerprint(decides)
+    with writing(folder):
+        samples = folder / SAMPLES
+        found = scan(directory.shards, owner)
+        written = all((folder / name).is_file() for name in (GRID, METRICS, REPORT))
+        if not (written and is_whole(samples, run.num_images, size)):
+            times = write_samples(
+                samples,
+                found,
+                owner,
+                num_images=run.num_images,
+                batch_size=run.batch_size,
+                size=size,
+            )
+            metrics = collect_metrics(experiment, decides, times)
+            _write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+            _write_grid(folder, experiment)
+            _write_text(folder / REPORT, render_report(metrics))
+        if run.export == "png":
+            _export(folder)
+        if not run.keep_shards and found and is_whole(samples, run.num_images, size):
+            remove_shards(directory.shards)
+
+
+def _write_grid(folder: Path, experiment: Experiment) -> None:
+    pair = experiment.pair
+    width, height = cell_size(pair.space.image_size)
+    columns = max(1, min(GRID_COLUMNS, GRID_SIDE // width))
+    count = min(experiment.run.num_images, columns * max(1, GRID_SIDE // height))
+    images = next(stream_rows(folder / SAMPLES, IMAGES, count))
+    labels = next(stream_rows(folder / SAMPLES, LABELS, count))
+    names = [pair.class_names[label] for label in labels]
+    save_image(draw_grid(images, names, columns=columns), folder / GRID)
+
+
+def _export(folder: Path) -> None:
+    """Every image as images/INDEX.png."""
+    target = folder / PNGS
+    target.mkdir(exist_ok=True)
+    index = 0
+    for chunk in stream_rows(folder / SAMPLES, IMAGES, EXPORT_ROWS):
+        for image in np.asarray(chunk):
+            path = target / f"{index:06d}.png"
+            if not path.is_file():
+                save_image(Image.fromarray(image), path)
+            index += 1
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.rename(path)

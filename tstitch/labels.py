@@ -1,0 +1,28 @@
+"""The class label of each image."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from samplers import PerImageRandomness
+
+
+def choose_labels(
+    classes: str | Sequence[int],
+    indices: Sequence[int],
+    num_classes: int,
+    randomness: PerImageRandomness,
+) -> Tensor:
+    """Labels (N,) int64 of images, a function of (seed, index) alone.
+
+    Args:
+        classes: `random` (uniform, from the image's label stream), `balanced` (index modulo
+            num_classes), or a list that is repeated.
+        indices: the images' indices.
+        randomness: of these indices.
+    """
+    if classes == "random":
+        return randomness.labels(num_classes)
+    cycle = range(num_classes) if classes == "balanced" else classes
+    return torch.tensor([cycle[i % len(cycle)] for i in indices], dtype=torch.int64)

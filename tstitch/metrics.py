@@ -1,0 +1,85 @@
+"""metrics.json: numbers with their protocol."""
+
+from typing import Any
+
+import torch
+
+from evaluation.flops import count_flops
+from evaluation.machine import versions
+from evaluation.timing import seconds_per_image
+from tstitch import distributed
+from tstitch.experiment import Experiment
+from tstitch.fingerprint import fingerprint
+from tstitch.pair import build_network
+from tstitch.stitcher import DENOISE, LOOP
+
+
+def collect_metrics(
+    experiment: Experiment, decides: dict[str, Any], times: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Protocol, arithmetic and times of a finished run.
+
+    Args:
+        times: what each shard says of its batch.
+    """
+    run, guidance, config = experiment.run, experiment.guidance, experiment.config
+    return {
+        "fingerprint": fingerprint(decides),
+        "protocol": {
+            "pair": experiment.pair.name,
+            "num_images": run.num_images,
+            "classes": config["run"]["classes"],
+            "seed": run.seed,
+            "sampler": {**config["sampler"], "steps": experiment.sampler.steps},
+            "stitch": config["stitch"],
+            "guidance": {"scale": guidance.scale, "channels": guidance.channels},
+            "dtype": run.dtype,
+            "batch_size": run.batch_size,
+            "processes": distributed.world_size(),
+            "threads_per_process": torch.get_num_threads(),
+            "devices": sorted({t["device"] for t in times}),
+        },
+        "nfe_per_image": experiment.nfe,
+        **_arithmetic(experiment, decides["weights"]),
+        "seconds_per_image": _seconds(times),
+        "versions": versions(),
+    }
+
+
+def _arithmetic(experiment: Experiment, weights: dict[str, str]) -> dict[str, Any]:
+    """Steps, parameters and FLOPs per denoiser; FLOPs per image against all-large."""
+    pair, counts = experiment.pair, experiment.steps_per_denoiser
+    per_step = experiment.nfe // experiment.sampler.steps
+    denoisers: dict[str, Any] = {}
+    for spec in pair.denoisers:
+        with torch.device("meta"):
+            network = build_network(pair, spec)
+        flops = count_flops(network, pair.space.shape)
+        denoisers[spec.name] = {
+            "steps": counts[spec.name],
+            "evaluations_per_image": counts[spec.name] * per_step,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "flops_per_evaluation": flops,
+            "gmacs_per_evaluation": flops / 2e9,
+            "weights_sha256": weights[spec.name],
+        }
+    total = sum(d["evaluations_per_image"] * d["flops_per_evaluation"] for d in denoisers.values())
+    largest = denoisers[pair.denoisers[-1].name]["flops_per_evaluation"]
+    return {
+        "denoisers": denoisers,
+        "flops_per_image": total,
+        "gmacs_per_image": total / 2e9,
+        "flops_ratio_to_all_large": total / (experiment.nfe * largest),
+    }
+
+
+def _seconds(times: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians per image and stage; the loop without its denoisers is the stage `update`."""
+    batches = []
+    for entry in times:
+        seconds = dict(entry["seconds"])
+        if LOOP in seconds:
+            inside = sum(s for name, s in seconds.items() if name.startswith(DENOISE))
+            seconds["update"] = seconds.pop(LOOP) - inside
+        batches.append(entry | {"seconds": seconds})
+    return seconds_per_image(batches)

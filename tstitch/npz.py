@@ -1,0 +1,96 @@
+"""Streaming npz files with fixed dates: same arrays, same bytes; never whole in memory."""
+
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+class NpzWriter:
+    """Writes arrays into an uncompressed npz, each from a stream of chunks.
+
+    Used as a context manager: the file appears under its name only when the block ends well.
+
+    Args:
+        path: the final name; the temporary one lies beside it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # A dying process of a killed run may still write: its temporary file is its own.
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> "NpzWriter":
+        self._zip = zipfile.ZipFile(self._temporary, "w", zipfile.ZIP_STORED)
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self._zip.close()
+        finally:
+            if kind is not None:
+                self._temporary.unlink(missing_ok=True)
+        if kind is None:
+            self._temporary.rename(self._path)
+
+    def add(
+        self, name: str, shape: tuple[int, ...], dtype: np.dtype, chunks: Iterable[np.ndarray]
+    ) -> None:
+        """Adds an array of this shape and dtype; the chunks are its rows, in order."""
+        info = zipfile.ZipInfo(f"{name}.npy", FIXED_DATE)
+        info.external_attr = 0o644 << 16
+        header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+        with self._zip.open(info, "w", force_zip64=True) as member:
+            np.lib.format.write_array_header_1_0(member, header)
+            for chunk in chunks:
+                member.write(np.ascontiguousarray(chunk, dtype).tobytes())
+
+    def add_array(self, name: str, array: np.ndarray) -> None:
+        """Adds a whole array."""
+        self.add(name, array.shape, array.dtype, [array])
+
+
+def read_header(member: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of an npy stream, which then stands at its first value.
+
+    Raises:
+        ValueError: no npy stream of plain values.
+    """
+    version = np.lib.format.read_magic(member)
+    reader = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    shape, fortran, dtype = reader[version[0]](member)
+    if fortran or dtype.hasobject:
+        raise ValueError("arrays must be C-ordered plain values")
+    return shape, dtype
+
+
+def stream_rows(path: Path, name: str, rows: int) -> Iterator[np.ndarray]:
+    """The array of an npz in chunks of at most `rows` rows."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+        shape, dtype = read_header(member)
+        row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
+        for first in range(0, shape[0], rows):
+            count = min(rows, shape[0] - first)
+            raw = member.read(count * row_bytes)
+            yield np.frombuffer(raw, dtype).reshape(count, *shape[1:])
+
+
+def verify(path: Path, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether an npz holds exactly these arrays, whole: every checksum is read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {f"{name}.npy" for name in shapes}
+            if set(archive.namelist()) != names or archive.testzip() is not None:
+                return False
+            for name, shape in shapes.items():
+                with archive.open(f"{name}.npy") as member:
+                    if read_header(member)[0] != shape:
+                        return False
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return False
+    return True

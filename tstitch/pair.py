@@ -1,0 +1,155 @@
+"""A pair: two or more denoisers of one latent space and class set, ordered small to large."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import models
+from models.checkpoints import CheckpointError, load_weights
+from models.download import fetch, sha256_of
+from tstitch.cli import instantiate
+from tstitch.errors import UserError
+from tstitch.section import Section
+
+SHIPPED = "shipped:"
+RANDOM = "random"
+PRETRAINED = Path(models.__file__).parent / "pretrained"
+RANDOM_STD = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class DenoiserSpec:
+    """One denoiser of the configuration; nothing is loaded yet."""
+
+    name: str
+    network: Mapping[str, Any]  # _target_ and sizes
+    weights: str  # path, URL, gdrive:ID, shipped:PATH or "random"
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairSpec:
+    """A checked pair section: space, classes and denoisers, small to large."""
+
+    name: str
+    class_names: tuple[str, ...]
+    space: Any
+    denoisers: tuple[DenoiserSpec, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; this index is the null class."""
+        return len(self.class_names)
+
+
+def parse_pair(config: Any) -> PairSpec:
+    """Checks the `pair` section without reading any weights.
+
+    Raises:
+        UserError: a bad field.
+    """
+    section = Section(config, "pair", ("name", "classes", "space", "denoisers"))
+    denoisers = section.raw("denoisers")
+    if not isinstance(denoisers, Mapping) or not denoisers:
+        raise UserError("pair.denoisers: name at least one denoiser, small to large")
+    return PairSpec(
+        name=section.text("name"),
+        class_names=_class_names(section),
+        space=instantiate(section.raw("space"), "pair.space"),
+        denoisers=tuple(_denoiser(name, value) for name, value in denoisers.items()),
+    )
+
+
+def _class_names(section: Section) -> tuple[str, ...]:
+    value = section.raw("classes")
+    if value == "imagenet":
+        from timm.data import ImageNetInfo
+
+        return tuple(text.split(",")[0] for text in ImageNetInfo().label_descriptions())
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return tuple(str(index) for index in range(value))
+    if not isinstance(value, list) or not value:
+        raise section.refuse("classes", "give a list of names, their number, or imagenet")
+    return tuple(str(name) for name in value)
+
+
+def _denoiser(name: str, config: Any) -> DenoiserSpec:
+    section = Section(config, f"pair.denoisers.{name}", ("network", "weights", "sha256"))
+    digest = section.raw("sha256")
+    if digest is not None and (not isinstance(digest, str) or len(digest) != 64):
+        raise section.refuse("sha256", "give 64 hexadecimal digits, or null")
+    return DenoiserSpec(name, section.raw("network"), section.text("weights"), digest)
+
+
+def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
+    """The freshly initialised network of a denoiser, checked against the pair.
+
+    Raises:
+        UserError: bad sizes, or a latent shape or class count other than the pair's.
+    """
+    path = f"pair.denoisers.{spec.name}.network"
+    channels, side, _ = pair.space.shape
+    expected = {"input_size": side, "in_channels": channels, "num_classes": pair.num_classes}
+    for name, value in expected.items():
+        given = spec.network.get(name, value)
+        if given != value:
+            raise UserError(
+                f"{path}.{name}={given}: all denoisers of pair {pair.name} need {value}; "
+                "pair networks of one latent shape and class count"
+            )
+    return instantiate({**expected, **spec.network}, path)
+
+
+def locate_weights(spec: DenoiserSpec) -> Path | None:
+    """The local file of a denoiser's weights, fetched if remote; None for random weights.
+
+    Raises:
+        UserError: no such file, failed download, or another digest than the configured one.
+    """
+    if spec.weights == RANDOM:
+        return None
+    source = spec.weights
+    if source.startswith(SHIPPED):
+        source = str(PRETRAINED / source.removeprefix(SHIPPED))
+    try:
+        return fetch(source, sha256=spec.sha256)
+    except ValueError as error:
+        raise UserError(f"pair.denoisers.{spec.name}.weights: {error}") from error
+
+
+def weights_digest(path: Path | None) -> str:
+    """What identifies the weights in a run's fingerprint."""
+    return RANDOM if path is None else sha256_of(path)
+
+
+def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Module:
+    """The network with its weights, in evaluation mode, float32 on the CPU.
+
+    Raises:
+        UserError: a checkpoint that does not fit the network.
+    """
+    network = build_network(pair, spec)
+    if path is None:
+        randomize(network)
+    else:
+        try:
+            load_weights(network, path)
+        except CheckpointError as error:
+            raise UserError(f"pair.denoisers.{spec.name}.weights: {error}") from error
+    return network.eval().requires_grad_(False)
+
+
+def randomize(network: nn.Module) -> None:
+    """Fills every trainable parameter with seeded normal noise.
+
+    A fresh DiT outputs zero, which would hide mistakes in a trial run without weights.
+    """
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(std=RANDOM_STD, generator=generator)

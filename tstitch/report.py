@@ -1,0 +1,61 @@
+"""report.md: what a run did and what it cost, for a reader."""
+
+from typing import Any
+
+
+def render_report(metrics: dict[str, Any]) -> str:
+    """Markdown of metrics.json."""
+    protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
+    sampler = protocol["sampler"]
+    options = ", ".join(f"{k} {v}" for k, v in sampler.items() if k not in ("_target_", "steps"))
+    name = sampler["_target_"].rpartition(".")[2]
+    schedule = protocol["stitch"]
+    kind = schedule["_target_"].rpartition(".")[2]
+    arguments = ", ".join(f"{k} {v}" for k, v in schedule.items() if k != "_target_")
+    guidance = protocol["guidance"]
+    lines = [
+        f"# {protocol['pair']}: {protocol['num_images']} stitched images",
+        "",
+        "![samples](grid.png)",
+        "",
+        "| denoiser | steps | evaluations / image | parameters | GMACs / evaluation "
+        "| ms / image |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for denoiser, row in metrics["denoisers"].items():
+        spent = 1000 * seconds["stages"].get(f"denoise/{denoiser}", 0.0)
+        lines.append(
+            f"| {denoiser} | {row['steps']} | {row['evaluations_per_image']} "
+            f"| {row['parameters'] / 1e6:.2f} M | {row['gmacs_per_evaluation']:.4g} "
+            f"| {spent:.2f} |"
+        )
+    rest = ", ".join(
+        f"{stage} {1000 * value:.2f}"
+        for stage, value in seconds["stages"].items()
+        if not stage.startswith("denoise/")
+    )
+    note = " (warm-up included: one batch only)" if seconds["warmup_included"] else ""
+    lines += [
+        "",
+        f"- Time: {1000 * seconds['total']:.2f} ms per image and process, median of "
+        f"{seconds['batches']} batches after warm-up{note}; beside the denoisers, in ms: {rest}.",
+        f"- Arithmetic: {metrics['gmacs_per_image']:.4g} GMACs per image "
+        f"({metrics['flops_per_image']:.4g} FLOPs, 2 per multiply-add, attention included), "
+        f"{metrics['flops_ratio_to_all_large']:.3f} of the largest denoiser alone.",
+        f"- NFE: {metrics['nfe_per_image']} network evaluations per image.",
+        "",
+        "## Protocol",
+        "",
+        f"- Sampler: {name}, {sampler['steps']} steps, {options}.",
+        f"- Stitch schedule: {kind}, {arguments}; realised steps as in the table.",
+        f"- Guidance: scale {guidance['scale']}, on the first {guidance['channels']} channels.",
+        f"- Images: {protocol['num_images']}, classes {protocol['classes']}, "
+        f"seed {protocol['seed']}.",
+        f"- Computed in {protocol['dtype']}, batches of {protocol['batch_size']}, "
+        f"{protocol['processes']} process(es) of {protocol['threads_per_process']} CPU thread(s) "
+        f"on {', '.join(protocol['devices'])}.",
+        "- Versions: " + ", ".join(f"{k} {v}" for k, v in metrics["versions"].items()) + ".",
+        f"- Fingerprint: `{metrics['fingerprint']}`.",
+        "",
+    ]
+    return "\n".join(lines)

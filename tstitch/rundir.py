@@ -1,0 +1,114 @@
+"""The directory of a run: one owner at a time, one fingerprint, its configuration."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from tstitch.errors import UserError
+from tstitch.fingerprint import differences, fingerprint
+
+CONFIG_FILE = "config.yaml"
+SHARDS = "shards"
+LOCK_FILE = ".lock"
+# Ranks of a killed launcher end by themselves within a second or two.
+LOCK_WAIT_S = 8.0
+OWN_FILES = ("samples.npz", "grid.png", "metrics.json", "report.md", CONFIG_FILE)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns an OSError of the block into a UserError that names run.dir."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UserError(
+            f"run.dir={path}: cannot be written ({reason}); free space or choose another "
+            "run.dir; finished shards are kept"
+        ) from error
+
+
+class RunDirectory:
+    """Paths of a run, and the lock that keeps a second run out. Rank 0 opens it.
+
+    Args:
+        path: of the directory; made if it is not there.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.shards = self.path / SHARDS
+        self._lock = FileLock(self.path / LOCK_FILE)
+
+    def open(self, decides: dict[str, Any], config: dict[str, Any], overwrite: bool) -> None:
+        """Takes the lock and the directory, or refuses.
+
+        Args:
+            decides: what decides the images (Experiment.decides).
+            config: the resolved configuration, stored beside it.
+            overwrite: remove what another run left.
+
+        Raises:
+            UserError: not writable, in use, or of another fingerprint.
+        """
+        with writing(self.path):
+            self.shards.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(timeout=LOCK_WAIT_S)
+            except Timeout:
+                raise UserError(
+                    f"run.dir={self.path}: another run is working there; wait for it, or choose "
+                    "another run.dir"
+                ) from None
+            for leftover in (*self.path.glob(".*.tmp"), *self.shards.glob(".*.tmp")):
+                leftover.unlink(missing_ok=True)
+            if overwrite:
+                self._clear()
+            self._compare(decides)
+            self._write_config(decides, config)
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        self._lock.release()
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.shards)
+        shutil.rmtree(self.path / "images", ignore_errors=True)
+        self.shards.mkdir()
+        for name in OWN_FILES:
+            (self.path / name).unlink(missing_ok=True)
+
+    def _compare(self, decides: dict[str, Any]) -> None:
+        path = self.path / CONFIG_FILE
+        if not path.is_file():
+            foreign = [p.name for p in self.path.iterdir() if p.name not in (SHARDS, LOCK_FILE)]
+            if foreign:
+                raise UserError(
+                    f"run.dir={self.path}: holds {foreign[0]} but no {CONFIG_FILE}; choose an "
+                    "empty directory, or run.overwrite=true"
+                )
+            return
+        try:
+            before = yaml.safe_load(path.read_text())["decides"]
+            changed = differences(before, decides)
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"run.dir={self.path}: its {CONFIG_FILE} is damaged; choose another directory, "
+                "or run.overwrite=true"
+            ) from error
+        if changed:
+            raise UserError(
+                f"run.dir={self.path}: belongs to another run ({'; '.join(changed[:4])}); choose "
+                "another directory, or run.overwrite=true"
+            )
+
+    def _write_config(self, decides: dict[str, Any], config: dict[str, Any]) -> None:
+        content = {"fingerprint": fingerprint(decides), "decides": decides, "config": config}
+        temporary = self.path / f".{CONFIG_FILE}.tmp"
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False))
+        temporary.rename(self.path / CONFIG_FILE)

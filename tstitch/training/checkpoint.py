@@ -1,0 +1,77 @@
+"""What a training resumes from, and the files it leaves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from tstitch.errors import UserError
+from tstitch.training.ema import Ema
+from tstitch.training.settings import TrainSettings
+
+FILE = "checkpoint.pt"
+
+
+@dataclass(slots=True)
+class TrainState:
+    """Everything that a step changes."""
+
+    network: nn.Module
+    ema: Ema
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+
+def new_state(network: nn.Module, settings: TrainSettings, device: torch.device) -> TrainState:
+    """The state before the first step."""
+    network.to(device)
+    optimizer = torch.optim.AdamW(
+        [p for p in network.parameters() if p.requires_grad],
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+    return TrainState(network, Ema(network, settings.ema_decay), optimizer)
+
+
+def save_checkpoint(state: TrainState, folder: Path) -> None:
+    """Writes checkpoint.pt by temporary name and rename."""
+    temporary = folder / f".{FILE}.tmp"
+    torch.save(
+        {
+            "model": state.network.state_dict(),
+            "ema": state.ema.weights,
+            "optimizer": state.optimizer.state_dict(),
+            "step": state.step,
+        },
+        temporary,
+    )
+    temporary.rename(folder / FILE)
+
+
+def load_checkpoint(state: TrainState, folder: Path) -> bool:
+    """Continues from checkpoint.pt if there is one.
+
+    Returns:
+        True if the state was read.
+
+    Raises:
+        UserError: a checkpoint of another network or setting.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return False
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        state.network.load_state_dict(saved["model"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        for name, value in state.ema.weights.items():
+            value.copy_(saved["ema"][name])
+        state.step = saved["step"]
+    except Exception as error:  # torch raises many kinds for a damaged or foreign file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"train.dir: {path} does not fit this training ({reason}); choose another train.dir"
+        ) from error
+    return True

@@ -1,0 +1,121 @@
+"""From data set items to the latents a step trains on: encoded on the fly, or cached once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from tstitch import distributed
+from tstitch.errors import UserError
+
+CACHE_BATCH = 64
+# One step's latents (n, C, H, W) float32 and labels (n,), given the step's generator.
+NextLatents = Callable[[torch.Generator], tuple[Tensor, Tensor]]
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 images of 0..255 as float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1.0
+
+
+def encoded(items: Iterator, space: Any, device: torch.device, flip: bool) -> NextLatents:
+    """Latents of images as they come, half of them mirrored if flip is set.
+
+    Args:
+        items: (images uint8 (n, C, H, W), labels (n,)) per step.
+        space: encodes images of [-1, 1].
+    """
+
+    def following(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        images, labels = next(items)
+        images = to_float(images)
+        if flip:
+            mirrored = torch.rand(len(images), generator=generator) < 0.5
+            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        return space.encode(images.to(device), generator), labels
+
+    return following
+
+
+def cached(items: Iterator, space: Any) -> NextLatents:
+    """Latents drawn from cached moments; items are (moments (n, V, 2, C, H, W), labels (n,))."""
+
+    def following(generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        moments, labels = next(items)
+        views = torch.randint(moments.shape[1], (len(moments),), generator=generator)
+        mean, std = moments[torch.arange(len(moments)), views].float().unbind(1)
+        noise = torch.randn(mean.shape, generator=generator)
+        return (mean + std * noise) * space.scale, labels
+
+    return following
+
+
+class CachedMoments(Dataset):
+    """Posterior mean and deviation of every image, computed once, all ranks taking their share.
+
+    The file holds float16 (N, V, 2, C, H, W): V = 2 views, the image and its mirror image, if
+    flip is set, else 1. It is reused when it is there.
+
+    Args:
+        dataset: (image uint8 (C, H, W), label) items.
+        space: has encode_moments, as VAESpace does.
+        path: .npy file to read or to make.
+
+    Raises:
+        UserError: pixel space, which has nothing to cache.
+    """
+
+    def __init__(
+        self, dataset: Dataset, space: Any, path: Path, device: torch.device, flip: bool
+    ) -> None:
+        if not hasattr(space, "encode_moments"):
+            raise UserError("train.latents=cache: pixel space has no encoder; choose encode")
+        labels_path = path.with_suffix(".labels.npy")
+        if not path.is_file():
+            _encode_all(dataset, space, path, labels_path, device, flip)
+        self._moments = np.load(path, mmap_mode="r")
+        self._labels = np.load(labels_path)
+        if len(self._moments) != len(dataset):
+            raise UserError(
+                f"train.dir: {path} holds {len(self._moments)} images, the data {len(dataset)}; "
+                "remove the file or choose another train.dir"
+            )
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.from_numpy(np.array(self._moments[index])), int(self._labels[index])
+
+
+def _encode_all(
+    dataset: Dataset, space: Any, path: Path, labels_path: Path, device: torch.device, flip: bool
+) -> None:
+    """Every rank writes its strided share into one memory-mapped file, renamed when whole."""
+    shape = (len(dataset), 2 if flip else 1, 2, *space.shape)
+    temporary = path.with_name(f".{path.name}.tmp")
+    if distributed.is_main():
+        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape).flush()
+    distributed.barrier()
+    moments = np.lib.format.open_memmap(temporary, mode="r+")
+    own = range(distributed.rank(), len(dataset), distributed.world_size())
+    labels = {}
+    for first in range(0, len(own), CACHE_BATCH):
+        indices = own[first : first + CACHE_BATCH]
+        items = [dataset[i] for i in indices]
+        images = to_float(torch.stack([image for image, _ in items])).to(device)
+        for view, pixels in enumerate((images, images.flip(3))[: shape[1]]):
+            mean, std = space.encode_moments(pixels)
+            moments[indices, view] = torch.stack([mean, std], 1).cpu().numpy()
+        labels |= {i: int(label) for i, (_, label) in zip(indices, items, strict=True)}
+    moments.flush()
+    shares = distributed.gather(labels)
+    if distributed.is_main():
+        merged = {i: label for share in shares for i, label in share.items()}
+        np.save(labels_path, np.array([merged[i] for i in range(len(dataset))], np.int64))
+        temporary.rename(path)
+    distributed.barrier()

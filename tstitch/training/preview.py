@@ -1,0 +1,45 @@
+"""Sample grids along a training, from the averaged weights."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.guidance import GuidedDenoiser
+from samplers import DDIM, Fractions, PerImageRandomness, sample
+from tstitch.grid import draw_grid, save_image
+from tstitch.pair import PairSpec
+
+STEPS = 25
+GUIDANCE = 1.5
+PER_CLASS = 4
+MAX_CLASSES = 10
+
+
+def save_preview(
+    network: nn.Module, weights: dict[str, Tensor], pair: PairSpec, path: Path, seed: int
+) -> None:
+    """Draws a few images of each class with DDIM and writes them as a labelled grid.
+
+    Args:
+        network: lends its architecture and device.
+        weights: averaged weights to sample with.
+    """
+    device = next(network.parameters()).device
+    shown = min(pair.num_classes, MAX_CLASSES)
+    classes = np.tile(np.arange(shown), PER_CLASS)
+    sampler = DDIM(STEPS, stitch=Fractions(fractions=[1.0]), num_models=1)
+    randomness = PerImageRandomness(seed, range(len(classes)), pair.space.shape, device=device)
+
+    averaged = copy.deepcopy(network).eval()
+    averaged.load_state_dict(weights)
+    denoiser = GuidedDenoiser(
+        averaged, scale=GUIDANCE, channels=3, null_class=pair.num_classes
+    )
+    labels = torch.from_numpy(classes).to(device)
+    x_0 = sample(sampler, [denoiser], randomness.initial(), labels, randomness.step)
+    images = pair.space.decode(x_0).numpy()
+    names = [pair.class_names[c] for c in classes]
+    save_image(draw_grid(images, names, columns=shown), path)

@@ -1,0 +1,105 @@
+"""What a training leaves behind: log, checkpoints, averaged weights, sample grids, progress."""
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from models.checkpoints import save_weights
+from tstitch import distributed
+from tstitch.pair import PairSpec
+from tstitch.training.checkpoint import TrainState, save_checkpoint
+from tstitch.training.loop import Row
+from tstitch.training.preview import save_preview
+from tstitch.training.settings import TrainSettings
+
+LOG_FIELDS = (
+    "step", "images", "mse", "bound", "grad_norm", "learning_rate", "images_per_s",
+)  # fmt: skip
+
+
+class Recorder:
+    """Called after every step on every rank; only rank 0 writes.
+
+    Files in the folder: log.csv (means over log_every steps), checkpoint.pt, ema.safetensors
+    (at the end), ema-STEP.safetensors (snapshots), samples-STEP.png.
+    """
+
+    def __init__(
+        self, state: TrainState, settings: TrainSettings, pair: PairSpec, folder: Path
+    ) -> None:
+        self._state, self._settings, self._pair, self._folder = state, settings, pair, folder
+        self._rows: list[Row] = []
+        self._log = folder / "log.csv"
+        if distributed.is_main():
+            self._open_log()
+            self._progress = _progress_bar(state.step, settings)
+
+    def __call__(self, step: int, row: Row) -> None:
+        """Records one finished step."""
+        if not distributed.is_main():
+            return
+        settings, last = self._settings, step == self._settings.steps
+        self._rows.append(row)
+        if step % settings.log_every == 0 or last:
+            self._write_row(step)
+        if settings.sample_every and (step % settings.sample_every == 0 or last):
+            path = self._folder / f"samples-{step:07d}.png"
+            save_preview(
+                self._state.network, self._state.ema.weights, self._pair, path, settings.seed
+            )
+        if step in settings.snapshots:
+            self._export(f"ema-{step:07d}.safetensors", step)
+        if step % settings.checkpoint_every == 0 or last:
+            save_checkpoint(self._state, self._folder)
+        if last:
+            self._export("ema.safetensors", step)
+        self._progress.update()
+
+    def _open_log(self) -> None:
+        """Keeps the rows up to the checkpoint: the ones after it will be written again."""
+        kept = []
+        if self._log.is_file():
+            with self._log.open(newline="") as file:
+                kept = [r for r in csv.DictReader(file) if int(r["step"]) <= self._state.step]
+        with self._log.open("w", newline="") as file:
+            writer = csv.DictWriter(file, LOG_FIELDS)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def _write_row(self, step: int) -> None:
+        n = len(self._rows)
+        mean = {name: sum(row[name] for row in self._rows) / n for name in self._rows[0]}
+        rate = self._settings.batch_size / mean.pop("seconds")
+        values = {
+            "step": step,
+            "images": step * self._settings.batch_size,
+            **{name: f"{value:.6g}" for name, value in mean.items()},
+            "images_per_s": f"{rate:.1f}",
+        }
+        with self._log.open("a", newline="") as file:
+            csv.DictWriter(file, LOG_FIELDS).writerow(values)
+        self._progress.set_postfix(mse=values["mse"], images_per_s=values["images_per_s"])
+        self._rows.clear()
+
+    def _export(self, name: str, step: int) -> None:
+        metadata = {
+            "pair": self._pair.name,
+            "denoiser": self._settings.denoiser,
+            "steps": str(step),
+            "images_seen": str(step * self._settings.batch_size),
+            "ema_decay": str(self._settings.ema_decay),
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+        save_weights(
+            self._state.ema.weights, self._folder / name, dtype=torch.bfloat16, metadata=metadata
+        )
+
+
+def _progress_bar(done: int, settings: TrainSettings):
+    from tqdm import tqdm
+
+    return tqdm(
+        total=settings.steps, initial=done, desc=settings.denoiser, unit="step", mininterval=5.0
+    )

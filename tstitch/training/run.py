@@ -1,0 +1,100 @@
+"""`scripts/train.py`: trains one denoiser of a pair and writes its averaged weights."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from samplers.noise_schedule import linear_betas
+from tstitch import distributed
+from tstitch.cli import instantiate
+from tstitch.data import StepBatches, batches
+from tstitch.device import choose_device, set_precision
+from tstitch.errors import UserError
+from tstitch.pair import PairSpec, build_network, parse_pair
+from tstitch.section import Section
+from tstitch.training.checkpoint import load_checkpoint, new_state
+from tstitch.training.latents import CachedMoments, NextLatents, cached, encoded
+from tstitch.training.loop import train
+from tstitch.training.objective import HybridObjective
+from tstitch.training.recorder import Recorder
+from tstitch.training.settings import TrainSettings, parse_train
+
+MOMENTS_FILE = "moments.npy"
+
+
+def run_training(config: dict[str, Any]) -> None:
+    """Trains pair.denoisers[train.denoiser] from scratch, or on from train.dir/checkpoint.pt.
+
+    Raises:
+        UserError: a bad value, missing data, or a checkpoint of another training.
+    """
+    Section(config, "config", ("pair", "data", "train"))
+    pair = parse_pair(config["pair"])
+    names = [spec.name for spec in pair.denoisers]
+    settings = parse_train(config["train"], names, distributed.world_size())
+    device = choose_device(settings.device, "train.device")
+    set_precision(settings.dtype, device, "train.dtype")
+    torch.manual_seed(settings.seed)
+    network = build_network(pair, pair.denoisers[names.index(settings.denoiser)])
+    _prefer_plain_attention(network, device)
+    folder = _make_folder(settings.dir)
+
+    distributed.start()
+    dataset = instantiate(config["data"], "data")
+    state = new_state(network, settings, device)
+    load_checkpoint(state, folder)
+    if settings.latents == "cache":
+        path = folder / MOMENTS_FILE
+        dataset = CachedMoments(dataset, pair.space.to(device), path, device, settings.flip)
+    train(
+        state,
+        HybridObjective(linear_betas()).to(device),
+        _latents(dataset, pair, settings, device, state.step),
+        settings=settings,
+        num_classes=pair.num_classes,
+        device=device,
+        after_step=Recorder(state, settings, pair, folder),
+    )
+    distributed.barrier()
+    distributed.stop()
+
+
+def _latents(
+    dataset: Dataset,
+    pair: PairSpec,
+    settings: TrainSettings,
+    device: torch.device,
+    first_step: int,
+) -> NextLatents:
+    sampler = StepBatches(
+        len(dataset),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        steps=range(first_step, settings.steps),
+        rank=distributed.rank(),
+        world=distributed.world_size(),
+    )
+    items = iter(batches(dataset, sampler, settings.workers))
+    if settings.latents == "cache":
+        return cached(items, pair.space)
+    return encoded(items, pair.space.to(device), device, settings.flip)
+
+
+def _prefer_plain_attention(network: nn.Module, device: torch.device) -> None:
+    """On the CPU the backward of fused attention is several times slower than two products."""
+    if device.type == "cpu":
+        for module in network.modules():
+            if hasattr(module, "fused_attn"):
+                module.fused_attn = False
+
+
+def _make_folder(name: str) -> Path:
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"train.dir={name}: cannot be written ({error.strerror})") from error
+    return folder

@@ -1,0 +1,83 @@
+"""The checked `train` section of the configuration."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tstitch.section import Section
+
+FIELDS = (
+    "denoiser", "dir", "steps", "batch_size", "learning_rate", "warmup_steps", "decay_steps",
+    "weight_decay", "grad_clip", "ema_decay", "label_dropout", "dtype", "compile", "seed",
+    "device", "workers", "latents", "flip", "checkpoint_every", "log_every", "sample_every", "snapshots",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How to train one denoiser of a pair; the fields are described in configs/train.yaml."""
+
+    denoiser: str
+    dir: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int
+    decay_steps: int
+    weight_decay: float
+    grad_clip: float
+    ema_decay: float
+    label_dropout: float
+    dtype: str
+    compile: bool
+    seed: int
+    device: str
+    workers: int
+    latents: str
+    flip: bool
+    checkpoint_every: int
+    log_every: int
+    sample_every: int
+    snapshots: tuple[int, ...]
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, constant, then linear decay to zero over the last decay_steps."""
+        up = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        down = min(1.0, (self.steps - step) / self.decay_steps) if self.decay_steps else 1.0
+        return self.learning_rate * min(up, down)
+
+
+def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSettings:
+    """Checks the `train` section.
+
+    Raises:
+        UserError: a bad field.
+    """
+    section = Section(config, "train", FIELDS)
+    steps = section.integer("steps", 1)
+    batch_size = section.integer("batch_size", 1)
+    if batch_size % world_size:
+        raise section.refuse("batch_size", f"choose a multiple of the {world_size} processes")
+    return TrainSettings(
+        denoiser=section.choice("denoiser", denoisers),
+        dir=section.text("dir"),
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=section.number("learning_rate", 0.0),
+        warmup_steps=section.integer("warmup_steps", 0),
+        decay_steps=section.integer("decay_steps", 0, steps),
+        weight_decay=section.number("weight_decay", 0.0),
+        grad_clip=section.number("grad_clip", 0.0),
+        ema_decay=section.number("ema_decay", 0.0, 1.0),
+        label_dropout=section.number("label_dropout", 0.0, 1.0),
+        dtype=section.choice("dtype", ("fp32", "bf16")),
+        compile=section.flag("compile"),
+        seed=section.integer("seed", 0),
+        device=section.choice("device", ("auto", "cpu", "cuda", "mps")),
+        workers=section.integer("workers", 0),
+        latents=section.choice("latents", ("encode", "cache")),
+        flip=section.flag("flip"),
+        checkpoint_every=section.integer("checkpoint_every", 1),
+        log_every=section.integer("log_every", 1),
+        sample_every=section.integer("sample_every", 0),
+        snapshots=section.integers("snapshots", 1),
+    )
