@@ -121,8 +121,7 @@ def save_weights(
     Raises:
         CheckpointError: the file cannot be written; an earlier file of that name is untouched.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     tensors = {}
@@ -132,9 +131,9 @@ def save_weights(
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata=metadata)
+        part.write_bytes(save(tensors, metadata=metadata))
         os.replace(part, path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise CheckpointError(f"cannot write {path}: {one_line(error)}") from error
     finally:
         if part.parent.is_dir():

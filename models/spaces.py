@@ -41,6 +41,10 @@ class PixelSpace:
         """Nothing to move: latents stay on their device."""
         return self
 
+    def load(self) -> Self:
+        """Nothing to load."""
+        return self
+
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Images (N,C,H,W) in [-1,1] as they are; nothing is drawn from `generator`."""
         return _checked("images", images, self.shape)

@@ -1,0 +1,22 @@
+"""T-Stitch: small and large denoisers stitched along one sampling trajectory.
+
+from tstitch import load
+sampler = load("fashion_mnist", "stitch.fraction=0.4")
+images = sampler(classes=[0, 1, 2], seed=0)  # uint8 (3, 28, 28, 3)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tstitch.api import load
+
+__all__ = ["load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads torch only when `load` is asked for: every script imports this package."""
+    if name == "load":
+        from tstitch.api import load
+
+        return load
+    raise AttributeError(f"module 'tstitch' has no attribute {name!r}")

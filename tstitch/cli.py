@@ -4,6 +4,7 @@ The only file of the application that knows Hydra and OmegaConf.
 """
 
 import difflib
+import inspect
 import io
 import os
 import re
@@ -15,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from tstitch import lifeline
 from tstitch.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RANK = int(os.environ.get("RANK", "0"))
+WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
+QUOTING = "cannot be parsed; quote values that hold = , [ ] { } or spaces: 'key=\"a=b\"'"
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 
 
@@ -54,6 +57,7 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(run)()
         if failures:
             raise failures[0]
+        _leave()
     except UserError as error:
         _end(str(error))
     except CONFIG_ERRORS as error:
@@ -108,7 +112,7 @@ def instantiate(section: Any, path: str, **extra: Any) -> Any:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         missing = re.search(r"missing .* argument[s]?: (.+)$", str(error))
         if unknown:
-            known = ", ".join(target.__init__.__annotations__.keys() - {"return", *extra})
+            known = ", ".join(n for n in inspect.signature(target).parameters if n not in extra)
             raise UserError(f"{path}.{unknown[1]}: unknown key; choose from {known}") from error
         if missing:
             raise UserError(f"{path}: give a value for {missing[1]}") from error
@@ -120,21 +124,19 @@ def instantiate(section: Any, path: str, **extra: Any) -> Any:
 def describe(error: Exception, config_name: str) -> str:
     """One line for an error of Hydra's: field, value and remedy."""
     text = str(error)
-    key = re.search(r"Could not override '([^']+)'", text) or re.search(
-        r"Key '[^']+' (?:is not in struct|not in)[\s\S]*full_key: (\S+)", text
-    )
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: {QUOTING}"
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key}: missing; give it a value"
+    key = re.search(r"Could not override '([^']+)'", text)
     if key:
-        return _unknown_key(key[1].lstrip("+~"), config_name)
+        return _unknown_key(key[1], config_name)
     group = re.search(r"Could not find '([^']+)'", text)
     options = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
     if group and options:
         name, _, value = group[1].rpartition("/")
         return f"{name}={value}: choose one of {', '.join(options[1].split())}"
-    text = text.split("Config search path")[0].split("\nSee https://")[0]
-    line = " ".join(text.split())
-    if "mismatched input" in line or "no viable alternative" in line or "token recog" in line:
-        line += " (quote values that hold = , [ ] { } or spaces: 'key=\"a=b\"')"
-    return line
+    return " ".join(text.split("Config search path")[0].split("\nSee https://")[0].split())
 
 
 def _unknown_key(key: str, config_name: str) -> str:
@@ -171,8 +173,17 @@ def _end(message: str) -> None:
     """Prints the line on rank 0, lets every rank get here, and exits with 2."""
     if RANK == 0:
         print(f"error: {message}", file=sys.stderr, flush=True)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if WORLD_SIZE > 1:
         from tstitch import distributed
 
         distributed.meet("error")
+    _leave()
     sys.exit(2)
+
+
+def _leave() -> None:
+    """Leaves the process group: one that is torn down at exit aborts the process."""
+    if WORLD_SIZE > 1:
+        from tstitch import distributed
+
+        distributed.stop()

@@ -93,7 +93,8 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, num_models: i
     except UserError as error:
         # The schedule meets the sampler's steps inside the sampler: name the right section.
         field = str(error).removeprefix("sampler.")
-        if field.split("=")[0] in config["stitch"]:
+        name = field.split("=")[0]
+        if name in config["stitch"] and name not in config["sampler"]:
             raise UserError(f"stitch.{field}") from error
         raise
     if not isinstance(sampler, Sampler):

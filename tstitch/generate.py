@@ -9,10 +9,12 @@ import numpy as np
 
 from evaluation.timing import StageTimer
 from tstitch import distributed
+from tstitch.device import choose_device, choose_dtype
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.finish import find_open_units, finish
-from tstitch.pair import locate_weights, weights_digest
+from tstitch.labels import choose_labels
+from tstitch.pair import locate_weights, space_errors, weights_digest
 from tstitch.progress import shard_progress
 from tstitch.rundir import RunDirectory, writing
 from tstitch.settings import RunSettings
@@ -32,10 +34,12 @@ def run_sampling(config: dict[str, Any]) -> Path:
         UserError: bad input, on every rank alike; finished shards stay.
     """
     experiment = parse_experiment(config)
+    run = experiment.run
+    choose_dtype(run.dtype, choose_device(run.device, "run.device"), "run.dtype")
     distributed.start()
     # Rank 0 fetches first, the others find the files in the cache.
     digests = distributed.on_main(lambda: _digests(experiment))
-    decides = distributed.on_main(lambda: experiment.decides(digests))
+    decides = distributed.on_main(lambda: _decides(experiment, digests))
     directory = RunDirectory(experiment.directory(decides))
     try:
         units = distributed.on_main(lambda: _prepare(directory, experiment, decides))
@@ -48,9 +52,12 @@ def run_sampling(config: dict[str, Any]) -> Path:
 
 
 def _digests(experiment: Experiment) -> dict[str, str]:
-    return {
-        spec.name: weights_digest(locate_weights(spec)) for spec in experiment.pair.denoisers
-    }
+    return {spec.name: weights_digest(locate_weights(spec)) for spec in experiment.pair.denoisers}
+
+
+def _decides(experiment: Experiment, digests: dict[str, str]) -> dict[str, Any]:
+    with space_errors():
+        return experiment.decides(digests)
 
 
 def _prepare(
@@ -89,14 +96,14 @@ def _generate(
 def _sample_unit(
     stitcher: Stitcher, unit: Unit, run: RunSettings, owner: str, *, warmup: bool
 ) -> Shard:
+    num_classes = stitcher.experiment.pair.num_classes
+    labels = choose_labels(run.classes, unit.indices, seed=run.seed, num_classes=num_classes)
     timer = StageTimer(stitcher.device)
-    images, labels = stitcher.images(
-        unit.indices, seed=run.seed, classes=run.classes, timer=timer
-    )
+    images = stitcher.images(unit.indices, labels, seed=run.seed, timer=timer)
     times = {
         "images": len(unit),
         "warmup": warmup,
         "device": stitcher.device_name,
         "seconds": timer.seconds(),
     }
-    return Shard(images, labels, np.array(unit.indices), owner, times)
+    return Shard(images, labels.numpy(), np.array(unit.indices), owner, times)

@@ -18,9 +18,7 @@ def cell_size(side: int) -> tuple[int, int]:
     return enlarged + MARGIN, enlarged + LABEL_HEIGHT + MARGIN
 
 
-def draw_grid(
-    images: np.ndarray, labels: Sequence[str], columns: int | None = None
-) -> Image.Image:
+def draw_grid(images: np.ndarray, labels: Sequence[str], columns: int | None = None) -> Image.Image:
     """Images in rows, each under its label.
 
     Args:

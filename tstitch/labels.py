@@ -9,10 +9,7 @@ from samplers import PerImageRandomness
 
 
 def choose_labels(
-    classes: str | Sequence[int],
-    indices: Sequence[int],
-    num_classes: int,
-    randomness: PerImageRandomness,
+    classes: str | Sequence[int], indices: Sequence[int], *, seed: int, num_classes: int
 ) -> Tensor:
     """Labels (N,) int64 of images, a function of (seed, index) alone.
 
@@ -20,9 +17,8 @@ def choose_labels(
         classes: `random` (uniform, from the image's label stream), `balanced` (index modulo
             num_classes), or a list that is repeated.
         indices: the images' indices.
-        randomness: of these indices.
     """
     if classes == "random":
-        return randomness.labels(num_classes)
+        return PerImageRandomness(seed, indices, ()).labels(num_classes)
     cycle = range(num_classes) if classes == "balanced" else classes
     return torch.tensor([cycle[i % len(cycle)] for i in indices], dtype=torch.int64)

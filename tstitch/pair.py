@@ -1,6 +1,7 @@
 """A pair: two or more denoisers of one latent space and class set, ordered small to large."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,15 @@ def locate_weights(spec: DenoiserSpec) -> Path | None:
         return fetch(source, sha256=spec.sha256)
     except ValueError as error:
         raise UserError(f"pair.denoisers.{spec.name}.weights: {error}") from error
+
+
+@contextmanager
+def space_errors() -> Iterator[None]:
+    """Turns what a space refuses while it loads into a UserError."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"pair.space.{error}") from error
 
 
 def weights_digest(path: Path | None) -> str:

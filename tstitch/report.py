@@ -18,8 +18,7 @@ def render_report(metrics: dict[str, Any]) -> str:
         "",
         "![samples](grid.png)",
         "",
-        "| denoiser | steps | evaluations / image | parameters | GMACs / evaluation "
-        "| ms / image |",
+        "| denoiser | steps | evaluations / image | parameters | GMACs / evaluation | ms / image |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for denoiser, row in metrics["denoisers"].items():

@@ -96,9 +96,7 @@ def read_shard(path: Path, fingerprint: str) -> Shard:
     if str(owner) != fingerprint:
         raise ShardError("of another run")
     expected = np.arange(int(match[1]), int(match[2]))
-    if not np.array_equal(indices, expected) or not (
-        len(images) == len(labels) == len(expected)
-    ):
+    if not np.array_equal(indices, expected) or not (len(images) == len(labels) == len(expected)):
         raise ShardError("its images are not the ones its name says")
     return Shard(images, labels, indices, str(owner), times)
 

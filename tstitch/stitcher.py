@@ -11,10 +11,9 @@ from evaluation.machine import device_name
 from evaluation.timing import StageTimer
 from models.guidance import GuidedDenoiser
 from samplers import Denoiser, PerImageRandomness, sample
-from tstitch.device import choose_device, set_precision
+from tstitch.device import choose_device, choose_dtype, set_matmul_precision
 from tstitch.experiment import Experiment
-from tstitch.labels import choose_labels
-from tstitch.pair import load_network
+from tstitch.pair import load_network, space_errors
 
 LOOP, DENOISE = "loop", "denoise/"
 
@@ -34,7 +33,8 @@ class Stitcher:
         run, guidance, pair = experiment.run, experiment.guidance, experiment.pair
         self.experiment = experiment
         self.device = choose_device(run.device, "run.device")
-        dtype = set_precision(run.dtype, self.device, "run.dtype")
+        dtype = choose_dtype(run.dtype, self.device, "run.dtype")
+        set_matmul_precision(run.dtype)
         self._names = [spec.name for spec in pair.denoisers]
         self._denoisers = [
             GuidedDenoiser(
@@ -45,34 +45,28 @@ class Stitcher:
             )
             for spec in pair.denoisers
         ]
-        self._space = pair.space.to(self.device)
+        with space_errors():
+            self._space = pair.space.to(self.device).load()
         self.device_name = device_name(self.device)
 
     @torch.inference_mode()
     def images(
-        self,
-        indices: Sequence[int],
-        *,
-        seed: int,
-        classes: str | Sequence[int],
-        timer: StageTimer,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, indices: Sequence[int], labels: Tensor, *, seed: int, timer: StageTimer
+    ) -> np.ndarray:
         """The images of these indices, as one batch.
 
         Args:
-            indices: image i is a function of (seed, i) and the experiment.
-            classes: see tstitch.labels.choose_labels.
+            indices: image i is a function of (seed, i), its label and the experiment.
+            labels: (N,) int64.
             timer: gets the stages noise, loop, denoise/NAME (within loop) and decode.
 
         Returns:
-            uint8 (N, H, W, 3) and labels int64 (N,).
+            uint8 (N, H, W, 3).
         """
-        pair, device = self.experiment.pair, self.device
         with timer.stage("noise"):
-            randomness = PerImageRandomness(seed, indices, pair.space.shape, device=device)
-            labels = choose_labels(classes, indices, pair.num_classes, randomness)
-            x_T = randomness.initial()
-        y = labels.to(device)
+            shape = self.experiment.pair.space.shape
+            randomness = PerImageRandomness(seed, indices, shape, device=self.device)
+            x_T, y = randomness.initial(), labels.to(self.device)
         denoisers = [
             _timed(denoiser, timer, DENOISE + name)
             for denoiser, name in zip(self._denoisers, self._names, strict=True)
@@ -80,8 +74,7 @@ class Stitcher:
         with timer.stage(LOOP):
             x_0 = sample(self.experiment.sampler, denoisers, x_T, y, randomness.step)
         with timer.stage("decode"):
-            images = self._space.decode(x_0)
-        return images.numpy(), labels.cpu().numpy()
+            return self._space.decode(x_0).numpy()
 
 
 def _timed(denoiser: Denoiser, timer: StageTimer, stage: str) -> Denoiser:

@@ -27,7 +27,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.requests.append(self.path)
         name = self.path.split("?")[0].rsplit("/", 1)[-1]
         if name not in ("file", "page", "cut"):
-            return self.send_error(404)
+            self.send_error(404)
+            return
         body = PAGE if name == "page" else CONTENT
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -35,9 +35,7 @@ def save_preview(
 
     averaged = copy.deepcopy(network).eval()
     averaged.load_state_dict(weights)
-    denoiser = GuidedDenoiser(
-        averaged, scale=GUIDANCE, channels=3, null_class=pair.num_classes
-    )
+    denoiser = GuidedDenoiser(averaged, scale=GUIDANCE, channels=3, null_class=pair.num_classes)
     labels = torch.from_numpy(classes).to(device)
     x_0 = sample(sampler, [denoiser], randomness.initial(), labels, randomness.step)
     images = pair.space.decode(x_0).numpy()

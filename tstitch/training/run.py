@@ -11,7 +11,7 @@ from samplers.noise_schedule import linear_betas
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.data import StepBatches, batches
-from tstitch.device import choose_device, set_precision
+from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.pair import PairSpec, build_network, parse_pair
 from tstitch.section import Section
@@ -36,7 +36,6 @@ def run_training(config: dict[str, Any]) -> None:
     names = [spec.name for spec in pair.denoisers]
     settings = parse_train(config["train"], names, distributed.world_size())
     device = choose_device(settings.device, "train.device")
-    set_precision(settings.dtype, device, "train.dtype")
     torch.manual_seed(settings.seed)
     network = build_network(pair, pair.denoisers[names.index(settings.denoiser)])
     _prefer_plain_attention(network, device)
@@ -59,7 +58,6 @@ def run_training(config: dict[str, Any]) -> None:
         after_step=Recorder(state, settings, pair, folder),
     )
     distributed.barrier()
-    distributed.stop()
 
 
 def _latents(

@@ -8,7 +8,8 @@ from tstitch.section import Section
 FIELDS = (
     "denoiser", "dir", "steps", "batch_size", "learning_rate", "warmup_steps", "decay_steps",
     "weight_decay", "grad_clip", "ema_decay", "label_dropout", "dtype", "compile", "seed",
-    "device", "workers", "latents", "flip", "checkpoint_every", "log_every", "sample_every", "snapshots",
+    "device", "workers", "latents", "flip", "checkpoint_every", "log_every", "sample_every",
+    "snapshots",
 )  # fmt: skip
 
 
