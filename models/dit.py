@@ -208,22 +208,31 @@ def sincos_position_table(hidden_size: int, side: int) -> Tensor:
     return torch.cat([columns, rows], dim=-1).reshape(side * side, hidden_size).float()
 
 
-def variant(name: str) -> dict[str, int]:
-    """Sizes of a published variant, from a name such as 'DiT-XL/2'.
+def published(
+    variant: str, *, input_size: int = 32, in_channels: int = 4, num_classes: int = 1000
+) -> DiT:
+    """A published variant, which predicts noise and variance.
+
+    Args:
+        variant: DiT-S, -B, -L or -XL with patch size 2, 4 or 8, such as DiT-XL/2.
+        input_size: side of the latent.
+        in_channels: latent channels.
+        num_classes: classes, without the null class.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown variant, or a latent that its patches do not divide.
     """
-    sizes = {
-        f"DiT-{letter}/{patch}": {
-            "patch_size": patch,
-            "hidden_size": width,
-            "depth": depth,
-            "num_heads": heads,
-        }
-        for letter, (width, depth, heads) in SIZES.items()
-        for patch in PATCH_SIZES
-    }
-    if name not in sizes:
-        raise ValueError(f"variant={name}: choose one of {', '.join(sizes)}")
-    return sizes[name]
+    size, _, patch = variant.removeprefix("DiT-").partition("/")
+    names = [f"DiT-{s}/{p}" for s in SIZES for p in PATCH_SIZES]
+    if variant not in names:
+        raise ValueError(f"variant={variant}: choose one of {', '.join(names)}")
+    hidden_size, depth, num_heads = SIZES[size]
+    return DiT(
+        input_size=input_size,
+        in_channels=in_channels,
+        patch_size=int(patch),
+        hidden_size=hidden_size,
+        depth=depth,
+        num_heads=num_heads,
+        num_classes=num_classes,
+    )

@@ -25,11 +25,6 @@ class GuidedDenoiser:
         self.null_class = null_class
         self.dtype = next(network.parameters()).dtype
 
-    @property
-    def evaluations(self) -> int:
-        """Network evaluations per image and step."""
-        return 1 if self.scale == 1 else 2
-
     def __call__(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
         """One step's prediction in one batched forward.
 
