@@ -1,7 +1,14 @@
 """Samples images with stitched denoisers: torchrun scripts/sample.py"""
 
 from tstitch.cli import command
-from tstitch.generate import run_sampling
+
+
+def run(config: dict) -> None:
+    """The command; torch is imported only once the command line is understood."""
+    from tstitch.generate import run_sampling
+
+    run_sampling(config)
+
 
 if __name__ == "__main__":
-    command("sample", run_sampling)
+    command("sample", run)

@@ -6,6 +6,7 @@ The only file of the application that knows Hydra and OmegaConf.
 import difflib
 import inspect
 import io
+import logging
 import os
 import re
 import sys
@@ -39,6 +40,8 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("tstitch").setLevel(logging.ERROR if RANK else logging.INFO)
     lifeline.end_with_parent()
     captured = io.StringIO()
     failures: list[BaseException] = []
@@ -62,6 +65,10 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
         _end(str(error))
     except CONFIG_ERRORS as error:
         _end(describe(error, config_name))
+    except ValueError as error:
+        if failures:  # a defect of the task, not what Hydra says of its arguments
+            raise
+        _end(describe(error, config_name))
     except SystemExit as stop:  # argparse: an unknown --flag
         if stop.code:
             _end(captured.getvalue().strip().splitlines()[-1].split("error: ")[-1])
@@ -78,7 +85,7 @@ def compose(config_name: str, overrides: list[str]) -> dict:
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
             return to_plain(hydra.compose(config_name, overrides))
-    except CONFIG_ERRORS as error:
+    except (*CONFIG_ERRORS, ValueError) as error:
         raise UserError(describe(error, config_name)) from error
 
 
@@ -105,6 +112,8 @@ def instantiate(section: Any, path: str, **extra: Any) -> Any:
     except Exception as error:
         line = " ".join(str(error).split())
         raise UserError(f"{path}._target_={section['_target_']}: no such class ({line})") from error
+    if not callable(target):
+        raise UserError(f"{path}._target_={section['_target_']}: is no class; give MODULE.CLASS")
     arguments = {k: v for k, v in section.items() if not k.startswith("_")}
     try:
         return target(**arguments, **extra)
@@ -116,9 +125,11 @@ def instantiate(section: Any, path: str, **extra: Any) -> Any:
             raise UserError(f"{path}.{unknown[1]}: unknown key; choose from {known}") from error
         if missing:
             raise UserError(f"{path}: give a value for {missing[1]}") from error
-        raise
+        raise _unfit(section, path, error) from error
     except ValueError as error:
         raise UserError(f"{path}.{error}") from error
+    except (ArithmeticError, RuntimeError) as error:  # sizes of nothing, or less
+        raise _unfit(section, path, error) from error
 
 
 def describe(error: Exception, config_name: str) -> str:
@@ -128,6 +139,10 @@ def describe(error: Exception, config_name: str) -> str:
         return f"{error.override}: {QUOTING}"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: missing; give it a value"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {text.splitlines()[0]}"
+    if text.startswith("Config group override must be"):
+        return f"{text}; name a file of the group, e.g. sampler=ddim"
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], config_name)
@@ -137,6 +152,11 @@ def describe(error: Exception, config_name: str) -> str:
         name, _, value = group[1].rpartition("/")
         return f"{name}={value}: choose one of {', '.join(options[1].split())}"
     return " ".join(text.split("Config search path")[0].split("\nSee https://")[0].split())
+
+
+def _unfit(section: dict, path: str, error: Exception) -> UserError:
+    line = " ".join(str(error).split())
+    return UserError(f"{path}: {section['_target_']} cannot be built of these values ({line})")
 
 
 def _unknown_key(key: str, config_name: str) -> str:
@@ -166,7 +186,7 @@ def _arrange_output(streams: ExitStack, captured: io.StringIO, scratch: str) -> 
     if RANK:
         streams.enter_context(redirect_stdout(io.StringIO()))
         # Hydra writes multirun.yaml into its sweep directory on every rank.
-        sys.argv.append(f"hydra.sweep.dir={scratch}")
+        os.environ["TSTITCH_SWEEP_DIR"] = scratch
 
 
 def _end(message: str) -> None:

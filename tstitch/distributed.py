@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 # Ranks may finish hours apart: no collective runs inside a run, so only this wait sees it.
 BARRIER_TIMEOUT = timedelta(days=7)
+# torchrun's store listens before any rank starts: one that is not there was killed.
+LAUNCHER_TIMEOUT = timedelta(minutes=1)
 
 
 def rank() -> int:
@@ -47,7 +49,11 @@ def start() -> None:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
-    dist.init_process_group(backend, timeout=BARRIER_TIMEOUT)
+    store, number, size = next(dist.rendezvous("env://", timeout=LAUNCHER_TIMEOUT))
+    store.set_timeout(BARRIER_TIMEOUT)
+    dist.init_process_group(
+        backend, store=store, rank=number, world_size=size, timeout=BARRIER_TIMEOUT
+    )
 
 
 def stop() -> None:

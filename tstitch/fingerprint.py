@@ -7,7 +7,7 @@ from typing import Any
 
 def fingerprint(decides: dict[str, Any]) -> str:
     """SHA-256, hexadecimal, of the values that decide the images, whatever their order."""
-    text = json.dumps(decides, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_plain(decides), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -19,6 +19,15 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+
+
+def _plain(value: Any) -> Any:
+    """Whole floats as integers: 0 and 0.0 are the same value, as `differences` sees it too."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -42,7 +42,8 @@ def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str)
     units = cut(run.num_images, run.batch_size)
     with writing(directory.path):
         found = scan(directory.shards, owner)
-        if not found and is_whole(samples, run.num_images, experiment.pair.space.image_size):
+        whole = is_whole(samples, run.num_images, experiment.pair.space.image_size)
+        if not found and whole and _is_written(directory.path):
             return []
         missing = open_units(units, found)
         packed = count_images(samples)
@@ -66,8 +67,7 @@ def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, A
     with writing(folder):
         samples = folder / SAMPLES
         found = scan(directory.shards, owner)
-        written = all((folder / name).is_file() for name in (GRID, METRICS, REPORT))
-        if not (written and is_whole(samples, run.num_images, size)):
+        if not (_is_written(folder) and is_whole(samples, run.num_images, size)):
             times = write_samples(
                 samples,
                 found,
@@ -84,6 +84,10 @@ def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, A
             _export(folder)
         if not run.keep_shards and found and is_whole(samples, run.num_images, size):
             remove_shards(directory.shards)
+
+
+def _is_written(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (GRID, METRICS, REPORT))
 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:

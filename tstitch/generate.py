@@ -48,6 +48,7 @@ def run_sampling(config: dict[str, Any]) -> Path:
         distributed.on_main(lambda: finish(directory, experiment, decides))
     finally:
         directory.close()
+    log.info("%s: grid.png, samples.npz, metrics.json, report.md", directory.path)
     return directory.path
 
 

@@ -32,11 +32,10 @@ class NpzWriter:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         try:
             self._zip.close()
+            if kind is None:
+                self._temporary.rename(self._path)
         finally:
-            if kind is not None:
-                self._temporary.unlink(missing_ok=True)
-        if kind is None:
-            self._temporary.rename(self._path)
+            self._temporary.unlink(missing_ok=True)  # there only if something failed
 
     def add(
         self, name: str, shape: tuple[int, ...], dtype: np.dtype, chunks: Iterable[np.ndarray]

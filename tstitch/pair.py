@@ -57,12 +57,18 @@ def parse_pair(config: Any) -> PairSpec:
     denoisers = section.raw("denoisers")
     if not isinstance(denoisers, Mapping) or not denoisers:
         raise UserError("pair.denoisers: name at least one denoiser, small to large")
-    return PairSpec(
+    pair = PairSpec(
         name=section.text("name"),
         class_names=_class_names(section),
         space=instantiate(section.raw("space"), "pair.space"),
         denoisers=tuple(_denoiser(name, value) for name, value in denoisers.items()),
     )
+    if not hasattr(pair.space, "decode"):
+        raise UserError(f"pair.space._target_={section.raw('space')['_target_']}: is no space")
+    for spec in pair.denoisers:
+        with torch.device("meta"):  # sizes only
+            build_network(pair, spec)
+    return pair
 
 
 def _class_names(section: Section) -> tuple[str, ...]:
@@ -83,7 +89,10 @@ def _denoiser(name: str, config: Any) -> DenoiserSpec:
     digest = section.raw("sha256")
     if digest is not None and (not isinstance(digest, str) or len(digest) != 64):
         raise section.refuse("sha256", "give 64 hexadecimal digits, or null")
-    return DenoiserSpec(name, section.raw("network"), section.text("weights"), digest)
+    network = section.raw("network")
+    if not isinstance(network, Mapping):
+        raise section.refuse("network", "needs a section with _target_ and its arguments")
+    return DenoiserSpec(name, network, section.text("weights"), digest)
 
 
 def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
@@ -102,7 +111,10 @@ def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
                 f"{path}.{name}={given}: all denoisers of pair {pair.name} need {value}; "
                 "pair networks of one latent shape and class count"
             )
-    return instantiate({**expected, **spec.network}, path)
+    network = instantiate({**expected, **spec.network}, path)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{path}._target_={spec.network['_target_']}: is no torch.nn.Module")
+    return network
 
 
 def locate_weights(spec: DenoiserSpec) -> Path | None:

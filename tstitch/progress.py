@@ -1,5 +1,6 @@
 """A progress bar on rank 0 that counts the images of all ranks."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from tstitch.shards import NAME
 
 POLL_S = 0.5
+LOG_S = 10.0  # between lines where standard error is no terminal
 
 
 @contextmanager
@@ -16,12 +18,14 @@ def shard_progress(folder: Path, total: int) -> Iterator[None]:
     from tqdm import tqdm
 
     finished = threading.Event()
-    with tqdm(total=total, desc="sampling", unit="img") as bar:
+    interval = POLL_S if sys.stderr.isatty() else LOG_S
+    with tqdm(total=total, desc="sampling", unit="img", mininterval=interval) as bar:
 
         def refresh() -> None:
             matches = [NAME.fullmatch(path.name) for path in folder.iterdir()]
             done = sum(int(m[2]) - int(m[1]) for m in matches if m)
-            bar.update(min(done, total) - bar.n)
+            if done > bar.n:
+                bar.update(min(done, total) - bar.n)
 
         def watch() -> None:
             while not finished.wait(POLL_S):

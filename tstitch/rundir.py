@@ -101,11 +101,14 @@ class RunDirectory:
                 f"run.dir={self.path}: its {CONFIG_FILE} is damaged; choose another directory, "
                 "or run.overwrite=true"
             ) from error
-        if changed:
+        if changed and self._holds_images():
             raise UserError(
                 f"run.dir={self.path}: belongs to another run ({'; '.join(changed[:4])}); choose "
                 "another directory, or run.overwrite=true"
             )
+
+    def _holds_images(self) -> bool:
+        return (self.path / "samples.npz").exists() or any(self.shards.glob("*.npz"))
 
     def _write_config(self, decides: dict[str, Any], config: dict[str, Any]) -> None:
         content = {"fingerprint": fingerprint(decides), "decides": decides, "config": config}
