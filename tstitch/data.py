@@ -1,17 +1,22 @@
 """Image data sets for training: any map-style data set of (image, label) pairs."""
 
 import gzip
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from tstitch import distributed
 from tstitch.errors import UserError
 
 IDX_UINT8 = 0x08
+SPLITS = {"train": "train", "test": "t10k"}  # and how IDX files call them
+TORCHVISION_NAMES = ("FashionMNIST", "MNIST", "CIFAR10")
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -24,9 +29,9 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         with opener(path, "rb") as file:
             raw = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"data.folder: cannot read {path} ({error}); fetch it again") from error
-    if len(raw) < 4 or raw[:3] != bytes([0, 0, IDX_UINT8]):
+    if len(raw) < 4 or raw[:3] != bytes([0, 0, IDX_UINT8]) or len(raw) < 4 + 4 * raw[3]:
         raise UserError(f"data.folder: {path} is no IDX file of unsigned bytes; check the folder")
     ndim = raw[3]
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", count=ndim, offset=4))
@@ -42,10 +47,10 @@ def idx_folder(folder: str, split: str = "train") -> TensorDataset:
     Returns:
         uint8 images (N, 1, H, W) and int64 labels (N,).
     """
-    prefix = {"train": "train", "test": "t10k"}[split]
+    _check_choice("split", split, SPLITS)
     arrays = []
     for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
-        stem = Path(folder).expanduser() / f"{prefix}-{kind}"
+        stem = Path(folder).expanduser() / f"{SPLITS[split]}-{kind}"
         found = [p for p in (stem, stem.with_name(stem.name + ".gz")) if p.is_file()]
         if not found:
             raise UserError(f"data.folder={folder}: {stem.name}[.gz] is missing there")
@@ -66,14 +71,21 @@ def torchvision_arrays(name: str, root: str, split: str = "train") -> TensorData
     """
     from torchvision import datasets
 
-    try:
-        source = getattr(datasets, name)(root, train=split == "train", download=True)
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"data.root={root}: {name} cannot be downloaded ({reason}); "
-            "connect, or point data=idx_folder data.folder=PATH at local files"
-        ) from error
+    _check_choice("name", name, TORCHVISION_NAMES)
+    _check_choice("split", split, SPLITS)
+
+    def opened(*, download: bool) -> Any:
+        try:
+            return getattr(datasets, name)(root, train=split == "train", download=download)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"data.root={root}: {name} cannot be downloaded ({reason}); "
+                "connect, or point data=idx_folder data.folder=PATH at local files"
+            ) from error
+
+    distributed.on_main(lambda: bool(opened(download=True)))  # the other ranks find the files
+    source = opened(download=False)
     images = torch.as_tensor(source.data)
     images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
     return TensorDataset(images, torch.as_tensor(source.targets, dtype=torch.int64))
@@ -104,6 +116,11 @@ class ImageFolder(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self._source[index]
+
+
+def _check_choice(name: str, value: str, options: Collection[str]) -> None:
+    if value not in options:
+        raise ValueError(f"{name}={value}: choose one of {', '.join(options)}")
 
 
 def epoch_order(num_items: int, seed: int, epoch: int) -> np.ndarray:

@@ -1,11 +1,14 @@
 """What a training resumes from, and the files it leaves."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from models.checkpoints import CheckpointError
 from tstitch.errors import UserError
 from tstitch.training.ema import Ema
 from tstitch.training.settings import TrainSettings
@@ -35,18 +38,32 @@ def new_state(network: nn.Module, settings: TrainSettings, device: torch.device)
     return TrainState(network, Ema(network, settings.ema_decay), optimizer)
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns what a full or read-only disk raises in the block into a UserError."""
+    try:
+        yield
+    except (OSError, CheckpointError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(
+            f"train.dir={folder}: cannot be written ({reason}); free space or choose another "
+            "train.dir; the last checkpoint is kept"
+        ) from error
+
+
 def save_checkpoint(state: TrainState, folder: Path) -> None:
     """Writes checkpoint.pt by temporary name and rename."""
     temporary = folder / f".{FILE}.tmp"
-    torch.save(
-        {
-            "model": state.network.state_dict(),
-            "ema": state.ema.weights,
-            "optimizer": state.optimizer.state_dict(),
-            "step": state.step,
-        },
-        temporary,
-    )
+    content = {
+        "model": state.network.state_dict(),
+        "ema": state.ema.weights,
+        "optimizer": state.optimizer.state_dict(),
+        "step": state.step,
+    }
+    try:
+        torch.save(content, temporary)
+    except RuntimeError as error:  # torch's own kind for a full disk
+        raise OSError(f"{FILE}: {str(error).splitlines()[0]}") from error
     temporary.rename(folder / FILE)
 
 

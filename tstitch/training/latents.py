@@ -79,10 +79,11 @@ class CachedMoments(Dataset):
             _encode_all(dataset, space, path, labels_path, device, flip)
         self._moments = np.load(path, mmap_mode="r")
         self._labels = np.load(labels_path)
-        if len(self._moments) != len(dataset):
+        expected = _moments_shape(dataset, space, flip)
+        if self._moments.shape != expected:
             raise UserError(
-                f"train.dir: {path} holds {len(self._moments)} images, the data {len(dataset)}; "
-                "remove the file or choose another train.dir"
+                f"train.dir: {path} holds moments of shape {self._moments.shape}, this training "
+                f"needs {expected}; remove the file or choose another train.dir"
             )
 
     def __len__(self) -> int:
@@ -92,11 +93,15 @@ class CachedMoments(Dataset):
         return torch.from_numpy(np.array(self._moments[index])), int(self._labels[index])
 
 
+def _moments_shape(dataset: Dataset, space: Any, flip: bool) -> tuple[int, ...]:
+    return (len(dataset), 2 if flip else 1, 2, *space.shape)
+
+
 def _encode_all(
     dataset: Dataset, space: Any, path: Path, labels_path: Path, device: torch.device, flip: bool
 ) -> None:
     """Every rank writes its strided share into one memory-mapped file, renamed when whole."""
-    shape = (len(dataset), 2 if flip else 1, 2, *space.shape)
+    shape = _moments_shape(dataset, space, flip)
     temporary = path.with_name(f".{path.name}.tmp")
     if distributed.is_main():
         np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape).flush()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tstitch import distributed
+from tstitch.errors import UserError
 from tstitch.training.checkpoint import TrainState
 from tstitch.training.latents import NextLatents
 from tstitch.training.objective import HybridObjective
@@ -48,6 +49,8 @@ def train(
             group["lr"] = rate
         generator = step_generator(settings.seed, state.step, distributed.rank())
         x_0, y = next_latents(generator)
+        if y.max() >= num_classes:  # num_classes itself would pass for the null class
+            raise UserError(f"data: has label {y.max()}, the pair only 0 to {num_classes - 1}")
         t, eps, y = draw(x_0, y, objective.num_timesteps, settings, num_classes, generator)
         x_0, t, eps, y = (v.to(device, non_blocking=True) for v in (x_0, t, eps, y))
         with autocast:

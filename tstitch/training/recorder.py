@@ -9,7 +9,7 @@ import torch
 from models.checkpoints import save_weights
 from tstitch import distributed
 from tstitch.pair import PairSpec
-from tstitch.training.checkpoint import TrainState, save_checkpoint
+from tstitch.training.checkpoint import TrainState, save_checkpoint, writing
 from tstitch.training.loop import Row
 from tstitch.training.preview import save_preview
 from tstitch.training.settings import TrainSettings
@@ -22,8 +22,12 @@ LOG_FIELDS = (
 class Recorder:
     """Called after every step on every rank; only rank 0 writes.
 
-    Files in the folder: log.csv (means over log_every steps), checkpoint.pt, ema.safetensors
-    (at the end), ema-STEP.safetensors (snapshots), samples-STEP.png.
+    Files in the folder: log.csv (means over the steps since the row before; a row every log_every
+    steps and at each checkpoint), checkpoint.pt, ema.safetensors (at the end),
+    ema-STEP.safetensors (snapshots), samples-STEP.png.
+
+    Raises:
+        UserError: a file cannot be written.
     """
 
     def __init__(
@@ -33,16 +37,23 @@ class Recorder:
         self._rows: list[Row] = []
         self._log = folder / "log.csv"
         if distributed.is_main():
-            self._open_log()
+            with writing(folder):
+                self._open_log()
             self._progress = _progress_bar(state.step, settings)
 
     def __call__(self, step: int, row: Row) -> None:
         """Records one finished step."""
         if not distributed.is_main():
             return
-        settings, last = self._settings, step == self._settings.steps
         self._rows.append(row)
-        if step % settings.log_every == 0 or last:
+        with writing(self._folder):
+            self._write_files(step)
+        self._progress.update()
+
+    def _write_files(self, step: int) -> None:
+        settings, last = self._settings, step == self._settings.steps
+        checkpoint = step % settings.checkpoint_every == 0 or last
+        if step % settings.log_every == 0 or checkpoint:
             self._write_row(step)
         if settings.sample_every and (step % settings.sample_every == 0 or last):
             path = self._folder / f"samples-{step:07d}.png"
@@ -51,11 +62,10 @@ class Recorder:
             )
         if step in settings.snapshots:
             self._export(f"ema-{step:07d}.safetensors", step)
-        if step % settings.checkpoint_every == 0 or last:
-            save_checkpoint(self._state, self._folder)
         if last:
             self._export("ema.safetensors", step)
-        self._progress.update()
+        if checkpoint:  # after everything else: a run that is killed before it writes them again
+            save_checkpoint(self._state, self._folder)
 
     def _open_log(self) -> None:
         """Keeps the rows up to the checkpoint: the ones after it will be written again."""

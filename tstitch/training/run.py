@@ -13,7 +13,7 @@ from tstitch.cli import instantiate
 from tstitch.data import StepBatches, batches
 from tstitch.device import choose_device
 from tstitch.errors import UserError
-from tstitch.pair import PairSpec, build_network, parse_pair
+from tstitch.pair import PairSpec, build_network, parse_pair, space_errors
 from tstitch.section import Section
 from tstitch.training.checkpoint import load_checkpoint, new_state
 from tstitch.training.latents import CachedMoments, NextLatents, cached, encoded
@@ -42,12 +42,14 @@ def run_training(config: dict[str, Any]) -> None:
     folder = _make_folder(settings.dir)
 
     distributed.start()
-    dataset = instantiate(config["data"], "data")
+    with space_errors():
+        pair.space.to(device).load()
+    dataset = _open_data(config["data"], pair)
     state = new_state(network, settings, device)
     load_checkpoint(state, folder)
     if settings.latents == "cache":
         path = folder / MOMENTS_FILE
-        dataset = CachedMoments(dataset, pair.space.to(device), path, device, settings.flip)
+        dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
     train(
         state,
         HybridObjective(linear_betas()).to(device),
@@ -58,6 +60,21 @@ def run_training(config: dict[str, Any]) -> None:
         after_step=Recorder(state, settings, pair, folder),
     )
     distributed.barrier()
+
+
+def _open_data(config: Any, pair: PairSpec) -> Dataset:
+    """The data set, whose first image must have the size that the pair takes."""
+    dataset = instantiate(config, "data")
+    if not len(dataset):
+        raise UserError("data: holds no images; check its folder")
+    shape, space = tuple(dataset[0][0].shape), pair.space
+    expected = (space.image_channels, space.image_size, space.image_size)
+    if shape != expected:
+        raise UserError(
+            f"data: its images are {shape}, pair {pair.name} takes {expected}; choose another "
+            "pair, or data of that size"
+        )
+    return dataset
 
 
 def _latents(
@@ -78,7 +95,7 @@ def _latents(
     items = iter(batches(dataset, sampler, settings.workers))
     if settings.latents == "cache":
         return cached(items, pair.space)
-    return encoded(items, pair.space.to(device), device, settings.flip)
+    return encoded(items, pair.space, device, settings.flip)
 
 
 def _prefer_plain_attention(network: nn.Module, device: torch.device) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tstitch.section import Section
+from tstitch.settings import MAX_SEED
 
 FIELDS = (
     "denoiser", "dir", "steps", "batch_size", "learning_rate", "warmup_steps", "decay_steps",
@@ -72,7 +73,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         label_dropout=section.number("label_dropout", 0.0, 1.0),
         dtype=section.choice("dtype", ("fp32", "bf16")),
         compile=section.flag("compile"),
-        seed=section.integer("seed", 0),
+        seed=section.integer("seed", 0, MAX_SEED),
         device=section.choice("device", ("auto", "cpu", "cuda", "mps")),
         workers=section.integer("workers", 0),
         latents=section.choice("latents", ("encode", "cache")),
