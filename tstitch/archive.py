@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tstitch.errors import UserError
 from tstitch.npz import NpzWriter, read_header, stream_rows, verify
-from tstitch.shards import Shard, Unit, cover, cut, read_shard, write_shard
+from tstitch.shards import Shard, ShardError, Unit, cover, cut, read_shard, write_shard
 
 SAMPLES = "samples.npz"
 IMAGES, LABELS = "arr_0", "arr_1"
@@ -42,13 +43,19 @@ def write_samples(
 
     Returns:
         The shards' times, one entry for each shard used.
+
+    Raises:
+        UserError: a shard was damaged meanwhile.
     """
     labels: list[np.ndarray] = []
     times: dict[Unit, dict[str, Any]] = {}
 
     def rows() -> Iterator[np.ndarray]:
         for unit, first, end in cover(cut(num_images, batch_size), found):
-            shard = read_shard(found[unit], owner)
+            try:
+                shard = read_shard(found[unit], owner)
+            except ShardError as error:  # it was whole when the run began or when it was written
+                raise UserError(f"{found[unit]}: {error}; run the same command again") from error
             own = slice(first - unit.first, end - unit.first)
             labels.append(shard.labels[own])
             times[unit] = shard.times

@@ -1,4 +1,7 @@
-"""Image data sets for training: any map-style data set of (image, label) pairs."""
+"""Image data sets for training: any map-style data set of (image, label) pairs.
+
+What they refuse is a ValueError whose message begins with the argument: `folder=PATH: ...`.
+"""
 
 import gzip
 import zlib
@@ -23,21 +26,22 @@ def read_idx(path: Path) -> np.ndarray:
     """Array of an IDX file of unsigned bytes, plain or gzipped (the format of MNIST).
 
     Raises:
-        UserError: not such a file, or shorter than its header says.
+        ValueError: not such a file, or shorter than its header says.
     """
+    place = f"folder={path.parent}: {path.name}"
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:
             raw = file.read()
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"data.folder: cannot read {path} ({error}); fetch it again") from error
+        raise ValueError(f"{place} cannot be read ({error}); fetch it again") from error
     if len(raw) < 4 or raw[:3] != bytes([0, 0, IDX_UINT8]) or len(raw) < 4 + 4 * raw[3]:
-        raise UserError(f"data.folder: {path} is no IDX file of unsigned bytes; check the folder")
+        raise ValueError(f"{place} is no IDX file of unsigned bytes; check the folder")
     ndim = raw[3]
     shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", count=ndim, offset=4))
     values = np.frombuffer(raw, np.uint8, offset=4 + 4 * ndim)
     if values.size != int(np.prod(shape)):
-        raise UserError(f"data.folder: {path} holds {values.size} values for shape {shape}")
+        raise ValueError(f"{place} holds {values.size} values for shape {shape}; fetch it again")
     return values.reshape(shape)
 
 
@@ -53,11 +57,11 @@ def idx_folder(folder: str, split: str = "train") -> TensorDataset:
         stem = Path(folder).expanduser() / f"{SPLITS[split]}-{kind}"
         found = [p for p in (stem, stem.with_name(stem.name + ".gz")) if p.is_file()]
         if not found:
-            raise UserError(f"data.folder={folder}: {stem.name}[.gz] is missing there")
+            raise ValueError(f"folder={folder}: {stem.name}[.gz] is missing there")
         arrays.append(read_idx(found[0]))
     images, labels = arrays
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise UserError(f"data.folder={folder}: images {images.shape}, labels {labels.shape}")
+        raise ValueError(f"folder={folder}: has images {images.shape}, labels {labels.shape}")
     return TensorDataset(
         torch.from_numpy(images.copy())[:, None], torch.from_numpy(labels.astype(np.int64))
     )
@@ -80,7 +84,7 @@ def torchvision_arrays(name: str, root: str, split: str = "train") -> TensorData
         except (OSError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
-                f"data.root={root}: {name} cannot be downloaded ({reason}); "
+                f"root={root}: {name} cannot be downloaded ({reason}); "
                 "connect, or point data=idx_folder data.folder=PATH at local files"
             ) from error
 
@@ -109,7 +113,7 @@ class ImageFolder(Dataset):
             )
         except (OSError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"data.folder={folder}: {reason}") from error
+            raise ValueError(f"folder={folder}: {reason}") from error
 
     def __len__(self) -> int:
         return len(self._source)

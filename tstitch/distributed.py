@@ -16,7 +16,7 @@ T = TypeVar("T")
 # Ranks may finish hours apart: no collective runs inside a run, so only this wait sees it.
 BARRIER_TIMEOUT = timedelta(days=7)
 # torchrun's store listens before any rank starts: one that is not there was killed.
-LAUNCHER_TIMEOUT = timedelta(minutes=1)
+LAUNCHER_TIMEOUT = timedelta(seconds=20)
 
 
 def rank() -> int:

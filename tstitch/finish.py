@@ -24,7 +24,7 @@ from tstitch.metrics import collect_metrics
 from tstitch.npz import stream_rows
 from tstitch.report import render_report
 from tstitch.rundir import RunDirectory, writing
-from tstitch.shards import Unit, cut, open_units, scan
+from tstitch.shards import Unit, cut, listed, open_units, scan
 
 GRID, METRICS, REPORT, PNGS = "grid.png", "metrics.json", "report.md", "images"
 GRID_SIDE = 1200  # pixels, about
@@ -66,7 +66,7 @@ def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, A
     folder, owner = directory.path, fingerprint(decides)
     with writing(folder):
         samples = folder / SAMPLES
-        found = scan(directory.shards, owner)
+        found = listed(directory.shards)
         if not (_is_written(folder) and is_whole(samples, run.num_images, size)):
             times = write_samples(
                 samples,

@@ -101,20 +101,22 @@ def read_shard(path: Path, fingerprint: str) -> Shard:
     return Shard(images, labels, indices, str(owner), times)
 
 
+def listed(folder: Path) -> dict[Unit, Path]:
+    """The shards of a folder by unit, as their names say; nothing is read."""
+    matches = [(path, NAME.fullmatch(path.name)) for path in sorted(folder.iterdir())]
+    return {Unit(int(match[1]), int(match[2])): path for path, match in matches if match}
+
+
 def scan(folder: Path, fingerprint: str) -> dict[Unit, Path]:
     """The good shards of a folder by unit; bad ones are named, removed, and made again."""
-    found: dict[Unit, Path] = {}
-    for path in sorted(folder.iterdir()):
-        match = NAME.fullmatch(path.name)
-        if not match:
-            continue
+    found = listed(folder)
+    for unit, path in list(found.items()):
         try:
             read_shard(path, fingerprint)
         except ShardError as error:
             log.warning("shard %s: %s; its images are made again", path, error)
             path.unlink()
-            continue
-        found[Unit(int(match[1]), int(match[2]))] = path
+            del found[unit]
     return found
 
 

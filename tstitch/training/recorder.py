@@ -64,7 +64,7 @@ class Recorder:
             self._export(f"ema-{step:07d}.safetensors", step)
         if last:
             self._export("ema.safetensors", step)
-        if checkpoint:  # after everything else: a run that is killed before it writes them again
+        if checkpoint:  # last: a run killed before it writes the other files again
             save_checkpoint(self._state, self._folder)
 
     def _open_log(self) -> None:

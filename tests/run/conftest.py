@@ -1,0 +1,226 @@
+"""Runs of `scripts/sample.py`: in this process, as a command, and what they leave behind."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.checkpoints import save_weights
+from tstitch.cli import compose
+from tstitch.errors import UserError
+from tstitch.experiment import parse_experiment
+from tstitch.generate import run_sampling
+from tstitch.pair import build_network
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "sample.py"
+PATIENCE_S = 240
+RANDOM = ("pair.denoisers.small.weights=random", "pair.denoisers.large.weights=random")
+SIZES = (
+    "sampler.steps=4",
+    "run.num_images=24",
+    "run.batch_size=8",
+    "run.device=cpu",
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """As many threads in this process as in the commands."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def network():
+    """network(name, seed): a denoiser of the shipped pair that predicts about its input.
+
+    Weights that are only random predict about nothing: every pixel of such images is black or
+    white, and small differences do not show."""
+    pair = parse_experiment(compose("sample", [*RANDOM, *SIZES])).pair
+
+    def build(name: str, seed: int) -> torch.nn.Module:
+        built = build_network(pair, next(s for s in pair.denoisers if s.name == name))
+        generator = torch.Generator().manual_seed(seed)
+        patches, out = built.x_embedder.proj.weight, built.final_layer.linear.weight
+        width, pixels = len(patches), patches[0].numel()
+        one, back = torch.eye(pixels), math.sqrt(2 * pixels / width) / 2 * torch.eye(pixels)
+        with torch.no_grad():
+            for parameter in built.parameters():
+                if parameter.requires_grad:
+                    parameter.normal_(std=0.02, generator=generator)
+            # Each pixel goes in twice, with both signs, and comes back normalised.
+            patches.view(width, pixels)[: 2 * pixels] = torch.cat([8 * one, -8 * one])
+            patches.view(width, pixels)[2 * pixels :] = 0
+            out.view(pixels, 2, width)[:, 0, : 2 * pixels] += torch.cat([back, -back], 1)
+        return built
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny(network, tmp_path_factory):
+    """Overrides that every run here begins with."""
+    folder, weights = tmp_path_factory.mktemp("weights"), []
+    for seed, name in enumerate(("small", "large")):
+        path = folder / f"{name}.safetensors"
+        save_weights(network(name, seed).state_dict(), path, metadata={})
+        weights.append(f"pair.denoisers.{name}.weights={path}")
+    return (*weights, *SIZES)
+
+
+@pytest.fixture(scope="session")
+def sample(tiny):
+    """sample(directory, *overrides): a tiny run in this process; returns its directory."""
+
+    def run(directory: Path, *overrides: str) -> Path:
+        return run_sampling(compose("sample", [*tiny, f"run.dir={directory}", *overrides]))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def refusal(sample):
+    """refusal(directory, *overrides): the one line that a tiny run ends with."""
+
+    def run(directory: Path, *overrides: str) -> str:
+        with pytest.raises(UserError) as caught:
+            sample(directory, *overrides)
+        message = str(caught.value)
+        assert len(message.splitlines()) == 1, message
+        return message
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def whole(sample, tmp_path_factory):
+    """A finished tiny run of 24 images; to be copied, not changed."""
+    return sample(tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.fixture(scope="session")
+def images():
+    """images(directory): arr_0 of its samples.npz."""
+
+    def read(directory: Path) -> np.ndarray:
+        with np.load(directory / "samples.npz", allow_pickle=False) as archive:
+            return archive["arr_0"]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def line(tiny):
+    """line(*arguments, processes, flags): the command; 1 or more processes are torchrun's."""
+
+    def build(
+        *arguments: str, processes: int = 0, restarts: int = 0, flags: tuple[str, ...] = ()
+    ) -> list[str]:
+        launcher = ["-m", "torch.distributed.run", "--standalone"]
+        launcher += [f"--nproc_per_node={processes}", f"--max-restarts={restarts}"]
+        start = [sys.executable, *(launcher if processes else []), str(SCRIPT)]
+        return [*start, *flags, *tiny, *arguments]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """Of every command: one thread, and no torchrun around it."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("TORCHELASTIC")}
+    return kept | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def command(line, environment):
+    """command(*arguments, processes, cwd, ...): the finished command with its outputs."""
+
+    def run(*arguments: str, processes: int = 0, flags: tuple[str, ...] = (), **options):
+        return subprocess.run(
+            line(*arguments, processes=processes, flags=flags),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def launch(line, environment, tmp_path):
+    """launch(*arguments, processes): the command, started; killed at the end of the test."""
+    started: list[subprocess.Popen] = []
+
+    def run(*arguments: str, processes: int = 0, restarts: int = 0) -> subprocess.Popen:
+        words = line(*arguments, processes=processes, restarts=restarts)
+        with open(tmp_path / "launched.log", "a") as log:
+            started.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+    for pid in living(tmp_path):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def until():
+    """until(condition, process): waits for it, as long as the process runs."""
+
+    def wait(condition, process: subprocess.Popen | None = None) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            assert process is None or process.poll() is None, "the command has ended"
+            time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def ranks():
+    """ranks(directory): process of each rank, by RANK, of the run in a directory."""
+
+    def find(directory: Path) -> dict[int, int]:
+        found = {}
+        for pid in living(directory):
+            try:
+                variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            found |= {int(v[5:]): pid for v in variables if v.startswith(b"RANK=")}
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """processes(directory): ids of the processes whose command line names it."""
+    return living
+
+
+def living(directory: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue  # it ended
+            if str(directory).encode() in words:
+                found.append(int(entry.name))
+    return found

@@ -1,0 +1,70 @@
+"""Unwritable directories, full disks, two runs at once."""
+
+import os
+import resource
+from functools import partial
+
+import pytest
+
+
+def limit_files(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.parametrize("below", ["run", "a/b/run"])
+def test_path_below_a_file(tmp_path, refusal, below):
+    """Catches: a bare OSError for a directory that cannot be made."""
+    (tmp_path / "file").touch()
+    message = refusal(tmp_path / "file" / below)
+    assert message.startswith(f"run.dir={tmp_path}/file/{below}: cannot be written"), message
+
+
+def test_derived_path_below_a_file(tmp_path, refusal):
+    """Catches: a message that names no directory where run.dir is derived."""
+    (tmp_path / "file").touch()
+    message = refusal(tmp_path, "run.dir=null", f"run.root={tmp_path}/file")
+    assert message.startswith(f"run.dir={tmp_path}/file/fashion_mnist/"), message
+
+
+@pytest.mark.parametrize(
+    ("size", "shards", "processes"),
+    [(40_000, 3, 0), pytest.param(10_000, 0, 2, marks=pytest.mark.slow)],
+    ids=["samples", "shard"],
+)
+def test_full_disk(tmp_path, command, sample, whole, size, shards, processes):
+    """Catches: half a file under its final name, finished work thrown away, a traceback, one rank
+    waiting for the other."""
+    run = tmp_path / "run"
+    arguments = [f"run.dir={run}"]
+    ended = command(*arguments, processes=processes, preexec_fn=partial(limit_files, size))
+    lines = [text for text in ended.stderr.splitlines() if "error: " in text]
+    assert ended.returncode == (1 if processes else 2), ended.stderr
+    assert len(lines) == 1 and lines[0].startswith(f"error: run.dir={run}: cannot be written")
+    assert "free space" in lines[0] and "/tstitch/" not in ended.stderr, ended.stderr
+    assert len(list((run / "shards").iterdir())) == shards
+    assert not (run / "samples.npz").exists() and not list(run.rglob("*.npz.*"))
+    kept = {path: path.stat().st_mtime_ns for path in (run / "shards").iterdir()}
+    sample(run)
+    assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+
+
+def test_second_run_is_refused(tmp_path, launch, refusal, until):
+    """Catches: two runs that write one directory; a lock that outlives its owner."""
+    run = tmp_path / "run"
+    long = ["run.num_images=2000", "run.batch_size=2", "sampler.steps=10"]
+    first = launch(f"run.dir={run}", *long)
+    until(lambda: list(run.glob("shards/*.npz")), first)
+    message = refusal(run, *long, "run.overwrite=true")
+    assert message.startswith(f"run.dir={run}: another run is working there"), message
+    assert first.poll() is None and list(run.glob("shards/*.npz"))
+    first.kill()
+    first.wait()
+    assert "belongs to another run" in refusal(run, *long, "run.seed=5")
+
+
+def test_lock_file_of_a_dead_run(tmp_path, sample):
+    """Catches: a lock that is the existence of a file."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").write_text(str(os.getpid()))
+    assert (sample(tmp_path / "run", "run.num_images=1") / "samples.npz").is_file()

@@ -1,0 +1,138 @@
+"""Bad input of scripts/train.py: one line that names the field and says what is allowed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_idx
+
+from tstitch.cli import compose
+from tstitch.errors import UserError
+from tstitch.training.run import run_training
+
+ROOT = Path(__file__).resolve().parents[2]
+NETWORK = "pair.denoisers.small.network"
+
+
+def error_of(overrides: list[str]) -> str:
+    with pytest.raises(UserError) as caught:
+        run_training(compose("train", overrides))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "begin", "remedy"),
+    [
+        ("train.denoiser=huge", "train.denoiser='huge'", "choose one of small, large"),
+        ("train.steps=-1", "train.steps=-1", "of at least 1"),
+        ("train.steps=0", "train.steps=0", "of at least 1"),
+        ("train.steps=2.5", "train.steps=2.5", "whole number"),
+        ("train.steps=true", "train.steps=True", "whole number"),
+        ("train.steps=null", "train.steps=None", "whole number"),
+        ("train.batch_size=0", "train.batch_size=0", "of at least 1"),
+        ("train.decay_steps=7", "train.decay_steps=7", "from 0 to 6"),
+        ("train.warmup_steps=-1", "train.warmup_steps=-1", "of at least 0"),
+        ("train.learning_rate=-1e-3", "train.learning_rate=-0.001", "of at least 0"),
+        ("train.learning_rate=.nan", "train.learning_rate=", "number"),
+        ("train.learning_rate=fast", "train.learning_rate='fast'", "number"),
+        ("train.ema_decay=1.5", "train.ema_decay=1.5", "from 0"),
+        ("train.label_dropout=-0.1", "train.label_dropout=-0.1", "from 0"),
+        ("train.dtype=fp16", "train.dtype='fp16'", "choose one of fp32, bf16"),
+        ("train.device=tpu", "train.device='tpu'", "choose one of auto, cpu"),
+        ("train.compile=maybe", "train.compile='maybe'", "choose true or false"),
+        ("train.latents=stream", "train.latents='stream'", "choose one of encode, cache"),
+        ("train.seed=-1", "train.seed=-1", "from 0 to"),
+        ("train.seed=99999999999999999999999", "train.seed=99999999999999999999999", "from 0 to"),
+        ("train.checkpoint_every=0", "train.checkpoint_every=0", "of at least 1"),
+        ("train.snapshots=3", "train.snapshots=3", "list of whole numbers"),
+        ("train.snapshots=[0]", "train.snapshots=[0]", "list of whole numbers of at least 1"),
+        ("train.dir=''", "train.dir=''", "non-empty"),
+        ("train.stepz=5", "train.stepz: unknown key", "did you mean train.step"),
+        ("+train.stepz=5", "train.stepz: unknown key", "choose one of denoiser"),
+        ("train.steps=[1", "train.steps=[1", "cannot be parsed"),
+        ("data=imagenet", "data=imagenet", "choose one of cifar10"),
+        ("pair=fashion", "pair=fashion", "choose one of"),
+        ("data.folder=/nowhere/at/all", "data.folder=/nowhere/at/all", "missing there"),
+        ("data.split=val", "data.split=val", "choose one of train, test"),
+        ("+data.size=28", "data.size: unknown key", "choose from folder, split"),
+        ("data._target_=tstitch.data.folders", "data._target_=tstitch.data.folders", "no such"),
+        (f"{NETWORK}.hidden_size=15", f"{NETWORK}.hidden_size=15", "multiple of 4"),
+        (f"{NETWORK}.patch_size=5", f"{NETWORK}.patch_size=5", "divisor"),
+        (f"+{NETWORK}.deepth=3", f"{NETWORK}.deepth: unknown key", "depth"),
+        ("pair.space.size=35", "data: its images are (1, 28, 28)", "(1, 35, 35)"),
+        ("pair.space.channels=3", "data: its images are (1, 28, 28)", "(3, 28, 28)"),
+        ("pair.classes=1", "data: has label 1", "0 to 0"),
+    ],
+)
+def test_one_line_names_field_and_remedy(tmp_path, tiny, override, begin, remedy):
+    """Catches: a check that is missing or comes as a traceback from inside torch."""
+    message = error_of(tiny(tmp_path / "run", override))
+    assert message.startswith(begin), message
+    assert remedy in message, message
+
+
+def test_settings_are_checked_before_anything_is_made(tmp_path, tiny):
+    """Catches: a directory left behind by a command that could never run."""
+    error_of(tiny(tmp_path / "run", "train.ema_decay=2"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_unwritable_directory(tmp_path, tiny):
+    """Catches: a traceback for a path below a file."""
+    (tmp_path / "file").write_text("")
+    message = error_of(tiny(tmp_path / "file" / "run"))
+    assert message.startswith(f"train.dir={tmp_path / 'file' / 'run'}: cannot be written")
+
+
+def test_missing_data_folder(tmp_path):
+    """Catches: OmegaConf's own words for a value that must be given."""
+    with pytest.raises(UserError, match=r"^data.folder: missing; give it a value$"):
+        compose("train", ["data=idx_folder"])
+
+
+def test_no_images(tmp_path, tiny):
+    """Catches: a division by zero for an empty data set."""
+    write_idx(tmp_path / "train-images-idx3-ubyte", np.zeros((0, 28, 28)))
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.zeros(0))
+    message = error_of(tiny(tmp_path / "run", f"data.folder={tmp_path}"))
+    assert message == "data: holds no images; check its folder"
+
+
+def test_checkpoint_of_another_network(tmp_path, tiny, trained):
+    """Catches: weights that are mixed, or a training that starts over in their place."""
+    trained(tmp_path, "train.steps=2")
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    message = error_of(tiny(tmp_path, f"{NETWORK}.hidden_size=20"))
+    assert message.startswith(f"train.dir: {tmp_path / 'checkpoint.pt'} does not fit")
+    assert "choose another train.dir" in message
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
+def test_damaged_checkpoint(tmp_path, tiny, content):
+    """Catches: a training that silently starts over on a checkpoint it cannot read."""
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    message = error_of(tiny(tmp_path))
+    assert message.startswith(f"train.dir: {tmp_path / 'checkpoint.pt'} does not fit")
+
+
+def test_command_line(tmp_path, tiny):
+    """Catches: a traceback, a line printed twice, exit code 1."""
+    command = [sys.executable, "scripts/train.py", *tiny(tmp_path, "train.dtype=fp8")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "error: train.dtype='fp8': choose one of fp32, bf16\n"
+
+
+def test_command_line_of_two_processes(tmp_path, tiny):
+    """Catches: a batch that does not divide evenly, an error printed by every rank."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += ["scripts/train.py", *tiny(tmp_path, "train.batch_size=7")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    line = "error: train.batch_size=7: choose a multiple of the 2 processes\n"
+    assert done.returncode == 1 and done.stderr.count("error: train.") == 1
+    assert line in done.stderr and 'File "scripts' not in done.stderr
+    assert "exitcode  : 2" in done.stderr
