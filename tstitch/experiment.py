@@ -76,7 +76,7 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     Raises:
         UserError: the first bad field.
     """
-    Section(config, "config", SECTIONS)
+    Section(config, "", SECTIONS)
     pair = parse_pair(config["pair"])
     stitch = instantiate(config["stitch"], "stitch")
     if not isinstance(stitch, StitchSchedule):

@@ -57,6 +57,7 @@ class RunDirectory:
             UserError: not writable, in use, or of another fingerprint.
         """
         with writing(self.path):
+            self._refuse_foreign()
             self.shards.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire(timeout=LOCK_WAIT_S)
@@ -76,6 +77,17 @@ class RunDirectory:
         """Gives the lock back."""
         self._lock.release()
 
+    def _refuse_foreign(self) -> None:
+        """A directory with files of somebody else's is left alone, even by run.overwrite."""
+        if not self.path.is_dir() or (self.path / CONFIG_FILE).is_file():
+            return
+        foreign = [p.name for p in self.path.iterdir() if p.name not in (SHARDS, LOCK_FILE)]
+        if foreign:
+            raise UserError(
+                f"run.dir={self.path}: holds {foreign[0]} but no {CONFIG_FILE} of a run; choose "
+                "an empty directory"
+            )
+
     def _clear(self) -> None:
         shutil.rmtree(self.shards)
         shutil.rmtree(self.path / "images", ignore_errors=True)
@@ -86,12 +98,6 @@ class RunDirectory:
     def _compare(self, decides: dict[str, Any]) -> None:
         path = self.path / CONFIG_FILE
         if not path.is_file():
-            foreign = [p.name for p in self.path.iterdir() if p.name not in (SHARDS, LOCK_FILE)]
-            if foreign:
-                raise UserError(
-                    f"run.dir={self.path}: holds {foreign[0]} but no {CONFIG_FILE}; choose an "
-                    "empty directory, or run.overwrite=true"
-                )
             return
         try:
             before = yaml.safe_load(path.read_text())["decides"]

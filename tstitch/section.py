@@ -14,20 +14,22 @@ class Section:
 
     Args:
         values: the fields.
-        path: dotted name of the section, for messages.
+        path: dotted name of the section, for messages; empty for the whole configuration.
         fields: the names it may have; any other is refused at once.
     """
 
     def __init__(self, values: Any, path: str, fields: Sequence[str]) -> None:
+        self._prefix = f"{path}." if path else ""
         if not isinstance(values, Mapping):
             raise UserError(f"{path}={values!r}: expected a section with {', '.join(fields)}")
         for name in values:
             if name not in fields:
-                raise UserError(f"{path}.{name}: unknown key; choose one of {', '.join(fields)}")
+                known = ", ".join(fields)
+                raise UserError(f"{self._prefix}{name}: unknown key; choose one of {known}")
         for name in fields:
             if name not in values:
-                raise UserError(f"{path}.{name}: missing; give it a value")
-        self._values, self._path = values, path
+                raise UserError(f"{self._prefix}{name}: missing; give it a value")
+        self._values = values
 
     def raw(self, name: str) -> Any:
         """The field as it stands."""
@@ -35,7 +37,7 @@ class Section:
 
     def refuse(self, name: str, allowed: str) -> UserError:
         """The error for a field; the caller raises it."""
-        return UserError(f"{self._path}.{name}={self._values[name]!r}: {allowed}")
+        return UserError(f"{self._prefix}{name}={self._values[name]!r}: {allowed}")
 
     def integer(self, name: str, low: int, high: int | None = None) -> int:
         """A whole number in low..high."""

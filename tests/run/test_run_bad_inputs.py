@@ -35,7 +35,7 @@ BAD = [
     (["+pair.space.foo=1"], "pair.space.foo:", "choose from channels, size"),
     ([f"+{SMALL}.foo=1"], f"{SMALL}.foo:", "choose one of network, weights, sha256"),
     ([f"+{SMALL}.network.foo=1"], f"{SMALL}.network.foo:", "patch_size, hidden_size"),
-    (["+foo=1"], "config.foo:", "choose one of pair, sampler, stitch, guidance, run"),
+    (["+foo=1"], "foo:", "choose one of pair, sampler, stitch, guidance, run"),
     (["~run.seed"], "run.seed: missing", "give it a value"),
     (["~sampler.steps"], "sampler: give a value", "'steps'"),
     # stitch

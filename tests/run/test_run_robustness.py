@@ -19,6 +19,17 @@ def test_path_below_a_file(tmp_path, refusal, below):
     assert message.startswith(f"run.dir={tmp_path}/file/{below}: cannot be written"), message
 
 
+@pytest.mark.parametrize("overwrite", ["false", "true"])
+def test_directory_of_something_else(tmp_path, refusal, overwrite):
+    """Catches: run.overwrite in a directory of the user's that removes the user's images."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "cat.png").write_text("mine")
+    message = refusal(tmp_path, f"run.overwrite={overwrite}")
+    assert message.startswith(f"run.dir={tmp_path}: holds images but no config.yaml"), message
+    assert [p.name for p in tmp_path.iterdir()] == ["images"]
+    assert (tmp_path / "images" / "cat.png").read_text() == "mine"
+
+
 def test_derived_path_below_a_file(tmp_path, refusal):
     """Catches: a message that names no directory where run.dir is derived."""
     (tmp_path / "file").touch()

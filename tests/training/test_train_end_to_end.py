@@ -18,9 +18,9 @@ from tstitch.pair import load_network, parse_pair
 from tstitch.training.latents import to_float
 from tstitch.training.objective import HybridObjective
 
-STEPS = 150
+STEPS = 200
 SIZES = [f"pair.denoisers.{name}.network.{size}" for name in ("small", "large")
-         for size in ("hidden_size=32", "num_heads=2", "depth=1", "patch_size=7")]  # fmt: skip
+         for size in ("hidden_size=32", "num_heads=2", "depth=1", "patch_size=4")]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def folder(tmp_path_factory, trained):
         tmp_path_factory.mktemp("end_to_end"), *SIZES, f"train.steps={STEPS}",
         "train.batch_size=32", "train.learning_rate=1e-2", "train.warmup_steps=10",
         "train.decay_steps=50", "train.log_every=10", "train.checkpoint_every=50",
-        "train.sample_every=75", "train.snapshots=[50,100]", "train.ema_decay=0.95",
+        "train.sample_every=100", "train.snapshots=[50,100]", "train.ema_decay=0.95",
     )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_files(folder):
     """Catches: a snapshot or a grid that is left out, temporary files left behind."""
     assert {p.name for p in folder.iterdir()} == {
         "checkpoint.pt", "log.csv", "ema.safetensors", "ema-0000050.safetensors",
-        "ema-0000100.safetensors", "samples-0000075.png", "samples-0000150.png",
+        "ema-0000100.safetensors", "samples-0000100.png", "samples-0000200.png",
     }  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_exported_weights_tell_their_origin(folder):
 
 def test_preview_shows_the_classes(folder):
     """Catches: samples of unlearnt weights, labels in another order than the images."""
-    grid = np.asarray(Image.open(folder / "samples-0000150.png").convert("L")).astype(float)
+    grid = np.asarray(Image.open(folder / "samples-0000200.png").convert("L")).astype(float)
     assert grid.shape == (4 * 104 + 4, 10 * 88 + 4)
     cells = [[grid[4 + 104 * r + 16 : 4 + 104 * r + 100, 4 + 88 * c : 88 + 88 * c].mean()
               for c in range(2)] for r in range(4)]  # fmt: skip

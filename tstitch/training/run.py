@@ -31,7 +31,7 @@ def run_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, missing data, or a checkpoint of another training.
     """
-    Section(config, "config", ("pair", "data", "train"))
+    Section(config, "", ("pair", "data", "train"))
     pair = parse_pair(config["pair"])
     names = [spec.name for spec in pair.denoisers]
     settings = parse_train(config["train"], names, distributed.world_size())
