@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.checkpoints import load_autoencoder
+from models.checkpoints import CheckpointError, load_autoencoder
 from models.download import one_line, sha256_of
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -110,7 +110,10 @@ class VAESpace:
             if factor != self._factor:
                 expected = f"not {self._factor} times as is expected of hub names"
                 raise self._error(f"shrinks {factor} times, {expected}; give a local folder of it")
-            self._network = load_autoencoder(folder).to(self._device)
+            try:
+                self._network = load_autoencoder(folder).to(self._device)
+            except CheckpointError as error:
+                raise ValueError(f"vae={error}") from error
         return self
 
     @torch.no_grad()

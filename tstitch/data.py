@@ -7,15 +7,11 @@ import gzip
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
-
-from tstitch import distributed
-from tstitch.errors import UserError
 
 IDX_UINT8 = 0x08
 SPLITS = {"train": "train", "test": "t10k"}  # and how IDX files call them
@@ -78,18 +74,14 @@ def torchvision_arrays(name: str, root: str, split: str = "train") -> TensorData
     _check_choice("name", name, TORCHVISION_NAMES)
     _check_choice("split", split, SPLITS)
 
-    def opened(*, download: bool) -> Any:
-        try:
-            return getattr(datasets, name)(root, train=split == "train", download=download)
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"root={root}: {name} cannot be downloaded ({reason}); "
-                "connect, or point data=idx_folder data.folder=PATH at local files"
-            ) from error
-
-    distributed.on_main(lambda: bool(opened(download=True)))  # the other ranks find the files
-    source = opened(download=False)
+    try:
+        source = getattr(datasets, name)(root, train=split == "train", download=True)
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"root={root}: {name} cannot be downloaded ({reason}); "
+            "connect, or point data=idx_folder data.folder=PATH at local files"
+        ) from error
     images = torch.as_tensor(source.data)
     images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
     return TensorDataset(images, torch.as_tensor(source.targets, dtype=torch.int64))

@@ -124,6 +124,15 @@ def on_main(work: Callable[[], T]) -> T:
     return result
 
 
+def main_first(work: Callable[[], T]) -> T:
+    """Runs work on rank 0, then on the others: what rank 0 downloads, they find."""
+    result, error = _attempt(work) if is_main() else (None, None)
+    error = broadcast(error)
+    if error is not None:
+        raise UserError(error)
+    return everywhere(lambda: result if is_main() else work())
+
+
 def _attempt(work: Callable[[], T]) -> tuple[T | None, str | None]:
     try:
         return work(), None

@@ -14,12 +14,13 @@ from tstitch.experiment import Experiment, parse_experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.finish import find_open_units, finish
 from tstitch.labels import choose_labels
-from tstitch.pair import locate_weights, space_errors, weights_digest
+from tstitch.pair import locate_weights, space_errors
 from tstitch.progress import shard_progress
 from tstitch.rundir import RunDirectory, writing
 from tstitch.settings import RunSettings
 from tstitch.shards import Shard, Unit, write_shard
 from tstitch.stitcher import Stitcher
+from tstitch.weights import weights_digest
 
 log = logging.getLogger(__name__)
 

@@ -9,17 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-import models
-from models.checkpoints import CheckpointError, load_weights
-from models.download import fetch, sha256_of
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.section import Section
-
-SHIPPED = "shipped:"
-RANDOM = "random"
-PRETRAINED = Path(models.__file__).parent / "pretrained"
-RANDOM_STD = 0.02
+from tstitch.weights import fetch_weights, fill_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,34 +111,12 @@ def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
 
 
 def locate_weights(spec: DenoiserSpec) -> Path | None:
-    """The local file of a denoiser's weights, fetched if remote; None for random weights.
+    """The local file of a denoiser's weights, downloaded if remote; None for random weights.
 
     Raises:
         UserError: no such file, failed download, or another digest than the configured one.
     """
-    if spec.weights == RANDOM:
-        return None
-    source = spec.weights
-    if source.startswith(SHIPPED):
-        source = str(PRETRAINED / source.removeprefix(SHIPPED))
-    try:
-        return fetch(source, sha256=spec.sha256)
-    except ValueError as error:
-        raise UserError(f"pair.denoisers.{spec.name}.weights: {error}") from error
-
-
-@contextmanager
-def space_errors() -> Iterator[None]:
-    """Turns what a space refuses while it loads into a UserError."""
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(f"pair.space.{error}") from error
-
-
-def weights_digest(path: Path | None) -> str:
-    """What identifies the weights in a run's fingerprint."""
-    return RANDOM if path is None else sha256_of(path)
+    return fetch_weights(spec.weights, spec.sha256, f"pair.denoisers.{spec.name}.weights")
 
 
 def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Module:
@@ -155,23 +126,14 @@ def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Mo
         UserError: a checkpoint that does not fit the network.
     """
     network = build_network(pair, spec)
-    if path is None:
-        randomize(network)
-    else:
-        try:
-            load_weights(network, path)
-        except CheckpointError as error:
-            raise UserError(f"pair.denoisers.{spec.name}.weights: {error}") from error
+    fill_network(network, path, f"pair.denoisers.{spec.name}.weights")
     return network.eval().requires_grad_(False)
 
 
-def randomize(network: nn.Module) -> None:
-    """Fills every trainable parameter with seeded normal noise.
-
-    A fresh DiT outputs zero, which would hide mistakes in a trial run without weights.
-    """
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.requires_grad:
-                parameter.normal_(std=RANDOM_STD, generator=generator)
+@contextmanager
+def space_errors() -> Iterator[None]:
+    """Turns what a space refuses while it loads into a UserError."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"pair.space.{error}") from error

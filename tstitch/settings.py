@@ -1,16 +1,12 @@
 """The checked `run` and `guidance` sections of the configuration."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tstitch.device import DTYPES
 from tstitch.section import Section
 
-RUN_FIELDS = (
-    "root", "dir", "num_images", "batch_size", "seed", "classes", "device", "dtype",
-    "overwrite", "keep_shards", "export",
-)  # fmt: skip
 DIR_PATTERN = re.compile(r"[A-Za-z0-9_./-]+")
 MAX_SEED = 2**63 - 1
 
@@ -46,7 +42,7 @@ def parse_guidance(config: Any) -> GuidanceSettings:
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "guidance", ("scale", "channels"))
+    section = Section(config, "guidance", [field.name for field in fields(GuidanceSettings)])
     return GuidanceSettings(section.number("scale", 0.0), section.integer("channels", 1))
 
 
@@ -56,7 +52,7 @@ def parse_run(config: Any, num_classes: int) -> RunSettings:
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "run", RUN_FIELDS)
+    section = Section(config, "run", [field.name for field in fields(RunSettings)])
     classes = section.raw("classes")
     if isinstance(classes, str):
         section.choice("classes", ("balanced", "random"))

@@ -9,7 +9,8 @@ import torch
 from evaluation.flops import count_flops
 from tstitch import load
 from tstitch.cli import compose
-from tstitch.pair import PRETRAINED, build_network, load_network, locate_weights, parse_pair
+from tstitch.pair import build_network, load_network, locate_weights, parse_pair
+from tstitch.weights import PRETRAINED
 
 MEANS = Path(__file__).parent.parent / "fixtures" / "fashion_mnist_class_means.npy"
 STEPS_KEPT = sorted((PRETRAINED / "fashion_mnist").glob("small-*.safetensors"))

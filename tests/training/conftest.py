@@ -1,36 +1,18 @@
 """A data set whose class is visible, and trainings of a network of a few thousand parameters."""
 
-import gzip
 from pathlib import Path
 
-import numpy as np
 import pytest
+from idx_files import visible_classes, write_idx
 
 from tstitch.cli import compose
 from tstitch.training.run import run_training
 
-NUM_IMAGES = 60
 TINY = (
     "device=cpu", "dtype=fp32", "denoiser=small", "steps=6", "batch_size=8", "learning_rate=3e-3",
     "warmup_steps=2", "decay_steps=2", "checkpoint_every=3", "log_every=1", "sample_every=0",
 )  # fmt: skip
 NETWORK = "pair.denoisers.small.network"
-
-
-def write_idx(path: Path, values: np.ndarray, magic: bytes = bytes([0, 0, 8])) -> Path:
-    """An IDX file of unsigned bytes, gzipped if its name ends so."""
-    header = magic + bytes([values.ndim]) + np.array(values.shape, ">u4").tobytes()
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "wb") as file:
-        file.write(header + values.astype(np.uint8).tobytes())
-    return path
-
-
-def visible_classes(num_images: int = NUM_IMAGES) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 28, 28) and labels: class 0 dark, class 1 bright."""
-    labels = np.arange(num_images) % 2
-    noise = np.random.default_rng(0).integers(0, 30, (num_images, 28, 28))
-    return (noise + 220 * labels[:, None, None]).astype(np.uint8), labels
 
 
 @pytest.fixture(scope="session")

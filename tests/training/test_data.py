@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import visible_classes, write_idx
+from idx_files import visible_classes, write_idx
 from PIL import Image
 
 from tstitch.cli import instantiate
@@ -170,3 +170,14 @@ def test_pixel_values_fill_the_range():
     images = torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 1, 2)
     follow = encoded(iter([(images, torch.zeros(1))]), Pixels(), torch.device("cpu"), False)
     assert follow(torch.Generator())[0].flatten().tolist() == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["FashionMNIST", "CIFAR10"])
+def test_failed_download_is_one_line(tmp_path, name):
+    """Catches: torchvision's traceback where there is no network or no place to write."""
+    (tmp_path / "file").write_text("")
+    root = tmp_path / "file" / "data"
+    section = {"_target_": "tstitch.data.torchvision_arrays", "name": name, "root": str(root)}
+    message = error_of(instantiate, section, "data")
+    assert message.startswith(f"data.root={root}: {name} cannot be downloaded (")
+    assert "data=idx_folder" in message

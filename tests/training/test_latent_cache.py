@@ -132,6 +132,7 @@ def test_cut_off_encoding_starts_over(overrides, tmp_path):
 def test_cache_of_other_data_is_refused(overrides, tmp_path):
     """Catches: labels of one data set with the latents of another; mirrored views without flip."""
     train(overrides("train.latents=cache", "train.flip=true"))
+    (tmp_path / "run" / "checkpoint.pt").unlink()  # it would be refused first
     other = make_images(tmp_path / "other", 6)
     for change in (f"data.folder={other}", "train.flip=false"):
         with pytest.raises(UserError, match=r"^train.dir: .*moments.npy holds .*; remove the file"):

@@ -110,7 +110,7 @@ def test_log_has_a_row_per_interval_and_checkpoint(in_one_go):
 
 def test_checkpoint_holds_what_earlier_ones_did(in_one_go):
     """Catches: a renamed entry, which would end every training in progress."""
-    assert saved(in_one_go).keys() == {"model", "ema", "optimizer", "step"}
+    assert saved(in_one_go).keys() == {"model", "ema", "optimizer", "stream", "step"}
     assert saved(in_one_go)["step"] == 6
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_idx
+import torch
+from idx_files import write_idx
+from safetensors.torch import load_file
 
 from tstitch.cli import compose
 from tstitch.errors import UserError
@@ -48,7 +50,7 @@ def error_of(overrides: list[str]) -> str:
         ("train.seed=99999999999999999999999", "train.seed=99999999999999999999999", "from 0 to"),
         ("train.checkpoint_every=0", "train.checkpoint_every=0", "of at least 1"),
         ("train.snapshots=3", "train.snapshots=3", "list of whole numbers"),
-        ("train.snapshots=[0]", "train.snapshots=[0]", "list of whole numbers of at least 1"),
+        ("train.snapshots=[0]", "train.snapshots=[0]", "list of whole numbers from 1 to 6"),
         ("train.dir=''", "train.dir=''", "non-empty"),
         ("train.stepz=5", "train.stepz: unknown key", "did you mean train.step"),
         ("+train.stepz=5", "train.stepz: unknown key", "choose one of denoiser"),
@@ -62,7 +64,7 @@ def error_of(overrides: list[str]) -> str:
         (f"{NETWORK}.hidden_size=15", f"{NETWORK}.hidden_size=15", "multiple of 4"),
         (f"{NETWORK}.patch_size=5", f"{NETWORK}.patch_size=5", "divisor"),
         (f"+{NETWORK}.deepth=3", f"{NETWORK}.deepth: unknown key", "depth"),
-        ("pair.space.size=35", "data: its images are (1, 28, 28)", "(1, 35, 35)"),
+        ("pair.space.size=56", "data: its images are (1, 28, 28)", "(1, 56, 56)"),
         ("pair.space.channels=3", "data: its images are (1, 28, 28)", "(3, 28, 28)"),
         ("pair.classes=1", "data: has label 1", "0 to 0"),
     ],
@@ -136,3 +138,28 @@ def test_command_line_of_two_processes(tmp_path, tiny):
     assert done.returncode == 1 and done.stderr.count("error: train.") == 1
     assert line in done.stderr and 'File "scripts' not in done.stderr
     assert "exitcode  : 2" in done.stderr
+
+
+@pytest.mark.parametrize("change", ["seed=1", "batch_size=4", "flip=true"])
+def test_resume_on_other_batches_is_refused(tmp_path, tiny, trained, change):
+    """Catches: a resumed training that silently sees other batches than an undisturbed one."""
+    trained(tmp_path, "train.steps=2")
+    message = error_of(tiny(tmp_path, f"train.{change}"))
+    assert f"(train.{change.split('=')[0]} was " in message
+    assert "choose another train.dir" in message
+
+
+def test_init_starts_from_weights(tmp_path, trained):
+    """Catches: train.init ignored, so that a fine-tuning starts from nothing."""
+    trained(tmp_path / "first")
+    weights = tmp_path / "first" / "ema.safetensors"
+    still = ("train.steps=2", "train.learning_rate=0", f"train.init={weights}")
+    trained(tmp_path / "second", *still)
+    first, second = (load_file(tmp_path / run / "ema.safetensors") for run in ("first", "second"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_init_without_a_file(tmp_path, tiny):
+    """Catches: a message that names the pair's weights, or a training from nothing."""
+    message = error_of(tiny(tmp_path, "train.init=/nowhere.pt"))
+    assert message.startswith("train.init: '/nowhere.pt': no such file")

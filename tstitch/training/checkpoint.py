@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,12 +18,13 @@ FILE = "checkpoint.pt"
 
 @dataclass(slots=True)
 class TrainState:
-    """Everything that a step changes."""
+    """Everything that a step changes, and what decides the data of a step."""
 
     network: nn.Module
     ema: Ema
     optimizer: torch.optim.Optimizer
     step: int = 0
+    stream: dict[str, int | bool] = field(default_factory=dict)
 
 
 def new_state(network: nn.Module, settings: TrainSettings, device: torch.device) -> TrainState:
@@ -35,7 +36,8 @@ def new_state(network: nn.Module, settings: TrainSettings, device: torch.device)
         weight_decay=settings.weight_decay,
         fused=True,
     )
-    return TrainState(network, Ema(network, settings.ema_decay), optimizer)
+    stream = {name: getattr(settings, name) for name in ("seed", "batch_size", "flip")}
+    return TrainState(network, Ema(network, settings.ema_decay), optimizer, stream=stream)
 
 
 @contextmanager
@@ -58,6 +60,7 @@ def save_checkpoint(state: TrainState, folder: Path) -> None:
         "model": state.network.state_dict(),
         "ema": state.ema.weights,
         "optimizer": state.optimizer.state_dict(),
+        "stream": state.stream,
         "step": state.step,
     }
     try:
@@ -81,8 +84,13 @@ def load_checkpoint(state: TrainState, folder: Path) -> bool:
         return False
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
+        for name, value in saved["stream"].items():
+            if value != state.stream[name]:
+                raise ValueError(f"train.{name} was {value}, is {state.stream[name]}")
         state.network.load_state_dict(saved["model"])
+        decay = state.optimizer.param_groups[0]["weight_decay"]
         state.optimizer.load_state_dict(saved["optimizer"])
+        state.optimizer.param_groups[0]["weight_decay"] = decay
         for name, value in state.ema.weights.items():
             value.copy_(saved["ema"][name])
         state.step = saved["step"]

@@ -1,5 +1,6 @@
 """`scripts/train.py`: trains one denoiser of a pair and writes its averaged weights."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from tstitch.training.loop import train
 from tstitch.training.objective import HybridObjective
 from tstitch.training.recorder import Recorder
 from tstitch.training.settings import TrainSettings, parse_train
+from tstitch.weights import fetch_weights, fill_network
 
 MOMENTS_FILE = "moments.npy"
+log = logging.getLogger(__name__)
 
 
 def run_training(config: dict[str, Any]) -> None:
-    """Trains pair.denoisers[train.denoiser] from scratch, or on from train.dir/checkpoint.pt.
+    """Trains pair.denoisers[train.denoiser], or goes on from train.dir/checkpoint.pt.
 
     Raises:
         UserError: a bad value, missing data, or a checkpoint of another training.
@@ -38,15 +41,17 @@ def run_training(config: dict[str, Any]) -> None:
     device = choose_device(settings.device, "train.device")
     torch.manual_seed(settings.seed)
     network = build_network(pair, pair.denoisers[names.index(settings.denoiser)])
+    if settings.init is not None:
+        fill_network(network, fetch_weights(settings.init, None, "train.init"), "train.init")
     _prefer_plain_attention(network, device)
     folder = _make_folder(settings.dir)
 
     distributed.start()
-    with space_errors():
-        pair.space.to(device).load()
-    dataset = _open_data(config["data"], pair)
+    distributed.main_first(lambda: _load_space(pair, device))
+    dataset = distributed.main_first(lambda: _open_data(config["data"], pair))
     state = new_state(network, settings, device)
-    load_checkpoint(state, folder)
+    if load_checkpoint(state, folder):
+        log.info("%s: at step %d of %d", folder, state.step, settings.steps)
     if settings.latents == "cache":
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
@@ -60,6 +65,11 @@ def run_training(config: dict[str, Any]) -> None:
         after_step=Recorder(state, settings, pair, folder),
     )
     distributed.barrier()
+
+
+def _load_space(pair: PairSpec, device: torch.device) -> None:
+    with space_errors():
+        pair.space.to(device).load()
 
 
 def _open_data(config: Any, pair: PairSpec) -> Dataset:

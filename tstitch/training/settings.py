@@ -1,17 +1,10 @@
 """The checked `train` section of the configuration."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tstitch.section import Section
 from tstitch.settings import MAX_SEED
-
-FIELDS = (
-    "denoiser", "dir", "steps", "batch_size", "learning_rate", "warmup_steps", "decay_steps",
-    "weight_decay", "grad_clip", "ema_decay", "label_dropout", "dtype", "compile", "seed",
-    "device", "workers", "latents", "flip", "checkpoint_every", "log_every", "sample_every",
-    "snapshots",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +13,7 @@ class TrainSettings:
 
     denoiser: str
     dir: str
+    init: str | None
     steps: int
     batch_size: int
     learning_rate: float
@@ -54,7 +48,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "train", FIELDS)
+    section = Section(config, "train", [field.name for field in fields(TrainSettings)])
     steps = section.integer("steps", 1)
     batch_size = section.integer("batch_size", 1)
     if batch_size % world_size:
@@ -62,6 +56,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
     return TrainSettings(
         denoiser=section.choice("denoiser", denoisers),
         dir=section.text("dir"),
+        init=None if section.raw("init") is None else section.text("init"),
         steps=steps,
         batch_size=batch_size,
         learning_rate=section.number("learning_rate", 0.0),
@@ -81,5 +76,5 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         checkpoint_every=section.integer("checkpoint_every", 1),
         log_every=section.integer("log_every", 1),
         sample_every=section.integer("sample_every", 0),
-        snapshots=section.integers("snapshots", 1),
+        snapshots=section.integers("snapshots", 1, steps),
     )

@@ -1,0 +1,351 @@
+"""The rules that keep the code readable, as tests: dependencies, sizes, globals, configurations."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import hydra
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from tstitch.cli import CONFIGS, to_plain
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("tstitch", "models", "samplers", "evaluation")
+LOWER = {"models", "samplers", "evaluation"}
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_SCRIPT_LINES = 400, 60, 30
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
+# tstitch.cli.instantiate hands a section's keys on to the class that the section names.
+KEYWORDS_ALLOWED = {("tstitch/cli.py", "instantiate")}
+DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def source_of(node: ast.ImportFrom, path: Path) -> str:
+    """The module that `from ... import` names, dots in front of it resolved."""
+    folders = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+    return ".".join([*folders, *([node.module] if node.module else [])])
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Dotted names that a file imports, inside functions too; `from a import b` gives a and a.b."""
+    found = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = source_of(node, path)
+            found.add(source)
+            found.update(f"{source}.{alias.name}" for alias in node.names)
+    return frozenset(found)
+
+
+def importers(*modules: str) -> set[str]:
+    """Files of packages and scripts that import one of the modules, or something in it."""
+    return {
+        name_of(path)
+        for path in (*FILES, *SCRIPTS)
+        for name in imports(path)
+        for module in modules
+        if name == module or name.startswith(f"{module}.")
+    }
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def dotted(node: ast.AST) -> str:
+    """`torch.distributed.barrier` of such an expression, '' of any other."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return ""
+
+
+def test_every_package_is_seen():
+    """Catches: rules that hold because a renamed folder is empty."""
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(PACKAGES)
+    assert SCRIPTS and len(FILES) > 30
+
+
+@pytest.mark.parametrize("package", sorted(LOWER))
+def test_lower_packages_stand_alone(package):
+    """Catches: a sampler that knows a network, a metric that knows a run directory."""
+    forbidden = {*PACKAGES, "scripts"} - {package}
+    for path in (ROOT / package).rglob("*.py"):
+        used = {name.split(".")[0] for name in imports(path)} & forbidden
+        assert not used, f"{name_of(path)} imports {', '.join(used)}"
+
+
+def test_scripts_and_tests_are_imported_by_nothing():
+    """Catches: logic that lives in an entry point."""
+    assert not importers("scripts", "tests")
+
+
+def test_scripts_only_know_the_application():
+    """Catches: entry points that reach past tstitch."""
+    assert not importers(*LOWER) & {name_of(path) for path in SCRIPTS}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
+def test_scripts_are_short(path):
+    """Catches: logic that no other code can call."""
+    assert len(path.read_text().splitlines()) < MAX_SCRIPT_LINES
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_import_cycles():
+    """Catches: two files that need each other, also through imports inside functions."""
+    modules = {module_of(path): path for path in FILES}
+    edges = {}
+    for module, path in modules.items():
+        found = imports(path) & modules.keys()
+        # `from package import submodule` needs the submodule, not what else the package imports.
+        packages = {name for name in found if modules[name].name == "__init__.py"}
+        found -= {p for p in packages if only_submodules(path, p, modules)}
+        edges[module] = sorted(found - {module})
+    finished: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module not in finished:
+            for follower in edges[module]:
+                visit(follower, (*trail, module))
+            finished.add(module)
+
+    for module in edges:
+        visit(module, ())
+
+
+def only_submodules(path: Path, package: str, modules: dict[str, Path]) -> bool:
+    """True if a file takes nothing but submodules from a package."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and source_of(node, path) == package:
+            if any(f"{package}.{alias.name}" not in modules for alias in node.names):
+                return False
+        elif isinstance(node, ast.Import) and any(a.name == package for a in node.names):
+            return False
+    return True
+
+
+def test_one_home_of_torch_distributed():
+    """Catches: a collective outside the file that knows about plain python."""
+    home = {"tstitch/distributed.py"}
+    assert importers("torch.distributed") == home
+    for path in (*FILES, *SCRIPTS):
+        uses = [n for n in ast.walk(tree(path)) if dotted(n).startswith("torch.distributed")]
+        assert not uses or name_of(path) in home, f"{name_of(path)}:{uses[0].lineno}"
+
+
+def test_one_home_of_hydra():
+    """Catches: DictConfig objects that wander through the application."""
+    assert {n for n in importers("hydra", "omegaconf") if not n.startswith("scripts/")} == {
+        "tstitch/cli.py"
+    }
+
+
+def test_one_home_of_wandb():
+    """Catches: tracking calls all over the place."""
+    assert len(importers("wandb")) <= 1
+
+
+@pytest.mark.parametrize("path", [*FILES, *SCRIPTS], ids=name_of)
+def test_files_and_functions_are_short(path):
+    """Catches: files and functions that no screen holds."""
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+    for node in functions(path):
+        assert node.end_lineno - node.lineno + 1 <= MAX_FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("path", [*FILES, *SCRIPTS], ids=name_of)
+def test_signatures_name_their_arguments(path):
+    """Catches: **kwargs, which swallow a misspelt argument."""
+    found = {(name_of(path), node.name) for node in functions(path) if node.args.kwarg}
+    assert found <= KEYWORDS_ALLOWED
+
+
+@pytest.mark.parametrize("path", [*FILES, *SCRIPTS], ids=name_of)
+def test_no_edits_of_the_import_path(path):
+    """Catches: sys.path changed so that imports work from one directory only."""
+    assert not [n.lineno for n in ast.walk(tree(path)) if dotted(n) == "sys.path"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_source_is_ascii_and_says_what_it_is(path):
+    """Catches: a file without a docstring, look-alike characters in code."""
+    assert path.read_text(encoding="utf-8").isascii()
+    assert path.name == "__init__.py" or ast.get_docstring(tree(path))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "samplers").glob("*.py")), ids=name_of)
+def test_samplers_draw_from_generators(path):
+    """Catches: torch's or numpy's global generator, which knows nothing of an image's index."""
+    for node in ast.walk(tree(path)):
+        name = dotted(node.func) if isinstance(node, ast.Call) else ""
+        module, _, function = name.rpartition(".")
+        where = f"{name_of(path)}:{getattr(node, 'lineno', 0)}: {name}"
+        if module == "torch":
+            assert not function.endswith("_like") or not function.startswith("rand"), where
+            if function in DRAWS:
+                assert any(k.arg == "generator" for k in node.keywords), where
+            assert function not in ("manual_seed", "seed"), where
+        if module in ("np.random", "numpy.random"):
+            assert function in ("default_rng", "Generator", "PCG64", "SeedSequence"), where
+            assert node.args or node.keywords, where
+    assert "random" not in imports(path)
+
+
+IMPORT_ALL = """
+import contextlib, importlib, io, logging, os, sys
+import numpy as np
+import torch, timm.layers, timm.models.vision_transformer, tqdm, hydra  # may do as they like
+
+def state():
+    return {
+        "dtype": torch.get_default_dtype(), "device": torch.get_default_device(),
+        "precision": torch.get_float32_matmul_precision(), "grad": torch.is_grad_enabled(),
+        "cudnn": (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(), "rng": torch.get_rng_state().sum().item(),
+        "numpy": np.random.get_state()[1].sum(), "environment": dict(os.environ),
+        "path": list(sys.path), "log": (logging.root.level, len(logging.root.handlers)),
+        "hook": sys.excepthook, "cwd": os.getcwd(), "streams": (sys.stdout, sys.stderr),
+    }
+
+before = state()
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+after = state()
+print([key for key in before if before[key] != after[key]])
+"""
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_importing_prints_and_changes_nothing():
+    """Catches: a precision, a seed, a handler or an environment variable set by an import."""
+    done = run_python(IMPORT_ALL, *(module_of(path) for path in FILES))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", ""), done.stderr
+
+
+def test_heavy_imports_wait():
+    """Catches: a command line that spends its first seconds on what it may not need."""
+    heavy = ["diffusers", "transformers", "matplotlib", "wandb", "scipy", "pandas", "gdown"]
+    code = f"import sys, tstitch.generate; print([m for m in {heavy} if m in sys.modules])"
+    done = run_python(code)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_command_line_is_parsed_without_torch():
+    """Catches: seconds of waiting for --help or for a misspelt key."""
+    code = "import sys, tstitch, tstitch.cli, tstitch.errors; print('torch' in sys.modules)"
+    assert run_python(code).stdout == "False\n"
+
+
+def test_nothing_of_ours_is_ignored_by_git():
+    """Catches: a pattern such as data/ that keeps configs/data out of every clone."""
+    files = [*FILES, *SCRIPTS, *CONFIGS.rglob("*.yaml"), *(ROOT / "tests").rglob("*.py")]
+    command = ["git", "check-ignore", *(name_of(path) for path in files)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == ""
+
+
+def groups_of(root: str) -> list[str]:
+    """Configuration groups in the defaults of a root file, `optional` and `override` aside."""
+    defaults = yaml.safe_load((CONFIGS / f"{root}.yaml").read_text()).get("defaults", [])
+    names = [name.split()[-1] for entry in defaults if isinstance(entry, dict) for name in entry]
+    return [name.removeprefix("/").split("@")[0] for name in names]
+
+
+ROOTS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+OPTIONS = [
+    (root, group, path.stem)
+    for root in ROOTS
+    for group in groups_of(root)
+    if group != "hydra"
+    for path in sorted((CONFIGS / group).glob("*.yaml"))
+]
+
+
+def composed(root: str, overrides: list[str]) -> dict:
+    """The configuration, every value that must be given being 1."""
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        missing = OmegaConf.missing_keys(hydra.compose(root, overrides))
+        return to_plain(hydra.compose(root, [*overrides, *(f"{key}=1" for key in missing)]))
+
+
+def sections(config) -> Iterator[dict]:
+    """Mappings with a `_target_`, at any depth."""
+    if isinstance(config, dict):
+        if "_target_" in config:
+            yield config
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            yield from sections(value)
+
+
+def check_targets(config: dict) -> int:
+    """Every `_target_` must exist and know the keys beside it."""
+    count = 0
+    for section in sections(config):
+        target = hydra.utils.get_object(section["_target_"])
+        known = inspect.signature(target).parameters
+        unknown = {key for key in section if not key.startswith("_")} - known.keys()
+        assert not unknown, f"{section['_target_']}: {unknown}"
+        assert "**kwargs" not in known
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_root_has_a_script_and_composes(root):
+    """Catches: a root file that no script uses, a group that was renamed."""
+    assert (ROOT / "scripts" / f"{root}.py").is_file()
+    assert check_targets(composed(root, [])) > 0
+
+
+@pytest.mark.parametrize(("root", "group", "option"), OPTIONS)
+def test_option_composes(root, group, option):
+    """Catches: a file of configs/ that rots because no test runs it, a misspelt _target_ or key."""
+    check_targets(composed(root, [f"{group}={option}"]))
+
+
+@pytest.mark.parametrize("option", sorted(p.stem for p in (CONFIGS / "denoiser").glob("*.yaml")))
+def test_denoiser_composes(option):
+    """Catches: a denoiser that no pair names, and a _target_ of it that does not exist."""
+    config = composed("sample", [f"denoiser@pair.denoisers.small={option}"])
+    assert config["pair"]["denoisers"]["small"].keys() == {"network", "weights", "sha256"}
+    assert check_targets(config) > 0
+
+
+def test_every_option_is_covered():
+    """Catches: a group that no root file offers, whose files are dead."""
+    used = {group for _, group, _ in OPTIONS} | {"hydra", "denoiser"}
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == used
