@@ -128,7 +128,7 @@ def instantiate(section: Any, path: str, **extra: Any) -> Any:
         raise _unfit(section, path, error) from error
     except ValueError as error:
         raise UserError(f"{path}.{error}") from error
-    except (ArithmeticError, RuntimeError) as error:  # sizes of nothing, or less
+    except (ArithmeticError, AttributeError, RuntimeError) as error:  # sizes of nothing, or less
         raise _unfit(section, path, error) from error
 
 
@@ -166,7 +166,7 @@ def _unknown_key(key: str, config_name: str) -> str:
     except (*CONFIG_ERRORS, ValueError):
         known = []
     close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    hint = f"did you mean {close[0]}? " if close and close[0] != key else ""
     return f"{key}: unknown key; {hint}--cfg job lists all keys"
 
 

@@ -106,6 +106,7 @@ class ImageFolder(Dataset):
         except (OSError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"folder={folder}: {reason}") from error
+        self.classes = tuple(self._source.classes)  # folder names in alphabetical order
 
     def __len__(self) -> int:
         return len(self._source)

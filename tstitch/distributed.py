@@ -34,6 +34,11 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def restarts() -> int:
+    """How often torchrun has restarted the workers (--max-restarts)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
 def is_main() -> bool:
     """True on the one rank that prints and writes outside shards/."""
     return rank() == 0
@@ -96,8 +101,7 @@ def meet(name: str, timeout: timedelta = timedelta(seconds=30)) -> None:
     Needs no process group, so that ranks that fail before joining one leave together.
     """
     store, _, size = next(dist.rendezvous("env://", timeout=timeout))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    key = f"meet/{name}/{attempt}"
+    key = f"meet/{name}/{restarts()}"
     if store.add(key, 1) == size:
         store.set(f"{key}/all", "here")
     try:
@@ -138,3 +142,5 @@ def _attempt(work: Callable[[], T]) -> tuple[T | None, str | None]:
         return work(), None
     except UserError as error:
         return None, str(error)
+    except torch.OutOfMemoryError:
+        return None, "run.batch_size: out of device memory; choose a smaller one"

@@ -17,6 +17,7 @@ from tstitch.archive import (
     unpack,
     write_samples,
 )
+from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.grid import cell_size, draw_grid, save_image
@@ -43,10 +44,15 @@ def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str)
     with writing(directory.path):
         found = scan(directory.shards, owner)
         whole = is_whole(samples, run.num_images, experiment.pair.space.image_size)
-        if not found and whole and _is_written(directory.path):
+        if not found and whole and _is_written(directory.path, run.num_images):
             return []
         missing = open_units(units, found)
         packed = count_images(samples)
+        if not found and packed > run.num_images:
+            raise UserError(
+                f"run.num_images={run.num_images}: {directory.path} holds {packed} images and no "
+                f"shards; choose at least {packed}, or run.overwrite=true"
+            )
         if missing and packed and is_whole(samples, packed, experiment.pair.space.image_size):
             done = {index for unit in found for index in unit.indices}
             unpack(samples, directory.shards, owner, run.batch_size, done)
@@ -67,7 +73,7 @@ def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, A
     with writing(folder):
         samples = folder / SAMPLES
         found = listed(directory.shards)
-        if not (_is_written(folder) and is_whole(samples, run.num_images, size)):
+        if not (_is_written(folder, run.num_images) and is_whole(samples, run.num_images, size)):
             times = write_samples(
                 samples,
                 found,
@@ -77,17 +83,24 @@ def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, A
                 size=size,
             )
             metrics = collect_metrics(experiment, decides, times)
-            _write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
             _write_grid(folder, experiment)
             _write_text(folder / REPORT, render_report(metrics))
+            _write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
         if run.export == "png":
             _export(folder)
         if not run.keep_shards and found and is_whole(samples, run.num_images, size):
             remove_shards(directory.shards)
 
 
-def _is_written(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in (GRID, METRICS, REPORT))
+def _is_written(folder: Path, num_images: int) -> bool:
+    """Whether the report files are there and speak of this number of images."""
+    if not all((folder / name).is_file() for name in (GRID, METRICS, REPORT)):
+        return False
+    try:
+        metrics = json.loads((folder / METRICS).read_text())
+        return metrics["protocol"]["num_images"] == num_images
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:

@@ -67,7 +67,8 @@ def _prepare(
 ) -> list[Unit]:
     """Opens the directory and lists the open units."""
     run = experiment.run
-    directory.open(decides, experiment.config, run.overwrite)
+    # A restarted attempt goes on with what the first one overwrote.
+    directory.open(decides, experiment.config, run.overwrite and not distributed.restarts())
     units = find_open_units(directory, experiment, fingerprint(decides))
     log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)
     return units

@@ -33,11 +33,11 @@ def render_report(metrics: dict[str, Any]) -> str:
         for stage, value in seconds["stages"].items()
         if not stage.startswith("denoise/")
     )
-    note = " (warm-up included: one batch only)" if seconds["warmup_included"] else ""
+    warm = "warm-up included" if seconds["warmup_included"] else "after warm-up"
     lines += [
         "",
         f"- Time: {1000 * seconds['total']:.2f} ms per image and process, median of "
-        f"{seconds['batches']} batches after warm-up{note}; beside the denoisers, in ms: {rest}.",
+        f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: {rest}.",
         f"- Arithmetic: {metrics['gmacs_per_image']:.4g} GMACs per image "
         f"({metrics['flops_per_image']:.4g} FLOPs, 2 per multiply-add, attention included), "
         f"{metrics['flops_ratio_to_all_large']:.3f} of the largest denoiser alone.",

@@ -30,11 +30,18 @@ def fetch_weights(source: str, sha256: str | None, field: str) -> Path | None:
     if source == RANDOM:
         return None
     if source.startswith(SHIPPED):
-        source = str(PRETRAINED / source.removeprefix(SHIPPED))
+        name = source.removeprefix(SHIPPED)
+        source, sha256 = str(PRETRAINED / name), sha256 or shipped_digests().get(name)
     try:
         return fetch(source, sha256=sha256)
     except ValueError as error:
         raise UserError(f"{field}: {error}") from error
+
+
+def shipped_digests() -> dict[str, str]:
+    """SHA-256 of every shipped file by its path below models/pretrained/."""
+    lines = (PRETRAINED / "SHA256SUMS").read_text().splitlines()
+    return {name: digest for digest, name in (line.split() for line in lines)}
 
 
 def weights_digest(path: Path | None) -> str:

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from evaluation.flops import count_flops
+from models.download import sha256_of
 from tstitch import load
 from tstitch.cli import compose
 from tstitch.pair import build_network, load_network, locate_weights, parse_pair
-from tstitch.weights import PRETRAINED
+from tstitch.weights import PRETRAINED, shipped_digests
 
 MEANS = Path(__file__).parent.parent / "fixtures" / "fashion_mnist_class_means.npy"
 STEPS_KEPT = sorted((PRETRAINED / "fashion_mnist").glob("small-*.safetensors"))
@@ -21,10 +22,14 @@ def trio():
     return parse_pair(compose("sample", ["pair=fashion_mnist_trio", "stitch=fractions"])["pair"])
 
 
-def test_digests_are_the_configured_ones(trio):
-    """Catches weights that were replaced without their configuration: results would change."""
+def test_digests_are_the_listed_ones(trio):
+    """Catches weights that were replaced without their digests: results would change unseen."""
+    files = {
+        f"fashion_mnist/{p.name}" for p in (PRETRAINED / "fashion_mnist").glob("*.safetensors")
+    }
+    assert shipped_digests().keys() == files
+    assert all(sha256_of(PRETRAINED / name) == d for name, d in shipped_digests().items())
     for spec in trio.denoisers:
-        assert spec.sha256 is not None
         assert load_network(trio, spec, locate_weights(spec)) is not None
 
 

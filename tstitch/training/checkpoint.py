@@ -84,7 +84,7 @@ def load_checkpoint(state: TrainState, folder: Path) -> bool:
         return False
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        for name, value in saved["stream"].items():
+        for name, value in saved.get("stream", {}).items():
             if value != state.stream[name]:
                 raise ValueError(f"train.{name} was {value}, is {state.stream[name]}")
         state.network.load_state_dict(saved["model"])

@@ -84,6 +84,9 @@ def _open_data(config: Any, pair: PairSpec) -> Dataset:
             f"data: its images are {shape}, pair {pair.name} takes {expected}; choose another "
             "pair, or data of that size"
         )
+    names = getattr(dataset, "classes", pair.class_names)
+    if names != pair.class_names and sorted(names) == sorted(pair.class_names):
+        raise UserError(f"pair.classes: the data has them in another order; give {list(names)}")
     return dataset
 
 

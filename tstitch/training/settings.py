@@ -61,7 +61,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         batch_size=batch_size,
         learning_rate=section.number("learning_rate", 0.0),
         warmup_steps=section.integer("warmup_steps", 0),
-        decay_steps=section.integer("decay_steps", 0, steps),
+        decay_steps=_decay_steps(section, steps),
         weight_decay=section.number("weight_decay", 0.0),
         grad_clip=section.number("grad_clip", 0.0),
         ema_decay=section.number("ema_decay", 0.0, 1.0),
@@ -78,3 +78,9 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         sample_every=section.integer("sample_every", 0),
         snapshots=section.integers("snapshots", 1, steps),
     )
+
+
+def _decay_steps(section: Section, steps: int) -> int:
+    if section.raw("decay_steps") is None:
+        return steps // 5
+    return section.integer("decay_steps", 0, steps)
