@@ -168,7 +168,7 @@ class VAESpace:
         try:
             huggingface_hub.hf_hub_download(self.vae, "config.json")
             return Path(huggingface_hub.hf_hub_download(self.vae, WEIGHTS)).parent
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the hub lets its HTTP library's own errors through
             reason = f"cannot be had from the hub ({one_line(error)})"
             remedy = "check the name and the network, or download it and give its folder"
             raise self._error(f"{reason}; {remedy}") from error

@@ -143,6 +143,9 @@ def describe(error: Exception, config_name: str) -> str:
         return f"{error.full_key}: {text.splitlines()[0]}"
     if text.startswith("Config group override must be"):
         return f"{text}; name a file of the group, e.g. sampler=ddim"
+    ambiguous = re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text)
+    if ambiguous:
+        return f"{ambiguous[1]}={ambiguous[2]}: write a list as {ambiguous[1]}=[{ambiguous[2]}]"
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], config_name)

@@ -65,7 +65,9 @@ class Experiment:
             return self.run.dir
         counts = "-".join(str(n) for n in self.steps_per_denoiser.values())
         kind = type(self.sampler).__name__.lower()
-        name = f"{kind}{self.sampler.steps}-steps{counts}-cfg{self.guidance.scale:g}"
+        name = f"{kind}{self.sampler.steps}-steps{counts}-cfg{self.guidance.scale:g}".replace(
+            "+", ""
+        )
         name += f"-seed{self.run.seed}-{fingerprint(decides)[:8]}"
         return f"{self.run.root}/{self.pair.name}/{name}"
 

@@ -73,13 +73,16 @@ def _arithmetic(experiment: Experiment, weights: dict[str, str]) -> dict[str, An
     }
 
 
-def _seconds(times: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians per image and stage; the loop without its denoisers is the stage `update`."""
+def _seconds(times: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Medians per image and stage; the loop without its denoisers is the stage `update`.
+
+    None if no shard was timed: images unpacked from samples.npz have no times.
+    """
     batches = []
     for entry in times:
         seconds = dict(entry["seconds"])
         if LOOP in seconds:
             inside = sum(s for name, s in seconds.items() if name.startswith(DENOISE))
             seconds["update"] = seconds.pop(LOOP) - inside
-        batches.append(entry | {"seconds": seconds})
-    return seconds_per_image(batches)
+            batches.append(entry | {"seconds": seconds})
+    return seconds_per_image(batches) if batches else None

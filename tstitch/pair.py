@@ -1,5 +1,6 @@
 """A pair: two or more denoisers of one latent space and class set, ordered small to large."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ def parse_pair(config: Any) -> PairSpec:
     denoisers = section.raw("denoisers")
     if not isinstance(denoisers, Mapping) or not denoisers:
         raise UserError("pair.denoisers: name at least one denoiser, small to large")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", section.text("name")):
+        raise section.refuse("name", "use only letters, digits and _ -")
     pair = PairSpec(
         name=section.text("name"),
         class_names=_class_names(section),

@@ -6,6 +6,7 @@ from typing import Any
 def render_report(metrics: dict[str, Any]) -> str:
     """Markdown of metrics.json."""
     protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
+    stages = seconds["stages"] if seconds else {}
     sampler = protocol["sampler"]
     options = ", ".join(f"{k} {v}" for k, v in sampler.items() if k not in ("_target_", "steps"))
     name = sampler["_target_"].rpartition(".")[2]
@@ -22,22 +23,15 @@ def render_report(metrics: dict[str, Any]) -> str:
         "|---|--:|--:|--:|--:|--:|",
     ]
     for denoiser, row in metrics["denoisers"].items():
-        spent = 1000 * seconds["stages"].get(f"denoise/{denoiser}", 0.0)
+        spent = 1000 * stages.get(f"denoise/{denoiser}", 0.0)
         lines.append(
             f"| {denoiser} | {row['steps']} | {row['evaluations_per_image']} "
             f"| {row['parameters'] / 1e6:.2f} M | {row['gmacs_per_evaluation']:.4g} "
             f"| {spent:.2f} |"
         )
-    rest = ", ".join(
-        f"{stage} {1000 * value:.2f}"
-        for stage, value in seconds["stages"].items()
-        if not stage.startswith("denoise/")
-    )
-    warm = "warm-up included" if seconds["warmup_included"] else "after warm-up"
     lines += [
         "",
-        f"- Time: {1000 * seconds['total']:.2f} ms per image and process, median of "
-        f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: {rest}.",
+        f"- Time: {_timing(seconds)}",
         f"- Arithmetic: {metrics['gmacs_per_image']:.4g} GMACs per image "
         f"({metrics['flops_per_image']:.4g} FLOPs, 2 per multiply-add, attention included), "
         f"{metrics['flops_ratio_to_all_large']:.3f} of the largest denoiser alone.",
@@ -58,3 +52,18 @@ def render_report(metrics: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _timing(seconds: dict[str, Any] | None) -> str:
+    if seconds is None:
+        return "not measured: the images come from an earlier samples.npz."
+    rest = ", ".join(
+        f"{stage} {1000 * value:.2f}"
+        for stage, value in seconds["stages"].items()
+        if not stage.startswith("denoise/")
+    )
+    warm = "warm-up included" if seconds["warmup_included"] else "after warm-up"
+    return (
+        f"{1000 * seconds['total']:.2f} ms per image and process, median of "
+        f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: {rest}."
+    )

@@ -35,6 +35,8 @@ BAD = [
     (["+pair.space.foo=1"], "pair.space.foo:", "choose from channels, size"),
     ([f"+{SMALL}.foo=1"], f"{SMALL}.foo:", "choose one of network, weights, sha256"),
     ([f"+{SMALL}.network.foo=1"], f"{SMALL}.network.foo:", "patch_size, hidden_size"),
+    (["pair.name=../x"], "pair.name='../x'", "use only letters"),
+    (["run.classes=3,7"], "run.classes=3,7", "write a list as run.classes=[3,7]"),
     (["+foo=1"], "foo:", "choose one of pair, sampler, stitch, guidance, run"),
     (["~run.seed"], "run.seed: missing", "give it a value"),
     (["~sampler.steps"], "sampler: give a value", "'steps'"),

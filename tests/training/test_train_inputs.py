@@ -163,3 +163,13 @@ def test_init_without_a_file(tmp_path, tiny):
     """Catches: a message that names the pair's weights, or a training from nothing."""
     message = error_of(tiny(tmp_path, "train.init=/nowhere.pt"))
     assert message.startswith("train.init: '/nowhere.pt': no such file")
+
+
+def test_diverged_training_keeps_its_checkpoint(tmp_path, tiny, trained):
+    """Catches: NaN weights that replace the last good checkpoint."""
+    trained(tmp_path, "train.steps=2")
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    message = error_of(tiny(tmp_path, "train.learning_rate=1e30", "train.steps=40"))
+    assert message.startswith("train.learning_rate=1e+30: the gradient of step ")
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
+    assert before and all(torch.isfinite(value).all() for value in saved.values())

@@ -57,6 +57,11 @@ def train(
             mse, bound = objective(runner, x_0, t, y, eps)
         (mse + bound).backward()
         norm = nn.utils.clip_grad_norm_(parameters, settings.grad_clip or float("inf"))
+        if not torch.isfinite(norm):
+            raise UserError(
+                f"train.learning_rate={settings.learning_rate}: the gradient of step {state.step} "
+                "is not finite; choose a smaller one; the last checkpoint is kept"
+            )
         state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.ema.update(network, state.step)
