@@ -81,7 +81,8 @@ class RunDirectory:
         """A directory with files of somebody else's is left alone, even by run.overwrite."""
         if not self.path.is_dir() or (self.path / CONFIG_FILE).is_file():
             return
-        foreign = [p.name for p in self.path.iterdir() if p.name not in (SHARDS, LOCK_FILE)]
+        own = (SHARDS, LOCK_FILE, f".{CONFIG_FILE}.tmp")  # what a run killed at its start leaves
+        foreign = [p.name for p in self.path.iterdir() if p.name not in own]
         if foreign:
             raise UserError(
                 f"run.dir={self.path}: holds {foreign[0]} but no {CONFIG_FILE} of a run; choose "

@@ -30,6 +30,16 @@ def test_directory_of_something_else(tmp_path, refusal, overwrite):
     assert (tmp_path / "images" / "cat.png").read_text() == "mine"
 
 
+def test_run_killed_while_it_wrote_its_configuration(tmp_path, sample, whole):
+    """Catches: a half-written config.yaml that makes the directory look like somebody else's."""
+    run = tmp_path / "run"
+    (run / "shards").mkdir(parents=True)
+    (run / ".config.yaml.tmp").write_text("finger")
+    sample(run)
+    assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    assert not (run / ".config.yaml.tmp").exists()
+
+
 def test_derived_path_below_a_file(tmp_path, refusal):
     """Catches: a message that names no directory where run.dir is derived."""
     (tmp_path / "file").touch()
