@@ -8,6 +8,7 @@ import torch
 from evaluation.timing import StageTimer
 from tstitch.cli import compose
 from tstitch.experiment import parse_experiment
+from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
 from tstitch.stitcher import Stitcher
 
@@ -67,4 +68,5 @@ def load(pair: str, *overrides: str) -> StitchedSampler:
     """
     experiment = parse_experiment(compose("sample", [f"pair={pair}", *overrides]))
     weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
-    return StitchedSampler(Stitcher(experiment, weights))
+    loaded = LoadedPair(experiment.pair, experiment.run, weights)
+    return StitchedSampler(Stitcher(experiment, loaded))

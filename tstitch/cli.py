@@ -12,11 +12,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -82,8 +83,14 @@ def compose(config_name: str, overrides: list[str]) -> dict:
     Raises:
         UserError: an override that Hydra refuses.
     """
+    # Within a command Hydra is at work on this same folder already.
+    inside = GlobalHydra.instance().is_initialized()
     try:
-        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        with (
+            nullcontext()
+            if inside
+            else hydra.initialize_config_dir(str(CONFIGS), version_base="1.3")
+        ):
             return to_plain(hydra.compose(config_name, overrides))
     except (*CONFIG_ERRORS, ValueError) as error:
         raise UserError(describe(error, config_name)) from error

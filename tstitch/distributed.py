@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from tstitch.errors import UserError
 
@@ -88,6 +88,22 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def collect(value: T) -> list[T]:
+    """Every rank's value, in rank order, on rank 0; an empty list on the others."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] | None = [None] * world_size() if is_main() else None
+    dist.gather_object(value, values, dst=0)
+    return values or []
+
+
+def add(tensor: Tensor) -> Tensor:
+    """The sum of every rank's CPU tensor of this shape, on every rank."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+    return tensor
 
 
 def data_parallel(module: nn.Module) -> nn.Module:

@@ -9,10 +9,12 @@ from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.fingerprint import fingerprint
 from tstitch.pair import PairSpec, parse_pair
+from tstitch.scoring.settings import EvaluationSettings, parse_evaluation
 from tstitch.section import Section
 from tstitch.settings import GuidanceSettings, RunSettings, parse_guidance, parse_run
+from tstitch.tracking import TrackingSettings, parse_tracking
 
-SECTIONS = ("pair", "sampler", "stitch", "guidance", "run")
+SECTIONS = ("pair", "sampler", "stitch", "guidance", "run", "evaluation", "tracking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Experiment:
     sampler: Sampler
     guidance: GuidanceSettings
     run: RunSettings
+    evaluation: EvaluationSettings
+    tracking: TrackingSettings
 
     @property
     def steps_per_denoiser(self) -> dict[str, int]:
@@ -86,7 +90,9 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     sampler = _parse_sampler(config, stitch, len(pair.denoisers))
     guidance = parse_guidance(config["guidance"])
     run = parse_run(config["run"], pair.num_classes)
-    return Experiment(config, pair, sampler, guidance, run)
+    evaluation = parse_evaluation(config["evaluation"])
+    tracking = parse_tracking(config["tracking"])
+    return Experiment(config, pair, sampler, guidance, run, evaluation, tracking)
 
 
 def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, num_models: int) -> Sampler:

@@ -19,6 +19,7 @@ from tstitch.archive import (
 )
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
+from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
 from tstitch.grid import cell_size, draw_grid, save_image
 from tstitch.metrics import collect_metrics
@@ -28,6 +29,7 @@ from tstitch.rundir import RunDirectory, writing
 from tstitch.shards import Unit, cut, listed, open_units, scan
 
 GRID, METRICS, REPORT, PNGS = "grid.png", "metrics.json", "report.md", "images"
+EVALUATION = "evaluation.json"
 GRID_SIDE = 1200  # pixels, about
 GRID_COLUMNS = 10
 EXPORT_ROWS = 64
@@ -84,12 +86,19 @@ def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, A
             )
             metrics = collect_metrics(experiment, decides, times)
             _write_grid(folder, experiment)
-            _write_text(folder / REPORT, render_report(metrics))
-            _write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+            write_text(folder / REPORT, render_report(metrics))
+            write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
         if run.export == "png":
             _export(folder)
         if not run.keep_shards and found and is_whole(samples, run.num_images, size):
             remove_shards(directory.shards)
+
+
+def written_files(folder: Path) -> list[str]:
+    """Names of the result files that are there, for a reader."""
+    return [
+        name for name in (GRID, SAMPLES, METRICS, EVALUATION, REPORT) if (folder / name).exists()
+    ]
 
 
 def _is_written(folder: Path, num_images: int) -> bool:
@@ -125,9 +134,3 @@ def _export(folder: Path) -> None:
             if not path.is_file():
                 save_image(Image.fromarray(image), path)
             index += 1
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.rename(path)

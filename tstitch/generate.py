@@ -9,24 +9,25 @@ import numpy as np
 
 from evaluation.timing import StageTimer
 from tstitch import distributed
-from tstitch.device import choose_device, choose_dtype
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.fingerprint import fingerprint
-from tstitch.finish import find_open_units, finish
+from tstitch.finish import find_open_units, finish, written_files
 from tstitch.labels import choose_labels
-from tstitch.pair import locate_weights, space_errors
+from tstitch.pair import space_errors
 from tstitch.progress import shard_progress
+from tstitch.resources import Resources
 from tstitch.rundir import RunDirectory, writing
+from tstitch.scoring.runs import score_run
 from tstitch.settings import RunSettings
 from tstitch.shards import Shard, Unit, write_shard
 from tstitch.stitcher import Stitcher
-from tstitch.weights import weights_digest
+from tstitch.tracking import Tracker, start_tracking, track_run
 
 log = logging.getLogger(__name__)
 
 
 def run_sampling(config: dict[str, Any]) -> Path:
-    """Samples what is missing of a run, then writes samples.npz, grid, metrics and report.
+    """Samples what is missing of a run, writes its files and evaluates it.
 
     Returns:
         The run directory.
@@ -35,26 +36,42 @@ def run_sampling(config: dict[str, Any]) -> Path:
         UserError: bad input, on every rank alike; finished shards stay.
     """
     experiment = parse_experiment(config)
-    run = experiment.run
-    choose_dtype(run.dtype, choose_device(run.device, "run.device"), "run.dtype")
-    distributed.start()
-    # Rank 0 fetches first, the others find the files in the cache.
-    digests = distributed.on_main(lambda: _digests(experiment))
-    decides = distributed.on_main(lambda: _decides(experiment, digests))
+    resources = Resources(experiment)
+    with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
+        folder = complete_run(experiment, resources, tracker)
+        if distributed.is_main():
+            track_run(tracker, folder)
+    return folder
+
+
+def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker) -> Path:
+    """Makes one run whole: images, files, evaluation; what is there already is kept.
+
+    Every rank calls it alike.
+
+    Args:
+        resources: of an experiment with the same pair, device, dtype and evaluation.
+        tracker: gets the number of images as they are made.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        UserError: on every rank alike; finished shards stay.
+    """
+    decides = distributed.on_main(lambda: _decides(experiment, resources.digests))
     directory = RunDirectory(experiment.directory(decides))
     try:
         units = distributed.on_main(lambda: _prepare(directory, experiment, decides))
         if units:
-            _generate(units, directory, experiment, fingerprint(decides))
+            stitcher = Stitcher(experiment, resources.loaded())
+            _generate(units, directory, stitcher, fingerprint(decides), tracker)
         distributed.on_main(lambda: finish(directory, experiment, decides))
+        score_run(directory.path, experiment, resources)
     finally:
         directory.close()
-    log.info("%s: grid.png, samples.npz, metrics.json, report.md", directory.path)
+    log.info("%s: %s", directory.path, ", ".join(written_files(directory.path)))
     return directory.path
-
-
-def _digests(experiment: Experiment) -> dict[str, str]:
-    return {spec.name: weights_digest(locate_weights(spec)) for spec in experiment.pair.denoisers}
 
 
 def _decides(experiment: Experiment, digests: dict[str, str]) -> dict[str, Any]:
@@ -75,23 +92,21 @@ def _prepare(
 
 
 def _generate(
-    units: list[Unit], directory: RunDirectory, experiment: Experiment, owner: str
+    units: list[Unit], directory: RunDirectory, stitcher: Stitcher, owner: str, tracker: Tracker
 ) -> None:
     """Every rank samples its strided share; no collective until all are done."""
-    specs = experiment.pair.denoisers
-    stitcher = distributed.everywhere(
-        lambda: Stitcher(experiment, {spec.name: locate_weights(spec) for spec in specs})
-    )
+    run = stitcher.experiment.run
     own = units[distributed.rank() :: distributed.world_size()]
 
     def sample_own() -> None:
         for number, unit in enumerate(own):
-            shard = _sample_unit(stitcher, unit, experiment.run, owner, warmup=number == 0)
+            shard = _sample_unit(stitcher, unit, run, owner, warmup=number == 0)
             with writing(directory.path):
                 write_shard(directory.shards, unit, shard)
 
-    total = experiment.run.num_images
-    bar = shard_progress(directory.shards, total) if distributed.is_main() else nullcontext()
+    bar = nullcontext()
+    if distributed.is_main():
+        bar = shard_progress(directory.shards, run.num_images, tracker.progress)
     with bar:
         distributed.everywhere(sample_own)
 

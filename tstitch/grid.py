@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tstitch.files import replacing
+
 MIN_CELL = 84  # pixels; smaller images are enlarged by a whole factor
 MARGIN = 4
 LABEL_HEIGHT = 16
@@ -44,9 +46,8 @@ def draw_grid(images: np.ndarray, labels: Sequence[str], columns: int | None = N
 
 def save_image(image: Image.Image, path: Path) -> None:
     """Writes a PNG by temporary name and rename."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    image.save(temporary, format="PNG")
-    temporary.rename(path)
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
 
 
 def _enlargement(side: int) -> int:

@@ -47,7 +47,8 @@ def parse_pair(config: Any) -> PairSpec:
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "pair", ("name", "classes", "space", "denoisers"))
+    # What the pair is evaluated with is read from the `evaluation` section.
+    section = Section(config, "pair", ("name", "classes", "space", "denoisers", "evaluation"))
     denoisers = section.raw("denoisers")
     if not isinstance(denoisers, Mapping) or not denoisers:
         raise UserError("pair.denoisers: name at least one denoiser, small to large")

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +13,14 @@ LOG_S = 10.0  # between lines where standard error is no terminal
 
 
 @contextmanager
-def shard_progress(folder: Path, total: int) -> Iterator[None]:
-    """Shows how many of the images have a shard; counting files needs no collective."""
+def shard_progress(folder: Path, total: int, report: Callable[[int, int], None]) -> Iterator[None]:
+    """Shows how many of the images have a shard; counting files needs no collective.
+
+    Args:
+        folder: of the shards.
+        total: images in all.
+        report: called with (images done, images in all) when the number has grown.
+    """
     from tqdm import tqdm
 
     finished = threading.Event()
@@ -26,6 +32,7 @@ def shard_progress(folder: Path, total: int) -> Iterator[None]:
             done = sum(int(m[2]) - int(m[1]) for m in matches if m)
             if done > bar.n:
                 bar.update(min(done, total) - bar.n)
+                report(bar.n, total)
 
         def watch() -> None:
             while not finished.wait(POLL_S):

@@ -2,9 +2,19 @@
 
 from typing import Any
 
+from tstitch.scoring.table import render_table
 
-def render_report(metrics: dict[str, Any]) -> str:
-    """Markdown of metrics.json."""
+
+def render_report(
+    metrics: dict[str, Any],
+    evaluation: dict[str, Any] | None = None,
+    floor: dict[str, Any] | None = None,
+) -> str:
+    """Markdown of metrics.json and, if the images were evaluated, of evaluation.json.
+
+    Args:
+        floor: the evaluation of real images.
+    """
     protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
     stages = seconds["stages"] if seconds else {}
     sampler = protocol["sampler"]
@@ -29,6 +39,8 @@ def render_report(metrics: dict[str, Any]) -> str:
             f"| {row['parameters'] / 1e6:.2f} M | {row['gmacs_per_evaluation']:.4g} "
             f"| {spent:.2f} |"
         )
+    if evaluation is not None:
+        lines += ["", "## Quality", "", render_table(evaluation, floor), "", "## Cost"]
     lines += [
         "",
         f"- Time: {_timing(seconds)}",

@@ -10,6 +10,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from tstitch.errors import UserError
+from tstitch.files import write_text
 from tstitch.fingerprint import differences, fingerprint
 
 CONFIG_FILE = "config.yaml"
@@ -17,7 +18,7 @@ SHARDS = "shards"
 LOCK_FILE = ".lock"
 # Ranks of a killed launcher end by themselves within a second or two.
 LOCK_WAIT_S = 8.0
-OWN_FILES = ("samples.npz", "grid.png", "metrics.json", "report.md", CONFIG_FILE)
+OWN_FILES = ("samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", CONFIG_FILE)
 
 
 @contextmanager
@@ -81,8 +82,12 @@ class RunDirectory:
         """A directory with files of somebody else's is left alone, even by run.overwrite."""
         if not self.path.is_dir() or (self.path / CONFIG_FILE).is_file():
             return
-        own = (SHARDS, LOCK_FILE, f".{CONFIG_FILE}.tmp")  # what a run killed at its start leaves
-        foreign = [p.name for p in self.path.iterdir() if p.name not in own]
+        # What a run killed at its start leaves is our own.
+        foreign = [
+            p.name
+            for p in self.path.iterdir()
+            if p.name not in (SHARDS, LOCK_FILE) and not p.match(f".{CONFIG_FILE}.*tmp")
+        ]
         if foreign:
             raise UserError(
                 f"run.dir={self.path}: holds {foreign[0]} but no {CONFIG_FILE} of a run; choose "
@@ -119,6 +124,4 @@ class RunDirectory:
 
     def _write_config(self, decides: dict[str, Any], config: dict[str, Any]) -> None:
         content = {"fingerprint": fingerprint(decides), "decides": decides, "config": config}
-        temporary = self.path / f".{CONFIG_FILE}.tmp"
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False))
-        temporary.rename(self.path / CONFIG_FILE)
+        write_text(self.path / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False))

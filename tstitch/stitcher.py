@@ -1,53 +1,43 @@
-"""Loaded denoisers, a sampler and a space: labels in, images out."""
+"""Loaded denoisers under a sampler: labels in, images out."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.machine import device_name
 from evaluation.timing import StageTimer
 from models.guidance import GuidedDenoiser
 from samplers import Denoiser, PerImageRandomness, sample
-from tstitch.device import choose_device, choose_dtype, set_matmul_precision
 from tstitch.experiment import Experiment
-from tstitch.pair import load_network, space_errors
+from tstitch.loaded import LoadedPair
 
 LOOP, DENOISE = "loop", "denoise/"
 
 
 class Stitcher:
-    """The denoisers of an experiment on their device, ready to sample.
+    """A sampler and its stitch schedule over loaded denoisers.
 
     Args:
         experiment: the checked configuration.
-        weights: local file of each denoiser's weights by name, None = random weights.
-
-    Raises:
-        UserError: device or precision not there, or weights that do not fit.
+        loaded: the networks of its pair.
     """
 
-    def __init__(self, experiment: Experiment, weights: dict[str, Path | None]) -> None:
-        run, guidance, pair = experiment.run, experiment.guidance, experiment.pair
+    def __init__(self, experiment: Experiment, loaded: LoadedPair) -> None:
+        guidance, pair = experiment.guidance, experiment.pair
         self.experiment = experiment
-        self.device = choose_device(run.device, "run.device")
-        dtype = choose_dtype(run.dtype, self.device, "run.dtype")
-        set_matmul_precision(run.dtype)
+        self.device, self.device_name = loaded.device, loaded.device_name
         self._names = [spec.name for spec in pair.denoisers]
+        self._space = loaded.space
         self._denoisers = [
             GuidedDenoiser(
-                load_network(pair, spec, weights[spec.name]).to(self.device, dtype),
+                loaded.networks[name],
                 scale=guidance.scale,
                 channels=guidance.channels,
                 null_class=pair.num_classes,
             )
-            for spec in pair.denoisers
+            for name in self._names
         ]
-        with space_errors():
-            self._space = pair.space.to(self.device).load()
-        self.device_name = device_name(self.device)
 
     @torch.inference_mode()
     def images(

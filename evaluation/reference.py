@@ -1,0 +1,139 @@
+"""The images that samples are compared with: their statistics, features, or themselves."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.images import IMAGES, ImageSource, image_files, open_images
+from evaluation.npz_stream import array_names, load_array
+
+SYMMETRY = 1e-5  # relative to the largest entry; float32 statistics meet it
+KINDS = "arr_0 (images), or mu and sigma (their statistics)"
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What is known of the reference images; None where the file does not say.
+
+    Attributes:
+        mu, sigma: float64 (D,), (D, D): mean and covariance of "pool" features.
+        mu_s, sigma_s: float64 (S,), (S, S): the same of "spatial" features.
+        images: images to extract features from.
+        features: float32 (M, D) "pool" features, for precision, recall and KID.
+        num_images: how many images mu and sigma are of.
+        label: short name.
+        digest: SHA-256 of the file; of a folder, of the names, sizes and dates of its images.
+    """
+
+    mu: np.ndarray | None
+    sigma: np.ndarray | None
+    mu_s: np.ndarray | None
+    sigma_s: np.ndarray | None
+    images: ImageSource | None
+    features: np.ndarray | None
+    num_images: int | None
+    label: str
+    digest: str
+
+
+def open_reference(path: str | Path, field: str) -> Reference:
+    """Opens a reference: statistics are read and checked, images are not read.
+
+    Args:
+        path: an npz with any of mu, sigma, mu_s, sigma_s, arr_0 (uint8 images), features,
+            num_images, as ADM publishes them (or pytorch-fid: mu, sigma); or images alone, in
+            any form that `open_images` takes from a path.
+        field: name of the setting, for messages.
+
+    Returns:
+        Either `images`, or `mu` and `sigma`, or all three are there.
+
+    Raises:
+        ValueError: nothing there, unreadable, or arrays that do not fit together; one line.
+    """
+    file, place = Path(path).expanduser(), f"{field}={path}"
+    if file.is_dir() or not file.is_file() or file.suffix == ".npy":
+        images = open_images(path, field)
+        return _of_images(images, file)
+    try:
+        names = array_names(file)
+        if IMAGES not in names and not {"mu", "sigma"} & set(names):
+            raise ValueError(f"has {', '.join(names) or 'no arrays'}; store {KINDS}")
+        mu, sigma = _moments(file, names, "mu", "sigma")
+        mu_s, sigma_s = _moments(file, names, "mu_s", "sigma_s")
+        features = _features(file, mu) if "features" in names else None
+        num_images = _count(file) if "num_images" in names else None
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+    images = open_images(path, field) if IMAGES in names else None
+    return Reference(
+        mu, sigma, mu_s, sigma_s, images, features, num_images, file.stem, _digest(file)
+    )
+
+
+def _of_images(images: ImageSource, path: Path) -> Reference:
+    label = path.resolve().name if path.is_dir() else path.stem
+    return Reference(None, None, None, None, images, None, None, label, _digest(path))
+
+
+def _digest(path: Path) -> str:
+    if path.is_file():
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for image in image_files(path):
+        status = image.stat()
+        name = image.relative_to(path).as_posix()
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _moments(
+    path: Path, names: list[str], mean: str, covariance: str
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """A mean and its covariance, float64; (None, None) if the file has neither."""
+    for here, absent in ((mean, covariance), (covariance, mean)):
+        if here in names and absent not in names:
+            raise ValueError(f"has {here} without {absent}; store both or neither")
+    if mean not in names:
+        return None, None
+    mu, sigma = _floats(path, mean), _floats(path, covariance)
+    if mu.ndim != 1 or mu.size == 0:
+        raise ValueError(f"{mean} is {mu.shape}; store the mean feature vector, (D,)")
+    if sigma.shape != (mu.size, mu.size):
+        wanted = f"{mean} has {mu.size} values"
+        raise ValueError(f"{covariance} is {sigma.shape} while {wanted}; store a square one")
+    if np.abs(sigma - sigma.T).max() > SYMMETRY * np.abs(sigma).max():
+        raise ValueError(f"{covariance} is not symmetric; store a covariance matrix")
+    if sigma.diagonal().min() < 0:
+        raise ValueError(f"{covariance} has negative variances; store a covariance matrix")
+    return mu, sigma
+
+
+def _floats(path: Path, name: str) -> np.ndarray:
+    """A floating point array as float64, all values finite."""
+    array = load_array(path, name)
+    if array.dtype.kind != "f":
+        raise ValueError(f"{name} is {array.dtype}; store floating point numbers")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has values that are not finite; compute the reference again")
+    return array.astype(np.float64)
+
+
+def _features(path: Path, mu: np.ndarray | None) -> np.ndarray:
+    features = _floats(path, "features").astype(np.float32)
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(f"features is {features.shape}; store one row per image, (M, D)")
+    if mu is not None and features.shape[1] != mu.size:
+        wanted = f"mu has {mu.size} values"
+        raise ValueError(f"features is {features.shape} while {wanted}; use one extractor")
+    return features
+
+
+def _count(path: Path) -> int:
+    count = load_array(path, "num_images")
+    if count.size != 1 or count.dtype.kind not in "iu" or count.item() < 1:
+        raise ValueError("num_images is no whole number of at least 1; store a single integer")
+    return int(count.item())

@@ -1,0 +1,24 @@
+"""Files that appear under their name whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well."""
+    # A dying process of a killed run may still write: its temporary file is its own.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # there only if something failed
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file by temporary name and rename."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

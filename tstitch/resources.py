@@ -1,0 +1,65 @@
+"""What several runs share: weights, loaded denoisers and the evaluator."""
+
+from pathlib import Path
+from typing import Any
+
+from evaluation.images import open_images
+from tstitch import distributed
+from tstitch.device import choose_device, choose_dtype
+from tstitch.experiment import Experiment
+from tstitch.loaded import LoadedPair
+from tstitch.pair import locate_weights
+from tstitch.scoring.compare import read_floors
+from tstitch.scoring.evaluator import Evaluator
+from tstitch.weights import weights_digest
+
+
+class Resources:
+    """Loads the denoisers and the evaluator when they are first needed, then keeps them.
+
+    Every rank makes one and calls it alike. All runs that share it have one pair, device, dtype
+    and evaluation.
+
+    Args:
+        experiment: any of the runs.
+
+    Raises:
+        UserError: a device or dtype that is not there, weights that are not there.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        run = experiment.run
+        self._device = choose_device(run.device, "run.device")
+        choose_dtype(run.dtype, self._device, "run.dtype")
+        self._experiment = experiment
+        self._loaded: LoadedPair | None = None
+        distributed.start()
+        # Rank 0 fetches first, the others find the files in the cache.
+        self.digests: dict[str, str] = distributed.on_main(self._digests)
+        self.evaluator: Evaluator | None = None
+        self.floors: list[dict[str, Any]] = []
+        settings = experiment.evaluation
+        if settings.enabled:
+            self.evaluator = Evaluator(settings, self._device)
+            space = self.evaluator.space
+            self.floors = distributed.on_main(lambda: read_floors(settings.floor, space))
+
+    def loaded(self) -> LoadedPair:
+        """The denoisers on this rank's device."""
+        if self._loaded is None:
+            pair, run = self._experiment.pair, self._experiment.run
+            self._loaded = distributed.everywhere(
+                lambda: LoadedPair(
+                    pair, run, {spec.name: locate_weights(spec) for spec in pair.denoisers}
+                )
+            )
+        return self._loaded
+
+    def evaluate(self, samples: Path) -> dict[str, Any]:
+        """Metrics of a samples.npz, on every rank."""
+        images = distributed.everywhere(lambda: open_images(samples, "samples"))
+        return self.evaluator.evaluate(images, f"samples={samples}")
+
+    def _digests(self) -> dict[str, str]:
+        specs = self._experiment.pair.denoisers
+        return {spec.name: weights_digest(locate_weights(spec)) for spec in specs}

@@ -1,0 +1,63 @@
+"""Paired differences between evaluations, and what real images reach."""
+
+import json
+from typing import Any
+
+from evaluation.jackknife import paired_difference
+from tstitch.errors import UserError
+from tstitch.weights import fetch_weights
+
+
+def compare(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Difference of every metric to the baseline's, with its paired interval.
+
+    Args:
+        result, baseline: of Evaluator.evaluate, on the same image indices and seed.
+    """
+    differences = {}
+    for metric in result["metrics"].keys() & baseline["metrics"].keys():
+        own, other = result["metrics"][metric], baseline["metrics"][metric]
+        found = paired_difference(
+            own["value"], own["replicates"], other["value"], other["replicates"]
+        )
+        differences[metric] = {
+            "difference": found.value,
+            "low": found.low,
+            "high": found.high,
+        }
+    return {metric: differences[metric] for metric in result["metrics"] if metric in differences}
+
+
+def read_floors(source: str | None, space: str) -> list[dict[str, Any]]:
+    """Evaluations of real images in this feature space; none if the source is None.
+
+    Args:
+        source: JSON file of scripts/evaluate.py or scripts/reference.py.
+        space: feature space of the samples' evaluation.
+
+    Raises:
+        UserError: no such file, not such JSON, or of another feature space.
+    """
+    if source is None:
+        return []
+    path = fetch_weights(source, None, "evaluation.floor")
+    try:
+        content = json.loads(path.read_text())
+        floors = content if isinstance(content, list) else [content]
+        spaces = {floor["space"] for floor in floors if floor["num_images"] and floor["metrics"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"evaluation.floor={source}: is no evaluation; give a JSON file of "
+            "scripts/evaluate.py output=FILE"
+        ) from error
+    if spaces != {space}:
+        raise UserError(
+            f"evaluation.floor={source}: was measured in {', '.join(spaces) or 'Inception'}, not "
+            f"in {space or 'Inception'}; measure it with the same evaluation"
+        )
+    return floors
+
+
+def nearest_floor(floors: list[dict[str, Any]], num_images: int) -> dict[str, Any] | None:
+    """The evaluation of real images whose number is nearest: FID depends on it."""
+    return min(floors, key=lambda floor: abs(floor["num_images"] - num_images), default=None)

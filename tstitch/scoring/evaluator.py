@@ -1,0 +1,181 @@
+"""Measures sets of images against one reference: values with intervals, as plain JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evaluation.estimates import (
+    FEATURE_METRICS,
+    Estimate,
+    estimate_inception_score,
+    estimate_share,
+    frechet_replicates,
+)
+from evaluation.images import ImageSource
+from evaluation.inception_score import num_splits, score_sums, split_of
+from evaluation.jackknife import group_ranges, interval
+from evaluation.machine import device_name, versions
+from evaluation.names import TITLES, metric_name
+from evaluation.reference import Reference, open_reference
+from tstitch import distributed
+from tstitch.errors import UserError
+from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
+from tstitch.scoring.reference import ReferenceStatistics, prepare_reference
+from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
+from tstitch.weights import fetch_weights
+
+FRECHET_METRICS = {"fid": "pool", "sfid": "spatial"}
+Features = dict[int, dict[str, Tensor]]
+
+
+class Evaluator:
+    """An extractor and a reference; loaded once, used for many sets of images.
+
+    Every rank makes one and calls it alike: images are shared out by groups of indices.
+
+    Args:
+        settings: the `evaluation` section, enabled.
+        device: of this rank.
+
+    Raises:
+        UserError: weights or reference that are not there or do not fit.
+    """
+
+    def __init__(self, settings: EvaluationSettings, device: torch.device) -> None:
+        self._settings = settings
+        self._extractor = LoadedExtractor(settings, device)
+        self._reference = distributed.main_first(lambda: _open_reference(settings.reference))
+        self._statistics: ReferenceStatistics | None = None
+        self.identity: dict[str, Any] = {
+            "reference": self._reference.digest,
+            "extractor": self._extractor.identity,
+            "groups": settings.groups,
+        }
+
+    @property
+    def space(self) -> str:
+        """Name of the feature space, empty for Inception's."""
+        return self._extractor.space
+
+    def evaluate(self, images: ImageSource, field: str) -> dict[str, Any]:
+        """All metrics of a set of images; the result is on every rank.
+
+        Args:
+            images: with labels, if the class accuracy is wanted.
+            field: configuration's name and value of the images, for messages.
+
+        Raises:
+            UserError: too few images, of another size than the reference, or damaged.
+        """
+        self._check(images, field)
+        dimensions = self._extractor.dimensions(images)
+        if self._statistics is None:
+            self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
+        groups = group_ranges(len(images), self._settings.groups)
+        own = self._extractor.own_groups(images, groups)
+        estimates = self._frechet(own, dimensions) | self._shared(own, groups, images)
+        if distributed.is_main():
+            order = [metric for metric in TITLES if metric in estimates]
+            result = self._describe(len(images), {m: estimates[m] for m in order})
+        else:
+            result = {}
+        return distributed.broadcast(result)
+
+    def _check(self, images: ImageSource, field: str) -> None:
+        if len(images) < MIN_IMAGES:
+            raise UserError(
+                f"{field}: holds {len(images)} images; precision and recall with 3 neighbours "
+                f"need at least {MIN_IMAGES}"
+            )
+        self._extractor.check(images, field)
+        real = self._reference.images
+        if real is not None and (real.height, real.width) != (images.height, images.width):
+            raise UserError(
+                f"{field}: its images are {images.width}x{images.height}, those of the reference "
+                f"{real.width}x{real.height}; choose a reference of that size"
+            )
+
+    def _frechet(self, own: Features, dimensions: dict[str, int]) -> dict[str, Estimate]:
+        """FID and sFID; each rank leaves out its own groups, rank 0 gets the estimates."""
+        device, estimates = self._extractor.statistics_device, {}
+        for metric, name in FRECHET_METRICS.items():
+            if name not in self._statistics.frechet:
+                continue
+            reference = self._statistics.frechet[name]
+            total = total_moments(own, name, dimensions[name], device)
+            groups = [features[name].to(device) for features in own.values()]
+            replicates = frechet_replicates(reference, total, groups)
+            collected = collect_groups(dict(zip(own, replicates, strict=True)))
+            if distributed.is_main():
+                value = reference.distance(total.mean, total.covariance)
+                estimates[metric] = Estimate(value, tuple(collected))
+        return estimates
+
+    def _shared(
+        self, own: Features, groups: list[range], images: ImageSource
+    ) -> dict[str, Estimate]:
+        """The metrics that rank 0 computes from what the others send."""
+        splits = num_splits(len(images))
+        sums = collect_groups(
+            {
+                g: score_sums(features["logits"], split_of(groups[g], len(images)), splits)
+                for g, features in own.items()
+            }
+        )
+        pools = collect_groups({g: features["pool"] for g, features in own.items()})
+        classes = collect_groups({g: features.get("classes") for g, features in own.items()})
+        if not distributed.is_main():
+            return {}
+        numbers = torch.repeat_interleave(torch.tensor([len(group) for group in groups]))
+        estimates = {"inception_score": estimate_inception_score(sums)}
+        if self._statistics.features is not None:
+            device = self._extractor.statistics_device
+            features = torch.cat(pools).double().to(device)
+            for metric, estimate in FEATURE_METRICS.items():
+                estimates[metric] = estimate(
+                    features, numbers.to(device), self._statistics.features
+                )
+        if self._extractor.num_classes is not None and images.labels is not None:
+            hits = torch.cat(classes) == torch.from_numpy(images.labels)
+            estimates["class_accuracy"] = estimate_share(hits, numbers)
+        return estimates
+
+    def _describe(self, num_images: int, estimates: dict[str, Estimate]) -> dict[str, Any]:
+        metrics = {}
+        for metric, estimate in estimates.items():
+            bounds = interval(estimate.value, estimate.replicates)
+            metrics[metric] = {
+                "name": metric_name(metric, self.space),
+                "value": estimate.value,
+                "low": bounds.low,
+                "high": bounds.high,
+                "replicates": list(estimate.replicates),
+            }
+        return {
+            "space": self.space,
+            "num_images": num_images,
+            "groups": min(self._settings.groups, num_images),
+            "metrics": metrics,
+            "protocol": {
+                "reference": {
+                    "label": self._reference.label,
+                    "digest": self._reference.digest,
+                    "num_images": self._statistics.num_images,
+                },
+                "extractor": self._extractor.identity,
+                "device": device_name(self._extractor.device),
+                "dtype": "float32 features, float64 statistics",
+                "versions": versions(),
+            },
+        }
+
+
+def _open_reference(source: str) -> Reference:
+    folder = Path(source).expanduser()
+    path = folder if folder.is_dir() else fetch_weights(source, None, "evaluation.reference")
+    try:
+        return open_reference(path, "reference")
+    except ValueError as error:
+        raise UserError(str(error)) from error

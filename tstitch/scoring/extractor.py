@@ -1,0 +1,135 @@
+"""The configured feature extractor on this rank's device, and its share of the images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from evaluation.extraction import Images, extract
+from evaluation.moments import Moments
+from tstitch import distributed
+from tstitch.cli import instantiate
+from tstitch.errors import UserError
+from tstitch.scoring.settings import EvaluationSettings
+from tstitch.weights import fetch_weights, weights_digest
+
+INCEPTION = "evaluation.inception.InceptionExtractor"
+
+
+class LoadedExtractor:
+    """A feature extractor, ready to run; collective calls share the images out over ranks.
+
+    Args:
+        settings: the `evaluation` section.
+        device: of this rank.
+
+    Raises:
+        UserError: no such weights, or weights that do not fit.
+    """
+
+    def __init__(self, settings: EvaluationSettings, device: torch.device) -> None:
+        self.device = device
+        # Statistics are float64, which mps does not have.
+        self.statistics_device = torch.device("cpu") if device.type == "mps" else device
+        self._batch_size = settings.batch_size
+        path = distributed.main_first(lambda: locate_extractor(settings))
+        self._module: nn.Module = distributed.everywhere(lambda: _build(settings, path)).to(device)
+        self.space: str = self._module.space
+        self.num_classes: int | None = self._module.num_classes
+        self.identity: dict[str, Any] = {
+            "class": settings.extractor["_target_"].rpartition(".")[2],
+            "weights_sha256": weights_digest(path),
+        }
+
+    def check(self, images: Any, field: str) -> None:
+        """Refuses images of a size that the extractor cannot take.
+
+        Raises:
+            UserError: naming the field.
+        """
+        try:
+            self._module.check(images.height, images.width)
+        except ValueError as error:
+            raise UserError(f"{field}: {error}") from error
+
+    def dimensions(self, images: Any) -> dict[str, int]:
+        """Number of values per image of each kind of feature."""
+        blank = torch.zeros(
+            1, 3, images.height, images.width, dtype=torch.uint8, device=self.device
+        )
+        with torch.inference_mode():
+            return {name: v.shape[1] for name, v in self._module(blank).items() if v.ndim == 2}
+
+    def own_groups(self, images: Images, groups: Sequence[range]) -> dict[int, dict[str, Tensor]]:
+        """Features of this rank's groups of images: every world_size-th.
+
+        Raises:
+            UserError: an image that cannot be read, of any rank.
+        """
+
+        def extract_own() -> dict[int, dict[str, Tensor]]:
+            own = range(distributed.rank(), len(groups), distributed.world_size())
+            return {number: self._extract(images, groups[number]) for number in own}
+
+        return distributed.everywhere(extract_own)
+
+    def _extract(self, images: Images, indices: range) -> dict[str, Tensor]:
+        try:
+            return extract(self._module, images, indices, self._batch_size, self.device)
+        except ValueError as error:  # a damaged file
+            raise UserError(str(error)) from error
+
+
+def total_moments(
+    own: dict[int, dict[str, Tensor]], name: str, dimension: int, device: torch.device
+) -> Moments:
+    """Moments of one kind of feature over the groups of all ranks.
+
+    Args:
+        own: this rank's groups.
+        dimension: values per image.
+        device: where the products run, and where the result lies.
+    """
+    total = Moments.none(dimension)
+    for features in own.values():
+        added = Moments.of(features[name].to(device))
+        total = total + Moments(added.count, added.total.cpu(), added.outer.cpu())
+    count = sum(distributed.gather(total.count))
+    return Moments(
+        count,
+        distributed.add(total.total).to(device),
+        distributed.add(total.outer).to(device),
+    )
+
+
+def collect_groups(own: dict[int, Any]) -> list[Any]:
+    """Every group's value, in order, on rank 0; an empty list on the others."""
+    found: dict[int, Any] = {}
+    for part in distributed.collect(own):
+        found |= part
+    return [found[number] for number in sorted(found)]
+
+
+def locate_extractor(settings: EvaluationSettings) -> Path | None:
+    """The local file of the extractor's weights, downloaded if need be.
+
+    Raises:
+        UserError: no such file, or no connection.
+    """
+    source = settings.weights
+    if settings.extractor.get("_target_") == INCEPTION:
+        from evaluation.inception import locate_inception_weights
+
+        source = str(locate_inception_weights(source))
+    return None if source is None else fetch_weights(source, None, "evaluation.weights")
+
+
+def _build(settings: EvaluationSettings, path: Path | None) -> nn.Module:
+    module = instantiate(settings.extractor, "evaluation.extractor", weights=path)
+    wanted = ("space", "num_classes", "check", "forward")
+    if not all(hasattr(module, name) for name in wanted):
+        target = settings.extractor["_target_"]
+        raise UserError(f"evaluation.extractor._target_={target}: is no feature extractor")
+    return module.eval().requires_grad_(False)

@@ -1,0 +1,146 @@
+"""`scripts/reference.py`: statistics of real images, and what other real images reach."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from evaluation.jackknife import group_ranges
+from tstitch import distributed
+from tstitch.cli import instantiate
+from tstitch.device import choose_device
+from tstitch.errors import UserError
+from tstitch.files import write_text
+from tstitch.npz import NpzWriter
+from tstitch.scoring.evaluator import Evaluator
+from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
+from tstitch.scoring.reference import CHUNK
+from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings, parse_evaluation
+from tstitch.section import Section
+
+FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
+KEYS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
+
+
+class DatasetImages:
+    """A data set of (uint8 (C, H, W), label) as a source of images to evaluate.
+
+    Args:
+        dataset: map-style, of one image size.
+        count: only its first images; None = all.
+    """
+
+    def __init__(self, dataset: Dataset, count: int | None = None) -> None:
+        self._dataset = dataset
+        self._count = len(dataset) if count is None else count
+        self.height, self.width = dataset[0][0].shape[1:]
+        self.labels = np.array([int(dataset[i][1]) for i in range(self._count)])
+
+    def __len__(self) -> int:
+        return self._count
+
+    def read(self, first: int, end: int) -> np.ndarray:
+        """Images first..end-1, uint8 (n, H, W, 3)."""
+        images = torch.stack([self._dataset[index][0] for index in range(first, end)])
+        return images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def make_reference(config: dict[str, Any]) -> None:
+    """Writes the reference of data.split=train, and the floor: its test images against it.
+
+    Raises:
+        UserError: bad input, on every rank alike.
+    """
+    section = Section(config, "", FIELDS)
+    settings = parse_evaluation(config["evaluation"])
+    if settings.extractor is None:
+        raise UserError("evaluation.extractor=null: choose a feature space, evaluation=NAME")
+    output = Path(section.text("output"))
+    floor = None if section.raw("floor") is None else Path(section.text("floor"))
+    features = section.integer("features", MIN_IMAGES)
+    sizes = section.integers("floor_images", MIN_IMAGES)
+    device = choose_device(section.text("device"), "device")
+    distributed.start()
+    images = DatasetImages(distributed.main_first(lambda: instantiate(config["data"], "data")))
+    if features > len(images):
+        raise section.refuse("features", f"the data has only {len(images)} images")
+    _write_statistics(images, LoadedExtractor(settings, device), features, output)
+    if floor is not None:
+        _write_floor(config["data"], settings, device, sizes, output, floor)
+
+
+def _write_statistics(
+    images: DatasetImages, extractor: LoadedExtractor, num_features: int, output: Path
+) -> None:
+    extractor.check(images, "data")
+    dimensions = extractor.dimensions(images)
+    own = extractor.own_groups(images, group_ranges(len(images), max(1, len(images) // CHUNK)))
+    device = extractor.statistics_device
+    moments = {
+        name: total_moments(own, name, dimensions[name], device)
+        for name in KEYS
+        if name in dimensions
+    }
+    pools = collect_groups({number: features["pool"] for number, features in own.items()})
+
+    def write() -> None:
+        arrays = {"num_images": np.array(len(images))}
+        for name, found in moments.items():
+            mean, covariance = KEYS[name]
+            arrays[mean] = found.mean.cpu().numpy()
+            arrays[covariance] = found.covariance.cpu().numpy()
+        arrays["features"] = torch.cat(pools)[:num_features].numpy().astype(np.float16)
+        _make_folder(output, "output")
+        with NpzWriter(output) as writer:
+            for name, array in arrays.items():
+                writer.add_array(name, array)
+
+    distributed.on_main(write)
+
+
+def _write_floor(
+    data: dict[str, Any],
+    settings: EvaluationSettings,
+    device: torch.device,
+    sizes: tuple[int, ...],
+    output: Path,
+    floor: Path,
+) -> None:
+    """Evaluates the first images of the test split, for each number of images."""
+    if "split" not in data:
+        raise UserError("floor: the data set has no data.split; choose floor=null")
+    test = distributed.main_first(lambda: instantiate(data | {"split": "test"}, "data"))
+    for size in sizes:
+        if size > len(test):
+            raise UserError(f"floor_images={size}: the test split has only {len(test)} images")
+    evaluator = Evaluator(
+        EvaluationSettings(
+            settings.extractor,
+            settings.weights,
+            str(output),
+            None,
+            settings.groups,
+            settings.batch_size,
+        ),
+        device,
+    )
+    found = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
+
+    def write() -> None:
+        for entry in found:
+            for metric in entry["metrics"].values():
+                del metric["replicates"]  # the floor is compared with, not paired
+        _make_folder(floor, "floor")
+        write_text(floor, json.dumps(found, indent=1) + "\n")
+
+    distributed.on_main(write)
+
+
+def _make_folder(path: Path, field: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{field}={path}: cannot be written ({error.strerror})") from error

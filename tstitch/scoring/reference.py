@@ -1,0 +1,101 @@
+"""The reference of an evaluation in the extractor's features, computed once and on all ranks."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from evaluation.estimates import FeatureReference
+from evaluation.frechet import FrechetReference
+from evaluation.reference import Reference
+from tstitch import distributed
+from tstitch.errors import UserError
+from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
+from tstitch.scoring.settings import MIN_IMAGES
+
+CHUNK = 500  # images of the reference that a rank takes at once
+FRECHET_FEATURES = ("pool", "spatial")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceStatistics:
+    """What samples are compared with."""
+
+    frechet: dict[str, FrechetReference]  # pool; spatial where the reference has it
+    features: FeatureReference | None  # on rank 0; None without images or features
+    num_images: int | None
+
+
+def prepare_reference(
+    reference: Reference, extractor: LoadedExtractor, dimensions: dict[str, int]
+) -> ReferenceStatistics:
+    """Statistics of a reference; its images go through the extractor where it has no others.
+
+    Every rank calls it; the images are shared out.
+
+    Args:
+        dimensions: of the extractor's features.
+
+    Raises:
+        UserError: statistics of another feature space, or too few images.
+    """
+    gaussians = _stored(reference, dimensions)
+    features = None if reference.features is None else torch.from_numpy(reference.features)
+    if features is not None:
+        _check_dimension(reference, "features", features.shape[1], dimensions["pool"])
+    if reference.images is not None:
+        if len(reference.images) < MIN_IMAGES:
+            raise UserError(f"reference={reference.label}: holds fewer than {MIN_IMAGES} images")
+        extractor.check(reference.images, f"reference={reference.label}")
+        extracted, features = _extract(reference, extractor, dimensions, set(gaussians))
+        gaussians |= extracted
+    return ReferenceStatistics(
+        {
+            name: FrechetReference(*(part.to(extractor.statistics_device) for part in gaussian))
+            for name, gaussian in gaussians.items()
+        },
+        FeatureReference(features.double().to(extractor.statistics_device))
+        if features is not None and distributed.is_main()
+        else None,
+        reference.num_images or (len(reference.images) if reference.images else None),
+    )
+
+
+def _stored(reference: Reference, dimensions: dict[str, int]) -> dict[str, tuple[Tensor, Tensor]]:
+    kinds = {
+        "pool": (reference.mu, reference.sigma),
+        "spatial": (reference.mu_s, reference.sigma_s),
+    }
+    found = {}
+    for name, (mean, covariance) in kinds.items():
+        if mean is not None and name in dimensions:
+            _check_dimension(
+                reference, "mu" if name == "pool" else "mu_s", len(mean), dimensions[name]
+            )
+            found[name] = (torch.from_numpy(mean), torch.from_numpy(covariance))
+    return found
+
+
+def _check_dimension(reference: Reference, key: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise UserError(
+            f"reference={reference.label}: its {key} has {found} values, the extractor gives "
+            f"{wanted}; choose a reference that was made with this extractor, or one of images"
+        )
+
+
+def _extract(
+    reference: Reference, extractor: LoadedExtractor, dimensions: dict[str, int], stored: set[str]
+) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor | None]:
+    """Mean and covariance of what is not stored, and on rank 0 the features of all images."""
+    count = len(reference.images)
+    chunks = [range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
+    own = extractor.own_groups(reference.images, chunks)
+    gaussians = {}
+    for name in FRECHET_FEATURES:
+        if name in dimensions and name not in stored:
+            device = extractor.statistics_device
+            moments = total_moments(own, name, dimensions[name], device)
+            gaussians[name] = (moments.mean, moments.covariance)
+    pools = collect_groups({number: features["pool"] for number, features in own.items()})
+    return gaussians, torch.cat(pools) if pools else None

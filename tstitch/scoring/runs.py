@@ -1,0 +1,68 @@
+"""Evaluates a finished run: evaluation.json, and the quality section of its report."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tstitch import distributed
+from tstitch.archive import SAMPLES
+from tstitch.experiment import Experiment
+from tstitch.files import write_text
+from tstitch.finish import EVALUATION, METRICS, REPORT
+from tstitch.report import render_report
+from tstitch.resources import Resources
+from tstitch.rundir import writing
+from tstitch.scoring.compare import nearest_floor
+from tstitch.scoring.settings import MIN_IMAGES
+
+log = logging.getLogger(__name__)
+
+
+def score_run(folder: Path, experiment: Experiment, resources: Resources) -> None:
+    """Evaluates samples.npz unless evaluation.json already says what it would.
+
+    Every rank calls it alike. Runs without a reference, or with fewer images than a metric can
+    use, are left as they are.
+
+    Raises:
+        UserError: damaged or unwritable files; the samples are kept.
+    """
+    if resources.evaluator is None:
+        return
+    if experiment.run.num_images < MIN_IMAGES:
+        log.warning("not evaluated: run.num_images is less than %d", MIN_IMAGES)
+        return
+    wanted = resources.evaluator.identity
+    evaluation = distributed.on_main(lambda: _current(folder, wanted))
+    if evaluation is None:
+        log.info("%s: evaluating %d images", folder, experiment.run.num_images)
+        evaluation = {"identity": wanted} | resources.evaluate(folder / SAMPLES)
+    distributed.on_main(lambda: _write(folder, resources.floors, evaluation))
+
+
+def read_evaluation(folder: Path) -> dict[str, Any] | None:
+    """evaluation.json of a run, None if there is none or it is of other images."""
+    try:
+        evaluation = json.loads((folder / EVALUATION).read_text())
+        metrics = json.loads((folder / METRICS).read_text())
+        images = (evaluation["fingerprint"], evaluation["num_images"])
+        if images != (metrics["fingerprint"], metrics["protocol"]["num_images"]):
+            return None
+        return evaluation
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _current(folder: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
+    evaluation = read_evaluation(folder)
+    return evaluation if evaluation and evaluation.get("identity") == identity else None
+
+
+def _write(folder: Path, floors: list[dict[str, Any]], evaluation: dict[str, Any]) -> None:
+    with writing(folder):
+        metrics = json.loads((folder / METRICS).read_text())
+        evaluation = {"fingerprint": metrics["fingerprint"]} | evaluation
+        floor = nearest_floor(floors, evaluation["num_images"])
+        write_text(folder / EVALUATION, json.dumps(evaluation, indent=1) + "\n")
+        write_text(folder / REPORT, render_report(metrics, evaluation, floor))

@@ -1,0 +1,49 @@
+"""An evaluation as a Markdown table."""
+
+from typing import Any
+
+DIGITS = 5
+
+
+def render_table(result: dict[str, Any], floor: dict[str, Any] | None = None) -> str:
+    """One row per metric: value, 95 % interval, and paired difference where there is one.
+
+    Args:
+        result: of Evaluator.evaluate; `differences` are those to a baseline.
+        floor: the evaluation of real images.
+    """
+    differences = result.get("differences", {})
+    header = ["metric", "value", "95 % interval"]
+    if differences:
+        header += ["difference to the baseline", "95 % interval, paired"]
+    if floor:
+        header.append(f"real images ({floor['num_images']})")
+    lines = ["| " + " | ".join(header) + " |", "|---" + "|--:" * (len(header) - 1) + "|"]
+    for metric, entry in result["metrics"].items():
+        row = [entry["name"], number(entry["value"]), span(entry)]
+        if differences:
+            change = differences[metric]
+            row += [f"{change['difference']:+.{DIGITS}g}", span(change)]
+        if floor:
+            real = floor["metrics"].get(metric)
+            row.append(number(real["value"]) if real else "")
+        lines.append("| " + " | ".join(row) + " |")
+    reference = result["protocol"]["reference"]
+    real = f", {reference['num_images']} images" if reference["num_images"] else ""
+    lines += [
+        "",
+        f"{result['num_images']} images against {reference['label']}{real} "
+        f"({reference['digest'][:8]}). Intervals: delete-a-group jackknife, {result['groups']} "
+        "groups of image indices.",
+    ]
+    return "\n".join(lines)
+
+
+def number(value: float) -> str:
+    """Five significant digits."""
+    return f"{value:.{DIGITS}g}"
+
+
+def span(entry: dict[str, float]) -> str:
+    """`low to high`."""
+    return f"{number(entry['low'])} to {number(entry['high'])}"

@@ -1,0 +1,117 @@
+"""Which runs a sweep is made of: every combination of sampler, steps, guidance and schedule."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from tstitch.cli import compose
+from tstitch.errors import UserError
+from tstitch.experiment import Experiment, parse_experiment
+from tstitch.sweep.settings import SweepSettings, parse_sweep
+
+Schedule = tuple[str, str, dict[str, Any], float | None, tuple[float, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPoint:
+    """One run of a sweep and its place in the tables."""
+
+    protocol: str  # sampler, steps and guidance: runs that share it are compared
+    series: str  # protocol and kind of schedule
+    label: str
+    fraction: float | None
+    fractions: tuple[float, ...] | None
+    experiment: Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A checked sweep."""
+
+    settings: SweepSettings
+    points: tuple[PlannedPoint, ...]
+
+
+def plan_sweep(config: dict[str, Any]) -> Plan:
+    """Checks a whole sweep before anything is loaded.
+
+    Args:
+        config: of configs/sweep.yaml.
+
+    Raises:
+        UserError: the first bad field, of the sweep or of one of its runs.
+    """
+    base = {name: section for name, section in config.items() if name != "sweep"}
+    first = parse_experiment(base)
+    settings = parse_sweep(config.get("sweep"), len(first.pair.denoisers))
+    if first.run.dir is not None:
+        raise UserError(
+            f"run.dir={first.run.dir}: every run of a sweep has a directory of its own; choose "
+            "run.root, and sweep.dir for the report"
+        )
+    if not first.evaluation.enabled:
+        raise UserError(
+            "evaluation.reference=null: a sweep compares quality; give the real images or their "
+            "statistics"
+        )
+    points = []
+    for sampler, scale in product(_samplers(settings, base), settings.guidance or (None,)):
+        guidance = base["guidance"] | ({} if scale is None else {"scale": scale})
+        for kind, label, stitch, fraction, fractions in _schedules(settings, base):
+            own = copy.deepcopy(base) | {
+                "sampler": sampler,
+                "guidance": guidance,
+                "stitch": stitch,
+            }
+            experiment = parse_experiment(own)
+            protocol = _protocol(experiment)
+            points.append(
+                PlannedPoint(
+                    protocol, f"{protocol}, {kind}", label, fraction, fractions, experiment
+                )
+            )
+    return Plan(settings, tuple(points))
+
+
+def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    sections = [base["sampler"]]
+    if settings.samplers:
+        sections = [_option("sampler", name) for name in settings.samplers]
+    for section, steps in product(sections, settings.steps or (None,)):
+        yield section | ({} if steps is None else {"steps": steps})
+
+
+def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedule]:
+    """Kind, label, stitch section, fraction of the first denoiser, fractions of all."""
+    for fractions in settings.simplex:
+        section = _option("stitch", "fractions") | {"fractions": list(fractions)}
+        yield "fractions", "/".join(f"{f:g}" for f in fractions), section, fractions[0], fractions
+    if settings.simplex:
+        return
+    if not settings.fractions:
+        kind = base["stitch"]["_target_"].rpartition(".")[2].lower()
+        yield kind, kind, base["stitch"], None, None
+    for kind in settings.kinds:
+        section = _option("stitch", kind)
+        if "fraction" not in section:  # a single schedule, such as `decreasing`
+            yield kind, kind, section, None, None
+            continue
+        if "axis" in section and "axis" in base["stitch"]:
+            section["axis"] = base["stitch"]["axis"]
+        for fraction in settings.fractions:
+            yield kind, f"fraction {fraction:g}", section | {"fraction": fraction}, fraction, None
+
+
+def _option(group: str, name: str) -> dict[str, Any]:
+    """A file of a configuration group, as on the command line."""
+    return compose("sample", [f"{group}={name}"])[group]
+
+
+def _protocol(experiment: Experiment) -> str:
+    sampler = experiment.config["sampler"]
+    name = sampler["_target_"].rpartition(".")[2]
+    if sampler.get("algorithm") == "dpmpp":
+        name += "++"
+    return f"{name} {experiment.sampler.steps} steps, guidance {experiment.guidance.scale:g}"

@@ -1,0 +1,88 @@
+"""The points of a sweep, from what its runs have written."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from evaluation.points import Difference, Metric, Point
+from tstitch.errors import UserError
+from tstitch.finish import METRICS
+from tstitch.scoring.compare import compare
+from tstitch.scoring.runs import read_evaluation
+from tstitch.stitcher import DENOISE
+from tstitch.sweep.plan import Plan, PlannedPoint
+
+
+def collect_points(plan: Plan, folders: list[Path], report: Path) -> list[Point]:
+    """One point per run, with its paired differences to the all-large run of its protocol.
+
+    Args:
+        folders: the runs' directories, in the plan's order.
+        report: folder of the report, to which the points name their directories.
+
+    Raises:
+        UserError: a run without a current evaluation.
+    """
+    evaluations = [_evaluation(folder) for folder in folders]
+    baselines = {
+        point.protocol: evaluation
+        for point, evaluation in zip(plan.points, evaluations, strict=True)
+        if _all_large(point)
+    }
+    return [
+        _point(planned, folder, evaluation, baselines.get(planned.protocol), report)
+        for planned, folder, evaluation in zip(plan.points, folders, evaluations, strict=True)
+    ]
+
+
+def _evaluation(folder: Path) -> dict[str, Any]:
+    evaluation = read_evaluation(folder)
+    if evaluation is None:
+        raise UserError(
+            f"{folder}: is not evaluated; choose a larger run.num_images, or run the command again"
+        )
+    return evaluation
+
+
+def _all_large(point: PlannedPoint) -> bool:
+    *others, largest = point.experiment.steps_per_denoiser.values()
+    return largest > 0 and not any(others)
+
+
+def _point(
+    planned: PlannedPoint,
+    folder: Path,
+    evaluation: dict[str, Any],
+    baseline: dict[str, Any] | None,
+    report: Path,
+) -> Point:
+    metrics = json.loads((folder / METRICS).read_text())
+    seconds = metrics["seconds_per_image"] or {"total": None, "stages": {}}
+    differences = compare(evaluation, baseline) if baseline and not _all_large(planned) else {}
+    denoisers = metrics["denoisers"]
+    return Point(
+        series=planned.series,
+        label=planned.label,
+        fraction=planned.fraction,
+        fractions=planned.fractions,
+        steps_per_denoiser={name: row["steps"] for name, row in denoisers.items()},
+        nfe=metrics["nfe_per_image"],
+        seconds_per_image=seconds["total"],
+        seconds_per_denoiser={
+            stage.removeprefix(DENOISE): value
+            for stage, value in seconds["stages"].items()
+            if stage.startswith(DENOISE)
+        },
+        gmacs_per_image=metrics["gmacs_per_image"],
+        gmacs_per_evaluation={n: row["gmacs_per_evaluation"] for n, row in denoisers.items()},
+        flops_per_image=metrics["flops_per_image"],
+        num_images=evaluation["num_images"],
+        metrics={name: Metric.from_json(entry) for name, entry in evaluation["metrics"].items()},
+        differences={name: Difference(**entry) for name, entry in differences.items()},
+        run_dir=os.path.relpath(folder, report),
+        protocol={
+            key: metrics["protocol"][key]
+            for key in ("sampler", "stitch", "guidance", "processes", "threads_per_process")
+        },
+    )

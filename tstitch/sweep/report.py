@@ -1,0 +1,93 @@
+"""What a sweep leaves: points.csv, plots, the strip of images, report.md and report.html."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.machine import versions
+from evaluation.page import render_page
+from evaluation.plots import draw_strip, plot_metrics, plot_pareto, save_figure
+from evaluation.points import Floor, Point, write_csv
+from evaluation.tables import render_markdown
+from tstitch.archive import IMAGES, LABELS, SAMPLES
+from tstitch.files import write_text
+from tstitch.grid import save_image
+from tstitch.npz import stream_rows
+from tstitch.scoring.compare import nearest_floor
+from tstitch.scoring.runs import read_evaluation
+from tstitch.sweep.plan import Plan
+
+STRIP, PLOTS = "strip.png", ("metrics", "pareto")
+CAPTIONS = {
+    STRIP: "The same images under every schedule of the first series",
+    "metrics.png": "Metrics with 95 % intervals",
+    "pareto.png": "Quality against time and against arithmetic",
+}
+MAX_COLUMNS = 22
+
+
+def write_report(
+    plan: Plan,
+    points: list[Point],
+    folders: list[Path],
+    folder: Path,
+    floors: list[dict[str, Any]],
+) -> None:
+    """Writes every file of the report, each by temporary name and rename.
+
+    Args:
+        points, folders: of the plan's runs, in its order.
+        folder: where to.
+        floors: evaluations of real images.
+    """
+    entry = nearest_floor(floors, points[0].num_images)
+    floor = Floor.from_json(entry) if entry else None
+    write_csv(points, folder / "points.csv")
+    for name, figure in zip(PLOTS, (plot_metrics, plot_pareto), strict=True):
+        save_figure(figure(points, floor), folder / name)
+    if plan.settings.strip:
+        _write_strip(plan, folders, folder / STRIP)
+    names = [name for name in CAPTIONS if (folder / name).is_file()]
+    protocol, title = _protocol(plan, folders), f"{_pair(plan)}: stitched trajectories"
+    pictures = [(CAPTIONS[name], name) for name in names]
+    text = render_markdown(points, floor, protocol, title=title, pictures=pictures)
+    write_text(folder / "report.md", text)
+    strips = [(CAPTIONS[STRIP], (folder / STRIP).read_bytes())] if STRIP in names else []
+    page = render_page(points, floor, protocol, title=title, pictures=strips)
+    write_text(folder / "report.html", page)
+
+
+def _write_strip(plan: Plan, folders: list[Path], path: Path) -> None:
+    """The first images of every run of the first series."""
+    members = [i for i, p in enumerate(plan.points) if p.series == plan.points[0].series]
+    members = members[:MAX_COLUMNS]
+    rows = min(plan.settings.strip, plan.points[0].experiment.run.num_images)
+    archives = [folders[i] / SAMPLES for i in members]
+    images = np.stack([next(stream_rows(archive, IMAGES, rows)) for archive in archives])
+    labels = next(stream_rows(archives[0], LABELS, rows))
+    names = plan.points[0].experiment.pair.class_names
+    columns = [plan.points[i].label for i in members]
+    save_image(draw_strip(images, columns, [names[label] for label in labels]), path)
+
+
+def _pair(plan: Plan) -> str:
+    return plan.points[0].experiment.pair.name
+
+
+def _protocol(plan: Plan, folders: list[Path]) -> dict[str, Any]:
+    """What all points share."""
+    experiment = plan.points[0].experiment
+    evaluation = read_evaluation(folders[0])
+    return {
+        "pair": experiment.pair.name,
+        "images": {
+            "per run": experiment.run.num_images,
+            "classes": experiment.config["run"]["classes"],
+            "seed": experiment.run.seed,
+            "dtype": experiment.run.dtype,
+            "batch size": experiment.run.batch_size,
+        },
+        "evaluation": evaluation["protocol"] | {"groups": evaluation["groups"]},
+        "versions": versions(),
+    }

@@ -1,0 +1,64 @@
+"""`scripts/sweep.py`: many runs with one set of loaded models, and one report of them all."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from tstitch import distributed
+from tstitch.errors import UserError
+from tstitch.fingerprint import fingerprint
+from tstitch.generate import complete_run
+from tstitch.resources import Resources
+from tstitch.rundir import writing
+from tstitch.sweep.plan import Plan, plan_sweep
+from tstitch.sweep.points import collect_points
+from tstitch.sweep.report import write_report
+from tstitch.tracking import Tracker, start_tracking, track_point, track_sweep
+
+log = logging.getLogger(__name__)
+
+
+def run_sweep(config: dict[str, Any]) -> Path:
+    """Completes every run of the sweep, then writes tables, plots and pages.
+
+    The same command goes on where a killed one stopped; more run.num_images extend every run.
+
+    Returns:
+        The folder of the report.
+
+    Raises:
+        UserError: bad input, on every rank alike; finished shards of all runs stay.
+    """
+    plan = plan_sweep(config)
+    resources = Resources(plan.points[0].experiment)
+    with start_tracking(plan.points[0].experiment.tracking, "sweep", config) as tracker:
+        folders = []
+        for number, point in enumerate(plan.points, 1):
+            log.info("%d of %d: %s, %s", number, len(plan.points), point.series, point.label)
+            folders.append(complete_run(point.experiment, resources, Tracker(None)))
+            if distributed.is_main():
+                track_point(tracker, point.series, point.label, folders[-1])
+        folder = Path(plan.settings.dir or _directory(plan, folders))
+        distributed.on_main(lambda: _report(plan, folders, folder, resources, tracker))
+    log.info("%s: report.html, report.md, points.csv, plots", folder)
+    return folder
+
+
+def _directory(plan: Plan, folders: list[Path]) -> str:
+    """A path that says which runs it is about, whatever their number of images."""
+    run, pair = plan.points[0].experiment.run, plan.points[0].experiment.pair
+    digest = fingerprint({"runs": [folder.name for folder in folders]})[:8]
+    return f"{run.root}/{pair.name}/sweep-seed{run.seed}-{digest}"
+
+
+def _report(
+    plan: Plan, folders: list[Path], folder: Path, resources: Resources, tracker: Tracker
+) -> None:
+    points = collect_points(plan, folders, folder)
+    try:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_report(plan, points, folders, folder, resources.floors)
+    except ValueError as error:
+        raise UserError(f"sweep: {error}") from error
+    track_sweep(tracker, folder)
