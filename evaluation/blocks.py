@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 BLOCK_ELEMENTS = 2**22  # float64: 32 MiB, and as much for each temporary
+ROUNDING = 1e-12  # of a product of some thousand float64 values, relative to the squared norms
 
 
 def row_blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
@@ -16,7 +17,11 @@ def row_blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
 
 
 def squared_distances(rows: Tensor, columns: Tensor) -> Tensor:
-    """Squared Euclidean distances (N, M) of rows (N, D) and columns (M, D), both float64."""
+    """Squared Euclidean distances (N, M) of rows (N, D) and columns (M, D), both float64.
+
+    Of equal vectors exactly 0: more copies than neighbours have balls of radius 0.
+    """
     products = rows @ columns.T
     norms = rows.square().sum(1)[:, None] + columns.square().sum(1)[None]
-    return torch.sub(norms, products, alpha=2).clamp_(min=0)
+    distances = torch.sub(norms, products, alpha=2)
+    return distances.masked_fill_(distances < norms.mul_(ROUNDING), 0)

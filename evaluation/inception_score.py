@@ -34,8 +34,9 @@ def inception_score(sums: Tensor) -> float:
     """Mean over the splits of exp(E KL(p(y|x) || p(y))).
 
     Args:
-        sums: added `score_sums`.
+        sums: added `score_sums`; a split whose images were all taken away does not count.
     """
+    sums = sums[sums[:, -1] > 0]
     count = sums[:, -1]
     marginal = sums[:, :-2] / count[:, None]
     entropy = torch.special.entr(marginal).sum(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("tstitch", "torch", "timm", "diffusers", "numpy")
+PACKAGES = ("tstitch", "torch", "timm", "diffusers", "numpy", "scipy", "torch-fidelity")
 
 
 def versions() -> dict[str, str]:

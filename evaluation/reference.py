@@ -73,6 +73,21 @@ def open_reference(path: str | Path, field: str) -> Reference:
     )
 
 
+def array_reference(array: np.ndarray, field: str) -> Reference:
+    """A reference of images in memory.
+
+    Args:
+        array: uint8 (N, H, W, 3), (N, H, W, 1) or (N, H, W).
+        field: name of the setting, for messages.
+
+    Raises:
+        ValueError: not such images; one line.
+    """
+    images = open_images(array, field)
+    digest = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+    return Reference(None, None, None, None, images, None, None, "array", digest)
+
+
 def _of_images(images: ImageSource, path: Path) -> Reference:
     label = path.resolve().name if path.is_dir() else path.stem
     return Reference(None, None, None, None, images, None, None, label, _digest(path))

@@ -276,20 +276,25 @@ def test_nothing_of_ours_is_ignored_by_git():
     assert done.stdout == ""
 
 
+ROOTS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
 def groups_of(root: str) -> list[str]:
     """Configuration groups in the defaults of a root file, `optional` and `override` aside."""
     defaults = yaml.safe_load((CONFIGS / f"{root}.yaml").read_text()).get("defaults", [])
     names = [name.split()[-1] for entry in defaults if isinstance(entry, dict) for name in entry]
-    return [name.removeprefix("/").split("@")[0] for name in names]
+    included = [name for entry in defaults if entry in ROOTS for name in groups_of(entry)]
+    return [name.removeprefix("/").split("@")[0] for name in names] + included
 
 
-ROOTS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 OPTIONS = [
     (root, group, path.stem)
     for root in ROOTS
     for group in groups_of(root)
     if group != "hydra"
     for path in sorted((CONFIGS / group).glob("*.yaml"))
+    # `evaluation=pair` hands on what a pair includes.
+    if (group, path.stem) != ("evaluation", "pair") or "pair" in groups_of(root)
 ]
 
 

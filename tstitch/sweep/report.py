@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from evaluation.machine import versions
+from evaluation.markdown import render_markdown
 from evaluation.page import render_page
-from evaluation.plots import draw_strip, plot_metrics, plot_pareto, save_figure
+from evaluation.plots import plot_metrics, plot_pareto, save_figure
 from evaluation.points import Floor, Point, write_csv
-from evaluation.tables import render_markdown
+from evaluation.strip import draw_strip
 from tstitch.archive import IMAGES, LABELS, SAMPLES
 from tstitch.files import write_text
 from tstitch.grid import save_image
