@@ -8,15 +8,15 @@ images = sampler(classes=[0, 1, 2], seed=0)  # uint8 (3, 28, 28, 3)
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tstitch.api import load
+    from tstitch.api import evaluate, load
 
-__all__ = ["load"]
+__all__ = ["evaluate", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads torch only when `load` is asked for: every script imports this package."""
-    if name == "load":
-        from tstitch.api import load
+    """Loads torch only when it is needed: every script imports this package."""
+    if name in __all__:
+        from tstitch import api
 
-        return load
+        return getattr(api, name)
     raise AttributeError(f"module 'tstitch' has no attribute {name!r}")

@@ -1,15 +1,23 @@
-"""From a pair's name to images, for notebooks."""
+"""From a pair's name to images, and from images to metrics, for notebooks."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from evaluation.reference import array_reference
 from evaluation.timing import StageTimer
 from tstitch.cli import compose
+from tstitch.device import choose_device
+from tstitch.errors import UserError
 from tstitch.experiment import parse_experiment
 from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
+from tstitch.scoring.evaluator import Evaluator
+from tstitch.scoring.run import open_samples
+from tstitch.scoring.settings import parse_evaluation
 from tstitch.stitcher import Stitcher
 
 
@@ -70,3 +78,37 @@ def load(pair: str, *overrides: str) -> StitchedSampler:
     weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
     loaded = LoadedPair(experiment.pair, experiment.run, weights)
     return StitchedSampler(Stitcher(experiment, loaded))
+
+
+def evaluate(
+    images: str | Path | np.ndarray,
+    reference: str | Path | np.ndarray | None = None,
+    *overrides: str,
+) -> dict[str, Any]:
+    """Metrics of images with 95 % intervals, as scripts/evaluate.py measures them.
+
+    Args:
+        images: uint8 array (N, H, W, 3) or (N, H, W), or the path of an npz, npy or folder.
+        reference: the same, or an npz with ADM's statistics; None = the evaluation's own.
+        overrides: of the command line, e.g. `evaluation=fashion_mnist`, `device=cuda`.
+
+    Returns:
+        `metrics` by key (fid, sfid, inception_score, precision, recall, kid, and class_accuracy
+        where labels are known), each with name, value, low, high and the jackknife's replicates;
+        num_images, groups and protocol.
+
+    Raises:
+        tstitch.errors.UserError: images or reference that cannot be measured.
+    """
+    config = compose("evaluate", ["samples=images", *overrides])
+    section = config["evaluation"]
+    held = None
+    if isinstance(reference, np.ndarray):
+        held = array_reference(reference, "reference")
+    elif reference is not None:
+        section = section | {"reference": str(reference)}
+    settings = parse_evaluation(section)
+    if held is None and not settings.enabled:
+        raise UserError("reference=None: give the real images or their statistics")
+    evaluator = Evaluator(settings, choose_device(config["device"], "device"), held)
+    return evaluator.evaluate(open_samples(images, "images"), "images")

@@ -38,15 +38,20 @@ class Evaluator:
     Args:
         settings: the `evaluation` section, enabled.
         device: of this rank.
+        reference: in place of the one that the settings name.
 
     Raises:
         UserError: weights or reference that are not there or do not fit.
     """
 
-    def __init__(self, settings: EvaluationSettings, device: torch.device) -> None:
+    def __init__(
+        self, settings: EvaluationSettings, device: torch.device, reference: Reference | None = None
+    ) -> None:
         self._settings = settings
         self._extractor = LoadedExtractor(settings, device)
-        self._reference = distributed.main_first(lambda: _open_reference(settings.reference))
+        self._reference = reference or distributed.main_first(
+            lambda: _open_reference(settings.reference)
+        )
         self._statistics: ReferenceStatistics | None = None
         self.identity: dict[str, Any] = {
             "reference": self._reference.digest,
@@ -74,7 +79,7 @@ class Evaluator:
         if self._statistics is None:
             self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
         groups = group_ranges(len(images), self._settings.groups)
-        own = self._extractor.own_groups(images, groups)
+        own = self._extractor.own_groups(images, groups, field)
         estimates = self._frechet(own, dimensions) | self._shared(own, groups, images)
         if distributed.is_main():
             order = [metric for metric in TITLES if metric in estimates]

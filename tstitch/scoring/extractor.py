@@ -62,24 +62,32 @@ class LoadedExtractor:
         with torch.inference_mode():
             return {name: v.shape[1] for name, v in self._module(blank).items() if v.ndim == 2}
 
-    def own_groups(self, images: Images, groups: Sequence[range]) -> dict[int, dict[str, Tensor]]:
+    def own_groups(
+        self, images: Images, groups: Sequence[range], field: str
+    ) -> dict[int, dict[str, Tensor]]:
         """Features of this rank's groups of images: every world_size-th.
 
+        Args:
+            field: configuration's name and value of the images, for messages.
+
         Raises:
-            UserError: an image that cannot be read, of any rank.
+            UserError: an image that cannot be read or measured, of any rank.
         """
 
         def extract_own() -> dict[int, dict[str, Tensor]]:
             own = range(distributed.rank(), len(groups), distributed.world_size())
-            return {number: self._extract(images, groups[number]) for number in own}
+            return {number: self._extract(images, groups[number], field) for number in own}
 
         return distributed.everywhere(extract_own)
 
-    def _extract(self, images: Images, indices: range) -> dict[str, Tensor]:
+    def _extract(self, images: Images, indices: range, field: str) -> dict[str, Tensor]:
         try:
             return extract(self._module, images, indices, self._batch_size, self.device)
-        except ValueError as error:  # a damaged file
-            raise UserError(str(error)) from error
+        except ValueError as error:
+            # A damaged file is named already; the extractor does not know what it refuses.
+            line, name = str(error), field.partition("=")[0]
+            named = line.startswith((f"{name}=", f"{name}:"))
+            raise UserError(line if named else f"{field}: {line}") from error
 
 
 def total_moments(
@@ -112,22 +120,32 @@ def collect_groups(own: dict[int, Any]) -> list[Any]:
     return [found[number] for number in sorted(found)]
 
 
-def locate_extractor(settings: EvaluationSettings) -> Path | None:
+def locate_extractor(settings: EvaluationSettings) -> Path:
     """The local file of the extractor's weights, downloaded if need be.
 
     Raises:
-        UserError: no such file, or no connection.
+        UserError: none given, no such file, or no connection.
     """
     source = settings.weights
     if settings.extractor.get("_target_") == INCEPTION:
         from evaluation.inception import locate_inception_weights
 
         source = str(locate_inception_weights(source))
-    return None if source is None else fetch_weights(source, None, "evaluation.weights")
+    path = None if source is None else fetch_weights(source, None, "evaluation.weights")
+    if path is None:
+        raise UserError(
+            f"evaluation.weights={source or 'null'}: the extractor needs trained weights; give "
+            "their path or URL"
+        )
+    return path
 
 
-def _build(settings: EvaluationSettings, path: Path | None) -> nn.Module:
-    module = instantiate(settings.extractor, "evaluation.extractor", weights=path)
+def _build(settings: EvaluationSettings, path: Path) -> nn.Module:
+    try:
+        module = instantiate(settings.extractor, "evaluation.extractor", weights=path)
+    except UserError as error:  # the weights stand beside the extractor's section
+        line = str(error).replace("evaluation.extractor.weights", "evaluation.weights", 1)
+        raise UserError(line) from error
     wanted = ("space", "num_classes", "check", "forward")
     if not all(hasattr(module, name) for name in wanted):
         target = settings.extractor["_target_"]

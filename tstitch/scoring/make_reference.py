@@ -77,7 +77,8 @@ def _write_statistics(
 ) -> None:
     extractor.check(images, "data")
     dimensions = extractor.dimensions(images)
-    own = extractor.own_groups(images, group_ranges(len(images), max(1, len(images) // CHUNK)))
+    chunks = group_ranges(len(images), max(1, len(images) // CHUNK))
+    own = extractor.own_groups(images, chunks, "data")
     device = extractor.statistics_device
     moments = {
         name: total_moments(own, name, dimensions[name], device)

@@ -45,7 +45,10 @@ def prepare_reference(
         _check_dimension(reference, "features", features.shape[1], dimensions["pool"])
     if reference.images is not None:
         if len(reference.images) < MIN_IMAGES:
-            raise UserError(f"reference={reference.label}: holds fewer than {MIN_IMAGES} images")
+            raise UserError(
+                f"reference={reference.label}: holds {len(reference.images)} images; give at "
+                f"least {MIN_IMAGES}, better thousands"
+            )
         extractor.check(reference.images, f"reference={reference.label}")
         extracted, features = _extract(reference, extractor, dimensions, set(gaussians))
         gaussians |= extracted
@@ -90,7 +93,7 @@ def _extract(
     """Mean and covariance of what is not stored, and on rank 0 the features of all images."""
     count = len(reference.images)
     chunks = [range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
-    own = extractor.own_groups(reference.images, chunks)
+    own = extractor.own_groups(reference.images, chunks, f"reference={reference.label}")
     gaussians = {}
     for name in FRECHET_FEATURES:
         if name in dimensions and name not in stored:

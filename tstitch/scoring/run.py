@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evaluation.images import ImageSource, open_images
+from models.download import is_remote
 from tstitch import distributed
 from tstitch.device import choose_device
 from tstitch.errors import UserError
@@ -14,6 +17,7 @@ from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.scoring.table import render_table
 from tstitch.section import Section
+from tstitch.weights import fetch_weights
 
 FIELDS = ("samples", "reference", "baseline", "output", "device", "evaluation")
 
@@ -36,8 +40,8 @@ def run_evaluation(config: dict[str, Any]) -> None:
     output = None if section.raw("output") is None else Path(section.text("output"))
     device = choose_device(section.text("device"), "device")
     distributed.start()
-    images = distributed.everywhere(lambda: open_samples(samples, "samples"))
-    others = distributed.everywhere(lambda: baseline and open_samples(baseline, "baseline"))
+    images = _everywhere_open(samples, "samples")
+    others = None if baseline is None else _everywhere_open(baseline, "baseline")
     if others and len(others) != len(images):
         raise UserError(
             f"baseline={baseline}: holds {len(others)} images, samples {len(images)}; a paired "
@@ -51,16 +55,23 @@ def run_evaluation(config: dict[str, Any]) -> None:
     distributed.on_main(lambda: _show(result, output))
 
 
-def open_samples(path: str, field: str) -> ImageSource:
-    """The images of a file or folder.
+def open_samples(source: str | Path | np.ndarray, field: str) -> ImageSource:
+    """The images of a file, a folder, a URL (downloaded once) or an array.
 
     Raises:
         UserError: not such images.
     """
+    if isinstance(source, str) and is_remote(source):
+        source = fetch_weights(source, None, field)
     try:
-        return open_images(path, field)
+        return open_images(source, field)
     except ValueError as error:
         raise UserError(str(error)) from error
+
+
+def _everywhere_open(source: str, field: str) -> ImageSource:
+    """On rank 0 first: what it downloads, the others find."""
+    return distributed.main_first(lambda: open_samples(source, field))
 
 
 def _show(result: dict[str, Any], output: Path | None) -> None:

@@ -1,0 +1,101 @@
+"""A run evaluates its images at its end: values, intervals, resuming, bad inputs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tstitch.weights import PRETRAINED
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory):
+    """Sixty grey images as a reference."""
+    path = tmp_path_factory.mktemp("reference") / "real.npz"
+    grey = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), np.uint8)
+    np.savez(path, arr_0=np.repeat(grey, 3, axis=3))
+    return path
+
+
+@pytest.fixture(scope="session")
+def measured(reference):
+    """Overrides that evaluate a tiny run."""
+    return (
+        "evaluation=pair",
+        f"evaluation.reference={reference}",
+        "evaluation.floor=null",
+        "evaluation.groups=6",
+    )
+
+
+def evaluation_of(folder):
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+def test_evaluates_by_default_and_resumes(tmp_path, sample, measured):
+    """Catches: a run without its FID report, numbers of fewer images after an extension, a second
+    evaluation of what is measured already, a report that loses its table."""
+    folder = sample(tmp_path / "run", *measured)
+    first = evaluation_of(folder)
+    assert first["num_images"] == 24 and first["groups"] == 6
+    names = {entry["name"] for entry in first["metrics"].values()}
+    assert "FID (Fashion-MNIST classifier)" in names and len(names) == 7
+    for entry in first["metrics"].values():
+        assert entry["low"] <= entry["value"] <= entry["high"] and len(entry["replicates"]) == 6
+    assert "FID (Fashion-MNIST classifier)" in (folder / "report.md").read_text()
+    written = (folder / "evaluation.json").stat().st_mtime_ns
+    (folder / "report.md").unlink()
+    sample(tmp_path / "run", *measured)
+    assert evaluation_of(folder) == first
+    assert "## Quality" in (folder / "report.md").read_text()
+    sample(tmp_path / "run", *measured, "run.num_images=30")
+    assert evaluation_of(folder)["num_images"] == 30
+    assert (folder / "evaluation.json").stat().st_mtime_ns != written
+
+
+def test_another_protocol_is_measured_anew(tmp_path, sample, measured):
+    """Catches: intervals of other groups that pass for current."""
+    sample(tmp_path / "run", *measured)
+    folder = sample(tmp_path / "run", *measured, "evaluation.groups=4")
+    assert evaluation_of(folder)["groups"] == 4
+
+
+def test_no_reference_or_too_few_images(tmp_path, sample, measured, caplog):
+    """Catches: a run of two images that fails after it was sampled."""
+    folder = sample(tmp_path / "two", *measured, "run.num_images=2")
+    assert (folder / "samples.npz").is_file() and not (folder / "evaluation.json").exists()
+    folder = sample(tmp_path / "none", "evaluation.reference=null", "run.num_images=2")
+    assert not (folder / "evaluation.json").exists()
+
+
+def test_bad_evaluation_is_refused_before_sampling(tmp_path, refusal, measured):
+    """Catches: hours of sampling before a misspelt reference is found."""
+    cases = {
+        "evaluation.reference=nowhere.npz": ("evaluation.reference", "no such file"),
+        "evaluation.weights=nowhere.pt": ("evaluation.weights", "no such file"),
+        "evaluation.floor=nowhere.json": ("evaluation.floor", "no such file"),
+        "evaluation.groups=1": ("evaluation.groups=1", "from 2 to"),
+        "evaluation.batch_size=0": ("evaluation.batch_size=0", "at least 1"),
+        "evaluation.extractor._target_=models.dit.DiT": ("evaluation.extractor", ""),
+        f"evaluation.floor={PRETRAINED}/SHA256SUMS": ("evaluation.floor", "no evaluation"),
+        f"evaluation.weights={PRETRAINED}/fashion_mnist/small.safetensors": (
+            "evaluation.extractor",
+            "is not this classifier",
+        ),
+    }
+    for override, (start, inside) in cases.items():
+        message = refusal(tmp_path / "run", *measured, override)
+        assert message.startswith(start) and inside in message, message
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_processes_evaluate_alike(tmp_path, command, sample, measured):
+    """Catches: a rank whose images count twice or not at all."""
+    one = evaluation_of(sample(tmp_path / "one", *measured))
+    done = command(f"run.dir={tmp_path}/two", *measured, processes=2)
+    assert done.returncode == 0, done.stderr
+    two = evaluation_of(tmp_path / "two")
+    for metric, entry in one["metrics"].items():
+        ours = [entry["value"], *entry["replicates"]]
+        theirs = [two["metrics"][metric]["value"], *two["metrics"][metric]["replicates"]]
+        assert theirs == pytest.approx(ours, rel=1e-6, abs=1e-9)

@@ -1,0 +1,232 @@
+"""`scripts/train_classifier.py`: trains the classifier whose features measure the samples."""
+
+import csv
+import io
+import logging
+import os
+import time
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from evaluation.classifier import SIDE, Classifier
+from models.checkpoints import CheckpointError, save_weights
+from tstitch import distributed
+from tstitch.cli import instantiate
+from tstitch.data import SPLITS, epoch_order
+from tstitch.device import choose_device
+from tstitch.errors import UserError
+from tstitch.section import Section
+from tstitch.settings import MAX_SEED
+from tstitch.weights import fetch_weights, fill_network
+
+MOMENTUM = 0.9
+TEST_BATCH = 500
+SUFFIX = ".safetensors"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierSettings:
+    """How to train the classifier; the fields are described in configs/train_classifier.yaml."""
+
+    out: Path
+    init: str | None
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup: float
+    weight_decay: float
+    flip: bool
+    shift: int
+    seed: int
+    device: str
+
+    def learning_rate_at(self, progress: float) -> float:
+        """Linear from zero, then linear to zero; progress in 0..1 of all steps."""
+        up = progress / self.warmup if self.warmup else 1.0
+        return self.learning_rate * min(up, (1.0 - progress) / (1.0 - self.warmup))
+
+
+def parse_classifier(config: Any) -> ClassifierSettings:
+    """Checks the `classifier` section.
+
+    Raises:
+        UserError: a bad field.
+    """
+    section = Section(config, "classifier", [field.name for field in fields(ClassifierSettings)])
+    out = Path(section.text("out")).expanduser()
+    if out.suffix != SUFFIX or out.is_dir():
+        raise section.refuse("out", f"name a file that ends in {SUFFIX}")
+    return ClassifierSettings(
+        out=out,
+        init=None if section.raw("init") is None else section.text("init"),
+        epochs=section.integer("epochs", 1),
+        batch_size=section.integer("batch_size", 2),  # of one image there is no batch norm
+        learning_rate=section.number("learning_rate", 0.0),
+        warmup=section.number("warmup", 0.0, 0.9),
+        weight_decay=section.number("weight_decay", 0.0),
+        flip=section.flag("flip"),
+        shift=section.integer("shift", 0, SIDE // 4),
+        seed=section.integer("seed", 0, MAX_SEED),
+        device=section.choice("device", ("auto", "cpu", "cuda", "mps")),
+    )
+
+
+def run_classifier_training(config: dict[str, Any]) -> None:
+    """Trains on the data's `train` split, reports the accuracy on `test`, keeps the last weights.
+
+    The test images decide nothing. The same configuration gives the same weights on the same
+    machine.
+
+    Raises:
+        UserError: a bad value, unsuitable data, several processes, a folder without room.
+    """
+    Section(config, "", ("data", "classifier"))
+    settings = parse_classifier(config["classifier"])
+    if distributed.world_size() > 1:
+        raise UserError("scripts/train_classifier.py: one process only; start it with plain python")
+    device = choose_device(settings.device, "classifier.device")
+    train, test = (_open_split(config["data"], split) for split in SPLITS)
+    num_classes = int(train.tensors[1].max()) + 1
+    if num_classes <= int(test.tensors[1].max()):
+        raise UserError("data: the test split has classes that the train split lacks; check it")
+    torch.manual_seed(settings.seed)
+    network = Classifier(num_classes)
+    if settings.init is not None:
+        path = fetch_weights(settings.init, None, "classifier.init")
+        fill_network(network, path, "classifier.init")
+    _make_folder(settings)
+    rows = fit(network.to(device), train, test, settings)
+    _export(network, settings, rows)
+    log.info("%s: test accuracy %.2f %%", settings.out, 100.0 * rows[-1]["test_accuracy"])
+
+
+def fit(
+    network: Classifier, train: TensorDataset, test: TensorDataset, settings: ClassifierSettings
+) -> list[dict[str, float]]:
+    """Trains in place.
+
+    Returns:
+        A row per epoch: epoch, loss (mean over the epoch), test_accuracy (0..1), seconds.
+    """
+    device = next(network.parameters()).device
+    images, labels = train.tensors
+    optimizer = torch.optim.SGD(
+        network.parameters(), 0.0, MOMENTUM, weight_decay=settings.weight_decay, nesterov=True
+    )
+    draws = torch.Generator().manual_seed(settings.seed)
+    # The last, smaller batch of an epoch is left out, unless it is the only one.
+    size = min(settings.batch_size, len(images))
+    per_epoch = len(images) // size
+    rows = []
+    for epoch in range(settings.epochs):
+        begin, total = time.perf_counter(), 0.0
+        order = torch.from_numpy(epoch_order(len(images), settings.seed, epoch))
+        network.train()
+        for number, indices in enumerate(order.split(size)[:per_epoch]):
+            progress = (epoch * per_epoch + number) / (settings.epochs * per_epoch)
+            optimizer.param_groups[0]["lr"] = settings.learning_rate_at(progress)
+            batch = augmented(images[indices], settings.flip, settings.shift, draws)
+            loss = F.cross_entropy(network(batch.to(device)), labels[indices].to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += float(loss.detach())
+        rows.append({
+            "epoch": epoch + 1,
+            "loss": total / per_epoch,
+            "test_accuracy": accuracy(network, test),
+            "seconds": time.perf_counter() - begin,
+        })  # fmt: skip
+        log.info("epoch %(epoch)d: loss %(loss).4f, test accuracy %(test_accuracy).4f", rows[-1])
+    return rows
+
+
+def augmented(images: Tensor, flip: bool, shift: int, draws: torch.Generator) -> Tensor:
+    """Each of uint8 images (N, 1, H, W) moved over black by up to `shift` pixels, half mirrored."""
+    count, _, height, width = images.shape
+    rows, columns = (
+        torch.randint(0, 2 * shift + 1, (count, 1), generator=draws) + torch.arange(side)
+        for side in (height, width)
+    )
+    mirrored = torch.rand(count, 1, generator=draws) < 0.5
+    columns = torch.where(mirrored & flip, columns.flip(1), columns)
+    padded = F.pad(images[:, 0], (shift,) * 4)
+    which = torch.arange(count)[:, None, None]
+    return padded[which, rows[:, :, None], columns[:, None, :]][:, None]
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, data: TensorDataset) -> float:
+    """Part of the images whose class is predicted right; leaves the network in eval mode."""
+    device = next(network.parameters()).device
+    images, labels = data.tensors
+    network.eval()
+    predicted = [network(batch.to(device)).argmax(1).cpu() for batch in images.split(TEST_BATCH)]
+    return float((torch.cat(predicted) == labels).double().mean())
+
+
+def _open_split(config: Any, split: str) -> TensorDataset:
+    """One split of the configured data, whose images must be those that the classifier takes."""
+    if not isinstance(config, dict) or config.get("split") != "train":
+        raise UserError(
+            "data.split: must be train, and the test split is read too; choose "
+            "data=fashion_mnist or data=idx_folder"
+        )
+    data = instantiate({**config, "split": split}, "data")
+    shape = tuple(data[0][0].shape) if len(data) else ()
+    if not isinstance(data, TensorDataset) or shape != (1, SIDE, SIDE):
+        raise UserError(
+            f"data: its {split} images are {shape or 'none'}, the classifier takes "
+            f"{(1, SIDE, SIDE)}; choose data=fashion_mnist or data=idx_folder"
+        )
+    return data
+
+
+def _make_folder(settings: ClassifierSettings) -> None:
+    folder = settings.out.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(settings, error) from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"classifier.out={settings.out}: its folder is read-only; choose another")
+
+
+def _export(
+    network: Classifier, settings: ClassifierSettings, rows: list[dict[str, float]]
+) -> None:
+    """Writes the log and the float32 weights, each by temporary name and rename."""
+    metadata = {
+        "epochs": str(settings.epochs),
+        "seed": str(settings.seed),
+        "test_accuracy": f"{rows[-1]['test_accuracy']:.4f}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
+    path = settings.out.with_suffix(".log.csv")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text.getvalue(), newline="")
+        os.replace(part, path)
+        save_weights(network.state_dict(), settings.out, dtype=torch.float32, metadata=metadata)
+    except (OSError, CheckpointError) as error:
+        raise _unwritable(settings, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unwritable(settings: ClassifierSettings, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return UserError(f"classifier.out={settings.out}: cannot be written ({reason}); choose another")
