@@ -27,7 +27,7 @@ setup(
         "tqdm>=4.66",
         "matplotlib>=3.8",
         "plotly>=5.20",
-        "wandb>=0.19",
+        "wandb>=0.20",
     ],
     extras_require={"test": ["pytest>=8", "ruff>=0.6"]},
 )

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from evaluation.precision import full_float32
+
 SIDE = 28
 WIDTHS = (32, 64, 128)
 SPATIAL_CHANNELS = 7  # as in ADM's sFID
@@ -17,7 +19,7 @@ FIDELITY_NAME = "fashion-mnist-classifier"
 
 
 class Classifier(nn.Module):
-    """Four convolutions down to maps of 7 x 7, their mean, a linear layer.
+    """Two convolutions, each halving the map, and a hidden layer over all of its positions.
 
     Args:
         num_classes: length of the logits.
@@ -25,31 +27,35 @@ class Classifier(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        first, second, third = WIDTHS
-        self.stem = _block(1, first, stride=2)
-        self.middle = nn.Sequential(_block(first, first), _block(first, second, stride=2))
-        self.last = _block(second, third)
-        self.head = nn.Linear(third, num_classes)
+        first, second, hidden = WIDTHS
+        self.stem = _block(1, first)
+        self.middle = _block(first, second)
+        positions = (SIDE // 4) ** 2
+        self.hidden = nn.Sequential(
+            nn.Linear(second * positions, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()
+        )
+        self.head = nn.Linear(hidden, num_classes)
 
     def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The map (N, 64, 7, 7) before the last convolution, the pooled features (N, 128); >= 0.
+        """The map (N, 64, 7, 7) after the convolutions, the hidden features (N, 128); all >= 0.
 
         Args:
             images: (N, 1, 28, 28) in 0..255, any dtype.
         """
         middle = self.middle(self.stem(images.float() / 127.5 - 1.0))
-        return middle, self.last(middle).mean((2, 3))
+        return middle, self.hidden(middle.flatten(1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, num_classes) of images (N, 1, 28, 28) in 0..255."""
         return self.head(self.features(images)[1])
 
 
-def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
     )
 
 
@@ -94,8 +100,9 @@ class ClassifierExtractor(nn.Module):
         grey = images[:, :1]
         if not torch.equal(images, grey.expand_as(images)):
             raise ValueError("images: are in colour, the classifier takes grey ones; convert them")
-        middle, pool = self._network.features(grey)
-        logits = F.linear(pool, self._network.head.weight)
+        with full_float32():
+            middle, pool = self._network.features(grey)
+            logits = F.linear(pool, self._network.head.weight)
         return {
             "pool": pool,
             "spatial": middle[:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1),

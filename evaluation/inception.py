@@ -3,12 +3,13 @@
 import io
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from evaluation.precision import full_float32
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
@@ -79,19 +80,6 @@ class InceptionExtractor(nn.Module):
             handle.remove()
         spatial = maps[0][:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)
         return {"pool": pool, "spatial": spatial, "logits": logits}
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Computes without TF32 within the block, whatever the process has chosen."""
-    precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def _unfilled_network() -> nn.Module:

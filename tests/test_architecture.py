@@ -333,7 +333,8 @@ def check_targets(config: dict) -> int:
 def test_root_has_a_script_and_composes(root):
     """Catches: a root file that no script uses, a group that was renamed."""
     assert (ROOT / "scripts" / f"{root}.py").is_file()
-    assert check_targets(composed(root, [])) > 0
+    # Without groups there is nothing to choose a class for.
+    assert check_targets(composed(root, [])) > 0 or groups_of(root) == ["hydra"]
 
 
 @pytest.mark.parametrize(("root", "group", "option"), OPTIONS)

@@ -14,9 +14,9 @@ from evaluation.inception import (
     FILE,
     URL,
     InceptionExtractor,
-    full_float32,
     locate_inception_weights,
 )
+from evaluation.precision import full_float32
 
 ROWS, COLUMNS, CHANNELS = 17, 17, 7
 

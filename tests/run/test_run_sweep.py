@@ -65,7 +65,7 @@ def test_every_combination(plan):
     expected = [(a, b, c, d) for a in samplers for b in (4, 5) for c in (1, 1.5) for d in (0, 0.5)]
     assert sorted(found) == sorted(expected)
     assert len({p.series for p in points}) == 8
-    assert {p.series for p in points} >= {"DPMSolver++ 5 steps, guidance 1.5, fraction"}
+    assert {p.series for p in points} >= {"DPM-Solver++ 5 steps, guidance 1.5, fraction"}
 
 
 def test_own_sampler_keeps_its_overrides(plan):

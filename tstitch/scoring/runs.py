@@ -15,6 +15,7 @@ from tstitch.resources import Resources
 from tstitch.rundir import writing
 from tstitch.scoring.compare import nearest_floor
 from tstitch.scoring.settings import MIN_IMAGES
+from tstitch.scoring.table import number, span
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,12 @@ def score_run(folder: Path, experiment: Experiment, resources: Resources) -> Non
         log.info("%s: evaluating %d images", folder, experiment.run.num_images)
         evaluation = {"identity": wanted} | resources.evaluate(folder / SAMPLES)
     distributed.on_main(lambda: _write(folder, resources.floors, evaluation))
+    shown = [
+        f"{entry['name']} {number(entry['value'])} ({span(entry)})"
+        for metric, entry in evaluation["metrics"].items()
+        if metric in ("fid", "inception_score")
+    ]
+    log.info("%s", "; ".join(shown))
 
 
 def read_evaluation(folder: Path) -> dict[str, Any] | None:
@@ -64,5 +71,6 @@ def _write(folder: Path, floors: list[dict[str, Any]], evaluation: dict[str, Any
         metrics = json.loads((folder / METRICS).read_text())
         evaluation = {"fingerprint": metrics["fingerprint"]} | evaluation
         floor = nearest_floor(floors, evaluation["num_images"])
-        write_text(folder / EVALUATION, json.dumps(evaluation, indent=1) + "\n")
+        if evaluation != read_evaluation(folder):
+            write_text(folder / EVALUATION, json.dumps(evaluation, indent=1) + "\n")
         write_text(folder / REPORT, render_report(metrics, evaluation, floor))

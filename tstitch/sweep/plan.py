@@ -9,6 +9,7 @@ from typing import Any
 from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
+from tstitch.pair import parse_pair
 from tstitch.sweep.settings import SweepSettings, parse_sweep
 
 Schedule = tuple[str, str, dict[str, Any], float | None, tuple[float, ...] | None]
@@ -44,8 +45,10 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
         UserError: the first bad field, of the sweep or of one of its runs.
     """
     base = {name: section for name, section in config.items() if name != "sweep"}
-    first = parse_experiment(base)
-    settings = parse_sweep(config.get("sweep"), len(first.pair.denoisers))
+    pair = parse_pair(base.get("pair"))
+    settings = parse_sweep(config.get("sweep"), len(pair.denoisers))
+    # The schedule of `stitch` need not suit the pair where the sweep has its own.
+    first = parse_experiment(base | {"stitch": _all_large(len(pair.denoisers))})
     if first.run.dir is not None:
         raise UserError(
             f"run.dir={first.run.dir}: every run of a sweep has a directory of its own; choose "
@@ -86,7 +89,7 @@ def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[st
 def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedule]:
     """Kind, label, stitch section, fraction of the first denoiser, fractions of all."""
     for fractions in settings.simplex:
-        section = _option("stitch", "fractions") | {"fractions": list(fractions)}
+        section = _axis(_option("stitch", "fractions"), base) | {"fractions": list(fractions)}
         yield "fractions", "/".join(f"{f:g}" for f in fractions), section, fractions[0], fractions
     if settings.simplex:
         return
@@ -98,10 +101,20 @@ def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedu
         if "fraction" not in section:  # a single schedule, such as `decreasing`
             yield kind, kind, section, None, None
             continue
-        if "axis" in section and "axis" in base["stitch"]:
-            section["axis"] = base["stitch"]["axis"]
+        section = _axis(section, base)
         for fraction in settings.fractions:
             yield kind, f"fraction {fraction:g}", section | {"fraction": fraction}, fraction, None
+
+
+def _all_large(num_models: int) -> dict[str, Any]:
+    return _option("stitch", "fractions") | {"fractions": [0.0] * (num_models - 1) + [1.0]}
+
+
+def _axis(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """The section with the axis of the command line, where both have one."""
+    if "axis" in section and "axis" in base["stitch"]:
+        return section | {"axis": base["stitch"]["axis"]}
+    return section
 
 
 def _option(group: str, name: str) -> dict[str, Any]:
@@ -111,7 +124,7 @@ def _option(group: str, name: str) -> dict[str, Any]:
 
 def _protocol(experiment: Experiment) -> str:
     sampler = experiment.config["sampler"]
-    name = sampler["_target_"].rpartition(".")[2]
+    name = sampler["_target_"].rpartition(".")[2].replace("DPMSolver", "DPM-Solver")
     if sampler.get("algorithm") == "dpmpp":
         name += "++"
     return f"{name} {experiment.sampler.steps} steps, guidance {experiment.guidance.scale:g}"

@@ -24,6 +24,7 @@ from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.section import Section
 from tstitch.settings import MAX_SEED
+from tstitch.training.ema import Ema
 from tstitch.weights import fetch_weights, fill_network
 
 MOMENTUM = 0.9
@@ -43,6 +44,7 @@ class ClassifierSettings:
     learning_rate: float
     warmup: float
     weight_decay: float
+    ema_decay: float
     flip: bool
     shift: int
     seed: int
@@ -72,6 +74,7 @@ def parse_classifier(config: Any) -> ClassifierSettings:
         learning_rate=section.number("learning_rate", 0.0),
         warmup=section.number("warmup", 0.0, 0.9),
         weight_decay=section.number("weight_decay", 0.0),
+        ema_decay=section.number("ema_decay", 0.0, 1.0),
         flip=section.flag("flip"),
         shift=section.integer("shift", 0, SIDE // 4),
         seed=section.integer("seed", 0, MAX_SEED),
@@ -111,7 +114,7 @@ def run_classifier_training(config: dict[str, Any]) -> None:
 def fit(
     network: Classifier, train: TensorDataset, test: TensorDataset, settings: ClassifierSettings
 ) -> list[dict[str, float]]:
-    """Trains in place.
+    """Trains in place; leaves the averaged weights.
 
     Returns:
         A row per epoch: epoch, loss (mean over the epoch), test_accuracy (0..1), seconds.
@@ -121,6 +124,8 @@ def fit(
     optimizer = torch.optim.SGD(
         network.parameters(), 0.0, MOMENTUM, weight_decay=settings.weight_decay, nesterov=True
     )
+    average = Ema(network, settings.ema_decay)
+    averaged = Classifier(network.head.out_features).to(device)
     draws = torch.Generator().manual_seed(settings.seed)
     # The last, smaller batch of an epoch is left out, unless it is the only one.
     size = min(settings.batch_size, len(images))
@@ -138,14 +143,17 @@ def fit(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            average.update(network, epoch * per_epoch + number)
             total += float(loss.detach())
+        averaged.load_state_dict(average.weights)
         rows.append({
             "epoch": epoch + 1,
             "loss": total / per_epoch,
-            "test_accuracy": accuracy(network, test),
+            "test_accuracy": accuracy(averaged, test),
             "seconds": time.perf_counter() - begin,
         })  # fmt: skip
         log.info("epoch %(epoch)d: loss %(loss).4f, test accuracy %(test_accuracy).4f", rows[-1])
+    network.load_state_dict(average.weights)
     return rows
 
 

@@ -1,0 +1,124 @@
+"""Evaluations with a classifier of random weights: files, in this process, and as a command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from evaluation.classifier import Classifier
+from tstitch.cli import compose
+from tstitch.errors import UserError
+from tstitch.scoring.run import run_evaluation
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
+PATIENCE_S = 240
+CLASSES = 10
+
+
+def pixels(count: int, seed: int, noise: int = 60) -> np.ndarray:
+    """Grey images of 4 x 4 tiles of 7 x 7 pixels, and some noise: uint8 (count, 28, 28)."""
+    rng = np.random.default_rng(seed)
+    tiles = rng.integers(0, 256 - noise, (count, 4, 4), dtype=np.uint8)
+    coarse = tiles.repeat(7, axis=1).repeat(7, axis=2)
+    return coarse + rng.integers(0, noise, (count, 28, 28), dtype=np.uint8)
+
+
+def classifier() -> Classifier:
+    """Of random weights, normalised to images of the kind above: else all features are alike."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Classifier(CLASSES)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # the next batch alone
+    with torch.no_grad():
+        network.head.weight.mul_(20)
+        logits = network(torch.from_numpy(pixels(200, 0))[:, None])
+        network.head.bias.sub_(logits.mean(0))  # no class is always the likeliest
+    return network
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """As many threads in this process as in the commands."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """Folder with classifier.safetensors, samples.npz, baseline.npz (almost the same images),
+    real.npz."""
+    folder = tmp_path_factory.mktemp("files")
+    save_file(classifier().state_dict(), folder / "classifier.safetensors")
+    images, labels = pixels(600, 1) // 4 * 3, np.arange(600) % CLASSES
+    np.savez(folder / "samples.npz", images, labels)
+    np.savez(folder / "baseline.npz", images - images // 16, labels)
+    np.savez(folder / "real.npz", pixels(500, 2))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fields(files):
+    """Overrides that every evaluation here begins with."""
+    return (
+        "evaluation=fashion_mnist",
+        f"evaluation.weights={files / 'classifier.safetensors'}",
+        f"samples={files / 'samples.npz'}",
+        f"reference={files / 'real.npz'}",
+        "evaluation.groups=10",
+        "device=cpu",
+    )
+
+
+@pytest.fixture(scope="session")
+def evaluate(fields):
+    """evaluate(folder, *overrides): the result of an evaluation in this process."""
+
+    def run(folder: Path, *overrides: str) -> dict:
+        output = folder / "result.json"
+        run_evaluation(compose("evaluate", [*fields, f"output={output}", *overrides]))
+        return json.loads(output.read_text())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def refusal(fields):
+    """refusal(*overrides): the one line that an evaluation ends with."""
+
+    def run(*overrides: str) -> str:
+        with pytest.raises(UserError) as caught:
+            run_evaluation(compose("evaluate", [*fields, *overrides]))
+        message = str(caught.value)
+        assert len(message.splitlines()) == 1, message
+        return message
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def command(fields):
+    """command(*arguments, processes): the finished command; 1 or more processes are torchrun's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("TORCHELASTIC")}
+
+    def run(*arguments: str, processes: int = 0) -> subprocess.CompletedProcess:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        line = [sys.executable, *(launcher if processes else []), str(SCRIPT), *fields]
+        return subprocess.run(
+            [*line, *arguments],
+            env=kept | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+
+    return run
