@@ -4,6 +4,7 @@ import math
 import statistics
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -35,14 +36,30 @@ class BenchmarkSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """Seconds on the wall, and of the processor: those hold on a machine that is shared."""
+
+    wall: float
+    processor: float  # summed over threads
+
+    @classmethod
+    def now(cls) -> "Clock":
+        """Of this process; differences count."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def __sub__(self, other: "Clock") -> "Clock":
+        return Clock(self.wall - other.wall, self.processor - other.processor)
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
-    """Median seconds and values for one number of samples."""
+    """Median times and values for one number of samples."""
 
     samples: int
-    root_seconds: float
+    root: Clock
     root_value: float
-    first_seconds: float  # with the reference's own eigenproblem
-    next_seconds: float  # against a reference that is prepared already
+    first: Clock  # with the reference's own eigenproblem
+    following: Clock  # against a reference that is prepared already
     value: float
 
 
@@ -127,16 +144,23 @@ def time_distances(
         FrechetReference(mean, covariance).distance(*other)  # loads the libraries
     marks = []
     for _ in range(rounds):
-        begin = time.perf_counter()
+        begin = Clock.now()
         root_value = root_distance(samples, reference)
-        middle = time.perf_counter()
+        middle = Clock.now()
         prepared = FrechetReference(mean, covariance)
         value = prepared.distance(*other)  # a float: the device has finished
-        first = time.perf_counter()
+        first = Clock.now()
         prepared.distance(*other)
-        marks.append((middle - begin, first - middle, time.perf_counter() - first))
-    medians = [statistics.median(column) for column in zip(*marks, strict=True)]
-    return Timing(samples.count, medians[0], root_value, medians[1], medians[2], value)
+        marks.append((middle - begin, first - middle, Clock.now() - first))
+    root, first, following = (_median(column) for column in zip(*marks, strict=True))
+    return Timing(samples.count, root, root_value, first, following, value)
+
+
+def _median(clocks: Sequence[Clock]) -> Clock:
+    return Clock(
+        statistics.median(clock.wall for clock in clocks),
+        statistics.median(clock.processor for clock in clocks),
+    )
 
 
 def render(timings: list[Timing], settings: BenchmarkSettings, device: torch.device) -> str:
@@ -149,11 +173,11 @@ def render(timings: list[Timing], settings: BenchmarkSettings, device: torch.dev
     for timing in timings:
         cells = [
             str(timing.samples),
-            f"{timing.root_seconds:.4g}",
-            f"{timing.first_seconds:.4g}",
-            f"{timing.root_seconds / timing.first_seconds:.3g}",
-            f"{timing.next_seconds:.4g}",
-            f"{timing.root_seconds / timing.next_seconds:.3g}",
+            f"{timing.root.wall:.4g} ({timing.root.processor:.4g})",
+            f"{timing.first.wall:.4g} ({timing.first.processor:.4g})",
+            f"{timing.root.wall / timing.first.wall:.3g}",
+            f"{timing.following.wall:.4g} ({timing.following.processor:.4g})",
+            f"{timing.root.wall / timing.following.wall:.3g}",
             f"{timing.value:.6g}",
             f"{abs(timing.value - timing.root_value) / abs(timing.root_value):.1e}",
         ]
@@ -161,7 +185,7 @@ def render(timings: list[Timing], settings: BenchmarkSettings, device: torch.dev
     lines += [
         "",
         f"{settings.dimension} dimensions, {settings.reference} reference features, medians of "
-        f"{settings.rounds} rounds in turn, {torch.get_num_threads()} threads, "
-        f"{device_name(device)}. The first distance to a reference needs an eigenproblem more.",
+        f"{settings.rounds} rounds in turn (processor seconds in brackets), "
+        f"{torch.get_num_threads()} threads, {device_name(device)}. The first distance to a reference needs an eigenproblem more.",
     ]
     return "\n".join(lines)

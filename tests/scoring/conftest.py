@@ -17,7 +17,7 @@ from tstitch.errors import UserError
 from tstitch.scoring.run import run_evaluation
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
-PATIENCE_S = 240
+PATIENCE_S = 600
 CLASSES = 10
 
 
