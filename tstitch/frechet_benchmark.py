@@ -186,6 +186,7 @@ def render(timings: list[Timing], settings: BenchmarkSettings, device: torch.dev
         "",
         f"{settings.dimension} dimensions, {settings.reference} reference features, medians of "
         f"{settings.rounds} rounds in turn (processor seconds in brackets), "
-        f"{torch.get_num_threads()} threads, {device_name(device)}. The first distance to a reference needs an eigenproblem more.",
+        f"{torch.get_num_threads()} threads, {device_name(device)}. The first distance to a "
+        "reference needs an eigenproblem more.",
     ]
     return "\n".join(lines)

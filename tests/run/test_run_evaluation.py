@@ -79,7 +79,7 @@ def test_bad_evaluation_is_refused_before_sampling(tmp_path, refusal, measured):
         "evaluation.extractor._target_=models.dit.DiT": ("evaluation.extractor", ""),
         f"evaluation.floor={PRETRAINED}/SHA256SUMS": ("evaluation.floor", "no evaluation"),
         f"evaluation.weights={PRETRAINED}/fashion_mnist/small.safetensors": (
-            "evaluation.extractor",
+            "evaluation.weights",
             "is not this classifier",
         ),
     }

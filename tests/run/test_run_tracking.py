@@ -1,17 +1,19 @@
 """Tracking with wandb, offline: what a run and a sweep leave for `wandb sync`."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from tstitch.cli import compose
-from tstitch.sweep.run import run_sweep
+SCRIPT = Path(__file__).parents[2] / "scripts" / "sweep.py"
+PATIENCE_S = 240
 
 
 @pytest.fixture
-def tracked(tmp_path, monkeypatch):
+def tracked(tmp_path):
     """Overrides that track offline into the test's folder."""
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
     return ("tracking=wandb", "tracking.mode=offline", f"tracking.dir={tmp_path}/tracking")
 
 
@@ -21,9 +23,10 @@ def recorded(folder):
     return path.read_bytes()
 
 
-def test_run_is_tracked_offline(tmp_path, sample, tracked):
+def test_run_is_tracked_offline(tmp_path, command, tracked):
     """Catches: a tracker that is never called, a configuration or a grid that is not sent."""
-    sample(tmp_path / "run", *tracked, "stitch.fraction=0.5")
+    done = command(f"run.dir={tmp_path}/run", *tracked, "stitch.fraction=0.5")
+    assert done.returncode == 0, done.stderr
     found = recorded(tmp_path / "tracking")
     assert b'{"_target_":"samplers.Fraction","fraction":0.5,' in found.replace(b" ", b"")
     for key in (b"images_total", b"seconds_per_image", b"gmacs_per_image", b"fingerprint"):
@@ -31,14 +34,21 @@ def test_run_is_tracked_offline(tmp_path, sample, tracked):
     assert list((tmp_path / "tracking").glob("wandb/offline-run-*/files/media/images/grid*.png"))
 
 
-def test_sweep_is_tracked_offline(tmp_path, tiny, tracked):
+def test_sweep_is_tracked_offline(tmp_path, tiny, tracked, environment):
     """Catches: a sweep whose table, plots or page do not arrive, one tracked run per point."""
     real = tmp_path / "real.npz"
     grey = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), np.uint8)
     np.savez(real, arr_0=np.repeat(grey, 3, axis=3))
     words = [*tiny, *tracked, f"run.root={tmp_path}/runs", "sweep.fractions=[0,1]"]
     words += ["evaluation=pair", f"evaluation.reference={real}", "evaluation.floor=null"]
-    run_sweep(compose("sweep", words))
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stderr
     found = recorded(tmp_path / "tracking")
     assert b"point/fid" in found and b"point/label" in found
     media = tmp_path / "tracking"
