@@ -41,8 +41,8 @@ class Resources:
         settings = experiment.evaluation
         if settings.enabled:
             self.evaluator = Evaluator(settings, self._device)
-            space = self.evaluator.space
-            self.floors = distributed.on_main(lambda: read_floors(settings.floor, space))
+            space, digest = self.evaluator.space, self.evaluator.identity["reference"]
+            self.floors = distributed.on_main(lambda: read_floors(settings.floor, space, digest))
 
     def loaded(self) -> LoadedPair:
         """The denoisers on this rank's device."""

@@ -1,11 +1,14 @@
 """Paired differences between evaluations, and what real images reach."""
 
 import json
+import logging
 from typing import Any
 
 from evaluation.jackknife import paired_difference
 from tstitch.errors import UserError
 from tstitch.weights import fetch_weights
+
+log = logging.getLogger(__name__)
 
 
 def compare(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -28,12 +31,13 @@ def compare(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, dict[
     return {metric: differences[metric] for metric in result["metrics"] if metric in differences}
 
 
-def read_floors(source: str | None, space: str) -> list[dict[str, Any]]:
-    """Evaluations of real images in this feature space; none if the source is None.
+def read_floors(source: str | None, space: str, reference: str) -> list[dict[str, Any]]:
+    """Evaluations of real images against this reference; none if the source is None.
 
     Args:
         source: JSON file of scripts/evaluate.py or scripts/reference.py.
         space: feature space of the samples' evaluation.
+        reference: digest of its reference; floors of another one are left out, with a warning.
 
     Raises:
         UserError: no such file, not such JSON, or of another feature space.
@@ -45,6 +49,7 @@ def read_floors(source: str | None, space: str) -> list[dict[str, Any]]:
         content = json.loads(path.read_text())
         floors = content if isinstance(content, list) else [content]
         spaces = {floor["space"] for floor in floors if floor["num_images"] and floor["metrics"]}
+        measured_on = [floor["protocol"]["reference"]["digest"] for floor in floors]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"evaluation.floor={source}: is no evaluation; give a JSON file of "
@@ -55,7 +60,10 @@ def read_floors(source: str | None, space: str) -> list[dict[str, Any]]:
             f"evaluation.floor={source}: was measured in {', '.join(spaces) or 'Inception'}, not "
             f"in {space or 'Inception'}; measure it with the same evaluation"
         )
-    return floors
+    same = [f for f, digest in zip(floors, measured_on, strict=True) if digest == reference]
+    if not same:
+        log.warning("evaluation.floor=%s: of another reference, not shown", source)
+    return same
 
 
 def nearest_floor(floors: list[dict[str, Any]], num_images: int) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from tstitch import distributed
 from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text
-from tstitch.scoring.compare import compare
+from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.scoring.table import render_table
@@ -52,7 +52,10 @@ def run_evaluation(config: dict[str, Any]) -> None:
     if others:
         result["baseline"] = evaluator.evaluate(others, f"baseline={baseline}")
         result["differences"] = compare(result, result["baseline"])
-    distributed.on_main(lambda: _show(result, output))
+    digest = evaluator.identity["reference"]
+    floors = distributed.on_main(lambda: read_floors(settings.floor, evaluator.space, digest))
+    floor = nearest_floor(floors, len(images))
+    distributed.on_main(lambda: _show(result, floor, output))
 
 
 def open_samples(source: str | Path | np.ndarray, field: str) -> ImageSource:
@@ -74,8 +77,8 @@ def _everywhere_open(source: str, field: str) -> ImageSource:
     return distributed.main_first(lambda: open_samples(source, field))
 
 
-def _show(result: dict[str, Any], output: Path | None) -> None:
-    print(render_table(result), flush=True)
+def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: Path | None) -> None:
+    print(render_table(result, floor), flush=True)
     if output is None:
         return
     try:
