@@ -5,6 +5,7 @@ import torch
 from tstitch import distributed
 from tstitch.errors import UserError
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,

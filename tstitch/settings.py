@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tstitch.device import DTYPES
+from tstitch.device import DEVICES, DTYPES
 from tstitch.section import Section
 
 DIR_PATTERN = re.compile(r"[A-Za-z0-9_./-]+")
@@ -67,7 +67,7 @@ def parse_run(config: Any, num_classes: int) -> RunSettings:
         batch_size=section.integer("batch_size", 1),
         seed=section.integer("seed", 0, MAX_SEED),
         classes=classes,
-        device=section.choice("device", ("auto", "cpu", "cuda", "mps")),
+        device=section.choice("device", DEVICES),
         dtype=section.choice("dtype", tuple(DTYPES)),
         overwrite=section.flag("overwrite"),
         keep_shards=section.flag("keep_shards"),

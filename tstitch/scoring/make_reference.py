@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from evaluation.jackknife import group_ranges
 from tstitch import distributed
 from tstitch.cli import instantiate
-from tstitch.device import choose_device
+from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.npz import NpzWriter
@@ -62,7 +62,7 @@ def make_reference(config: dict[str, Any]) -> None:
     floor = None if section.raw("floor") is None else Path(section.text("floor"))
     features = section.integer("features", MIN_IMAGES)
     sizes = section.integers("floor_images", MIN_IMAGES)
-    device = choose_device(section.text("device"), "device")
+    device = choose_device(section.choice("device", DEVICES), "device")
     distributed.start()
     images = DatasetImages(distributed.main_first(lambda: instantiate(config["data"], "data")))
     if features > len(images):

@@ -9,7 +9,7 @@ import numpy as np
 from evaluation.images import ImageSource, open_images
 from models.download import is_remote
 from tstitch import distributed
-from tstitch.device import choose_device
+from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
@@ -33,12 +33,14 @@ def run_evaluation(config: dict[str, Any]) -> None:
     if evaluation is not None and section.raw("reference") is not None:
         evaluation["reference"] = section.text("reference")
     settings = parse_evaluation(evaluation)
+    if settings.extractor is None:
+        raise UserError("evaluation.extractor=null: choose evaluation=inception or fashion_mnist")
     if not settings.enabled:
         raise UserError("reference=null: give the real images or their statistics")
     samples = section.text("samples")
     baseline = None if section.raw("baseline") is None else section.text("baseline")
     output = None if section.raw("output") is None else Path(section.text("output"))
-    device = choose_device(section.text("device"), "device")
+    device = choose_device(section.choice("device", DEVICES), "device")
     distributed.start()
     images = _everywhere_open(samples, "samples")
     others = None if baseline is None else _everywhere_open(baseline, "baseline")

@@ -22,8 +22,8 @@ def render_table(result: dict[str, Any], floor: dict[str, Any] | None = None) ->
     for metric, entry in result["metrics"].items():
         row = [entry["name"], number(entry["value"]), span(entry)]
         if differences:
-            change = differences[metric]
-            row += [f"{change['difference']:+.{DIGITS}g}", span(change)]
+            change = differences.get(metric)  # the baseline may have no labels
+            row += [f"{change['difference']:+.{DIGITS}g}", span(change)] if change else ["", ""]
         if floor:
             real = floor["metrics"].get(metric)
             row.append(number(real["value"]) if real else "")

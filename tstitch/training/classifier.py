@@ -20,7 +20,7 @@ from models.checkpoints import CheckpointError, save_weights
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.data import SPLITS, epoch_order
-from tstitch.device import choose_device
+from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
 from tstitch.section import Section
 from tstitch.settings import MAX_SEED
@@ -78,7 +78,7 @@ def parse_classifier(config: Any) -> ClassifierSettings:
         flip=section.flag("flip"),
         shift=section.integer("shift", 0, SIDE // 4),
         seed=section.integer("seed", 0, MAX_SEED),
-        device=section.choice("device", ("auto", "cpu", "cuda", "mps")),
+        device=section.choice("device", DEVICES),
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from tstitch.device import DEVICES
 from tstitch.section import Section
 from tstitch.settings import MAX_SEED
 
@@ -69,7 +70,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         dtype=section.choice("dtype", ("fp32", "bf16")),
         compile=section.flag("compile"),
         seed=section.integer("seed", 0, MAX_SEED),
-        device=section.choice("device", ("auto", "cpu", "cuda", "mps")),
+        device=section.choice("device", DEVICES),
         workers=section.integer("workers", 0),
         latents=section.choice("latents", ("encode", "cache")),
         flip=section.flag("flip"),
