@@ -23,6 +23,7 @@ class Reference:
         images: images to extract features from.
         features: float32 (M, D) "pool" features, for precision, recall and KID.
         num_images: how many images mu and sigma are of.
+        extractor: SHA-256 of the extractor's weights.
         label: short name.
         digest: SHA-256 of the file; of a folder, of the names, sizes and dates of its images.
     """
@@ -34,6 +35,7 @@ class Reference:
     images: ImageSource | None
     features: np.ndarray | None
     num_images: int | None
+    extractor: str | None
     label: str
     digest: str
 
@@ -43,8 +45,8 @@ def open_reference(path: str | Path, field: str) -> Reference:
 
     Args:
         path: an npz with any of mu, sigma, mu_s, sigma_s, arr_0 (uint8 images), features,
-            num_images, as ADM publishes them (or pytorch-fid: mu, sigma); or images alone, in
-            any form that `open_images` takes from a path.
+            num_images, extractor, as ADM publishes them (or pytorch-fid: mu, sigma); or images
+            alone, in any form that `open_images` takes from a path.
         field: name of the setting, for messages.
 
     Returns:
@@ -65,11 +67,21 @@ def open_reference(path: str | Path, field: str) -> Reference:
         mu_s, sigma_s = _moments(file, names, "mu_s", "sigma_s")
         features = _features(file, mu) if "features" in names else None
         num_images = _count(file) if "num_images" in names else None
+        extractor = str(load_array(file, "extractor")) if "extractor" in names else None
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
     images = open_images(path, field) if IMAGES in names else None
     return Reference(
-        mu, sigma, mu_s, sigma_s, images, features, num_images, file.stem, _digest(file)
+        mu,
+        sigma,
+        mu_s,
+        sigma_s,
+        images,
+        features,
+        num_images,
+        extractor,
+        file.stem,
+        _digest(file),
     )
 
 
@@ -85,12 +97,12 @@ def array_reference(array: np.ndarray, field: str) -> Reference:
     """
     images = open_images(array, field)
     digest = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
-    return Reference(None, None, None, None, images, None, None, "array", digest)
+    return Reference(None, None, None, None, images, None, None, None, "array", digest)
 
 
 def _of_images(images: ImageSource, path: Path) -> Reference:
     label = path.resolve().name if path.is_dir() else path.stem
-    return Reference(None, None, None, None, images, None, None, label, _digest(path))
+    return Reference(None, None, None, None, images, None, None, None, label, _digest(path))
 
 
 def _digest(path: Path) -> str:

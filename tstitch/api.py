@@ -9,6 +9,7 @@ import torch
 
 from evaluation.reference import array_reference
 from evaluation.timing import StageTimer
+from tstitch import distributed
 from tstitch.cli import compose
 from tstitch.device import choose_device
 from tstitch.errors import UserError
@@ -16,7 +17,7 @@ from tstitch.experiment import parse_experiment
 from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
 from tstitch.scoring.evaluator import Evaluator
-from tstitch.scoring.run import open_samples
+from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.stitcher import Stitcher
 
@@ -108,7 +109,9 @@ def evaluate(
     elif reference is not None:
         section = section | {"reference": str(reference)}
     settings = parse_evaluation(section)
-    if held is None and not settings.enabled:
-        raise UserError("reference=None: give the real images or their statistics")
-    evaluator = Evaluator(settings, choose_device(config["device"], "device"), held)
+    if settings.extractor is None or (held is None and settings.reference is None):
+        raise UserError("reference=None: give real images, and an evaluation that measures them")
+    device = choose_device(config["device"], "device")
+    distributed.start()
+    evaluator = Evaluator(settings, device, held)
     return evaluator.evaluate(open_samples(images, "images"), "images")

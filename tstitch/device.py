@@ -24,6 +24,8 @@ def choose_device(name: str, field: str) -> torch.device:
     Raises:
         UserError: the device is not there, or mps with several processes.
     """
+    if name not in DEVICES:
+        raise UserError(f"{field}={name}: choose one of {', '.join(DEVICES)}")
     has_cuda, has_mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     alone = distributed.world_size() == 1
     if name == "auto":

@@ -75,7 +75,10 @@ def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, A
     with writing(folder):
         samples = folder / SAMPLES
         found = listed(directory.shards)
-        if not (_is_written(folder, run.num_images) and is_whole(samples, run.num_images, size)):
+        whole = is_whole(samples, run.num_images, size)
+        if not whole:
+            (folder / EVALUATION).unlink(missing_ok=True)  # of other images
+        if not (whole and _is_written(folder, run.num_images)):
             times = write_samples(
                 samples,
                 found,

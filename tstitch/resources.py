@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from evaluation.images import open_images
 from tstitch import distributed
 from tstitch.device import choose_device, choose_dtype
 from tstitch.experiment import Experiment
@@ -11,6 +10,7 @@ from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
 from tstitch.scoring.compare import read_floors
 from tstitch.scoring.evaluator import Evaluator
+from tstitch.scoring.samples import open_samples
 from tstitch.weights import weights_digest
 
 
@@ -41,6 +41,8 @@ class Resources:
         settings = experiment.evaluation
         if settings.enabled:
             self.evaluator = Evaluator(settings, self._device)
+            size = experiment.pair.space.image_size
+            self.evaluator.check_size(size, size, f"pair={experiment.pair.name}")
             space, digest = self.evaluator.space, self.evaluator.identity["reference"]
             self.floors = distributed.on_main(lambda: read_floors(settings.floor, space, digest))
 
@@ -57,7 +59,7 @@ class Resources:
 
     def evaluate(self, samples: Path) -> dict[str, Any]:
         """Metrics of a samples.npz, on every rank."""
-        images = distributed.everywhere(lambda: open_images(samples, "samples"))
+        images = distributed.everywhere(lambda: open_samples(samples, "samples"))
         return self.evaluator.evaluate(images, f"samples={samples}")
 
     def _digests(self) -> dict[str, str]:

@@ -22,15 +22,15 @@ OWN_FILES = ("samples.npz", "grid.png", "metrics.json", "report.md", "evaluation
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError of the block into a UserError that names run.dir."""
+def writing(path: Path, field: str = "run.dir") -> Iterator[None]:
+    """Turns an OSError of the block into a UserError that names the directory's field."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UserError(
-            f"run.dir={path}: cannot be written ({reason}); free space or choose another "
-            "run.dir; finished shards are kept"
+            f"{field}={path}: cannot be written ({reason}); free space or choose another "
+            f"{field}; finished shards are kept"
         ) from error
 
 

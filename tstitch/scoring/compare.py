@@ -6,7 +6,7 @@ from typing import Any
 
 from evaluation.jackknife import paired_difference
 from tstitch.errors import UserError
-from tstitch.weights import fetch_weights
+from tstitch.scoring.sources import fetch_file
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,11 @@ def read_floors(source: str | None, space: str, reference: str) -> list[dict[str
     """
     if source is None:
         return []
-    path = fetch_weights(source, None, "evaluation.floor")
+    path = fetch_file(source, "evaluation.floor")
     try:
         content = json.loads(path.read_text())
         floors = content if isinstance(content, list) else [content]
-        spaces = {floor["space"] for floor in floors if floor["num_images"] and floor["metrics"]}
+        spaces = {f["space"] for f in floors if f["num_images"] > 0 and f["metrics"]}
         measured_on = [floor["protocol"]["reference"]["digest"] for floor in floors]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(

@@ -24,7 +24,7 @@ from tstitch.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
 from tstitch.scoring.reference import ReferenceStatistics, prepare_reference
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
-from tstitch.weights import fetch_weights
+from tstitch.scoring.sources import fetch_file
 
 FRECHET_METRICS = {"fid": "pool", "sfid": "spatial"}
 Features = dict[int, dict[str, Tensor]]
@@ -74,7 +74,12 @@ class Evaluator:
         Raises:
             UserError: too few images, of another size than the reference, or damaged.
         """
-        self._check(images, field)
+        if len(images) < MIN_IMAGES:
+            raise UserError(
+                f"{field}: holds {len(images)} images; precision and recall with 3 neighbours "
+                f"need at least {MIN_IMAGES}"
+            )
+        self.check_size(images.height, images.width, field)
         dimensions = self._extractor.dimensions(images)
         if self._statistics is None:
             self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
@@ -88,17 +93,17 @@ class Evaluator:
             result = {}
         return distributed.broadcast(result)
 
-    def _check(self, images: ImageSource, field: str) -> None:
-        if len(images) < MIN_IMAGES:
-            raise UserError(
-                f"{field}: holds {len(images)} images; precision and recall with 3 neighbours "
-                f"need at least {MIN_IMAGES}"
-            )
-        self._extractor.check(images, field)
+    def check_size(self, height: int, width: int, field: str) -> None:
+        """Refuses a size that the extractor cannot take or that the reference does not have.
+
+        Raises:
+            UserError: naming the field.
+        """
+        self._extractor.check(height, width, field)
         real = self._reference.images
-        if real is not None and (real.height, real.width) != (images.height, images.width):
+        if real is not None and (real.height, real.width) != (height, width):
             raise UserError(
-                f"{field}: its images are {images.width}x{images.height}, those of the reference "
+                f"{field}: its images are {width}x{height}, those of the reference "
                 f"{real.width}x{real.height}; choose a reference of that size"
             )
 
@@ -179,7 +184,7 @@ class Evaluator:
 
 def _open_reference(source: str) -> Reference:
     folder = Path(source).expanduser()
-    path = folder if folder.is_dir() else fetch_weights(source, None, "evaluation.reference")
+    path = folder if folder.is_dir() else fetch_file(source, "evaluation.reference")
     try:
         return open_reference(path, "reference")
     except ValueError as error:

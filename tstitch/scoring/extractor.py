@@ -13,7 +13,8 @@ from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.scoring.settings import EvaluationSettings
-from tstitch.weights import fetch_weights, weights_digest
+from tstitch.scoring.sources import fetch_file
+from tstitch.weights import weights_digest
 
 INCEPTION = "evaluation.inception.InceptionExtractor"
 
@@ -43,14 +44,14 @@ class LoadedExtractor:
             "weights_sha256": weights_digest(path),
         }
 
-    def check(self, images: Any, field: str) -> None:
+    def check(self, height: int, width: int, field: str) -> None:
         """Refuses images of a size that the extractor cannot take.
 
         Raises:
             UserError: naming the field.
         """
         try:
-            self._module.check(images.height, images.width)
+            self._module.check(height, width)
         except ValueError as error:
             raise UserError(f"{field}: {error}") from error
 
@@ -88,6 +89,11 @@ class LoadedExtractor:
             line, name = str(error), field.partition("=")[0]
             named = line.startswith((f"{name}=", f"{name}:"))
             raise UserError(line if named else f"{field}: {line}") from error
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"evaluation.batch_size={self._batch_size}: out of device memory; choose a smaller "
+                "one"
+            ) from error
 
 
 def total_moments(
@@ -131,7 +137,7 @@ def locate_extractor(settings: EvaluationSettings) -> Path:
         from evaluation.inception import locate_inception_weights
 
         source = str(locate_inception_weights(source))
-    path = None if source is None else fetch_weights(source, None, "evaluation.weights")
+    path = None if source is None else fetch_file(source, "evaluation.weights")
     if path is None:
         raise UserError(
             f"evaluation.weights={source or 'null'}: the extractor needs trained weights; give "

@@ -1,6 +1,9 @@
 """`scripts/reference.py`: statistics of real images, and what other real images reach."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +40,14 @@ class DatasetImages:
         self._dataset = dataset
         self._count = len(dataset) if count is None else count
         self.height, self.width = dataset[0][0].shape[1:]
-        self.labels = np.array([int(dataset[i][1]) for i in range(self._count)])
 
     def __len__(self) -> int:
         return self._count
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """int64 (N,) class of each image."""
+        return np.array([int(self._dataset[i][1]) for i in range(self._count)])
 
     def read(self, first: int, end: int) -> np.ndarray:
         """Images first..end-1, uint8 (n, H, W, 3)."""
@@ -67,15 +74,16 @@ def make_reference(config: dict[str, Any]) -> None:
     images = DatasetImages(distributed.main_first(lambda: instantiate(config["data"], "data")))
     if features > len(images):
         raise section.refuse("features", f"the data has only {len(images)} images")
+    test = None if floor is None else _open_test(config["data"], sizes)
     _write_statistics(images, LoadedExtractor(settings, device), features, output)
-    if floor is not None:
-        _write_floor(config["data"], settings, device, sizes, output, floor)
+    if test is not None:
+        _write_floor(test, settings, device, sizes, output, floor)
 
 
 def _write_statistics(
     images: DatasetImages, extractor: LoadedExtractor, num_features: int, output: Path
 ) -> None:
-    extractor.check(images, "data")
+    extractor.check(images.height, images.width, "data")
     dimensions = extractor.dimensions(images)
     chunks = group_ranges(len(images), max(1, len(images) // CHUNK))
     own = extractor.own_groups(images, chunks, "data")
@@ -88,22 +96,34 @@ def _write_statistics(
     pools = collect_groups({number: features["pool"] for number, features in own.items()})
 
     def write() -> None:
-        arrays = {"num_images": np.array(len(images))}
+        arrays = {
+            "num_images": np.array(len(images)),
+            "extractor": np.array(extractor.identity["weights_sha256"]),
+        }
         for name, found in moments.items():
             mean, covariance = KEYS[name]
             arrays[mean] = found.mean.cpu().numpy()
             arrays[covariance] = found.covariance.cpu().numpy()
         arrays["features"] = torch.cat(pools)[:num_features].numpy().astype(np.float16)
-        _make_folder(output, "output")
-        with NpzWriter(output) as writer:
+        with _writable(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
                 writer.add_array(name, array)
 
     distributed.on_main(write)
 
 
+def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Dataset:
+    if "split" not in data:
+        raise UserError("floor: the data set has no data.split; choose floor=null")
+    test = distributed.main_first(lambda: instantiate(data | {"split": "test"}, "data"))
+    for size in sizes:
+        if size > len(test):
+            raise UserError(f"floor_images={size}: the test split has only {len(test)} images")
+    return test
+
+
 def _write_floor(
-    data: dict[str, Any],
+    test: Dataset,
     settings: EvaluationSettings,
     device: torch.device,
     sizes: tuple[int, ...],
@@ -111,12 +131,6 @@ def _write_floor(
     floor: Path,
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
-    if "split" not in data:
-        raise UserError("floor: the data set has no data.split; choose floor=null")
-    test = distributed.main_first(lambda: instantiate(data | {"split": "test"}, "data"))
-    for size in sizes:
-        if size > len(test):
-            raise UserError(f"floor_images={size}: the test split has only {len(test)} images")
     evaluator = Evaluator(
         EvaluationSettings(
             settings.extractor,
@@ -134,14 +148,17 @@ def _write_floor(
         for entry in found:
             for metric in entry["metrics"].values():
                 del metric["replicates"]  # the floor is compared with, not paired
-        _make_folder(floor, "floor")
-        write_text(floor, json.dumps(found, indent=1) + "\n")
+        with _writable(floor, "floor"):
+            write_text(floor, json.dumps(found, indent=1) + "\n")
 
     distributed.on_main(write)
 
 
-def _make_folder(path: Path, field: str) -> None:
+@contextmanager
+def _writable(path: Path, field: str) -> Iterator[None]:
+    """Makes the folder of a file that the block writes."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise UserError(f"{field}={path}: cannot be written ({error.strerror})") from error

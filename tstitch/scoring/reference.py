@@ -39,17 +39,29 @@ def prepare_reference(
     Raises:
         UserError: statistics of another feature space, or too few images.
     """
+    made_with, used = reference.extractor, extractor.identity["weights_sha256"]
+    if made_with is not None and made_with != used:
+        raise UserError(
+            f"reference={reference.label}: was made with other weights ({made_with[:8]}) than "
+            f"evaluation.weights ({used[:8]}); make it anew with scripts/reference.py"
+        )
     gaussians = _stored(reference, dimensions)
     features = None if reference.features is None else torch.from_numpy(reference.features)
     if features is not None:
         _check_dimension(reference, "features", features.shape[1], dimensions["pool"])
+        if len(features) < MIN_IMAGES:
+            raise UserError(
+                f"reference={reference.label}: has features of {len(features)} images; it needs at "
+                f"least {MIN_IMAGES}"
+            )
     if reference.images is not None:
         if len(reference.images) < MIN_IMAGES:
             raise UserError(
                 f"reference={reference.label}: holds {len(reference.images)} images; give at "
                 f"least {MIN_IMAGES}, better thousands"
             )
-        extractor.check(reference.images, f"reference={reference.label}")
+        images = reference.images
+        extractor.check(images.height, images.width, f"reference={reference.label}")
         extracted, features = _extract(reference, extractor, dimensions, set(gaussians))
         gaussians |= extracted
     return ReferenceStatistics(
@@ -60,8 +72,15 @@ def prepare_reference(
         FeatureReference(features.double().to(extractor.statistics_device))
         if features is not None and distributed.is_main()
         else None,
-        reference.num_images or (len(reference.images) if reference.images else None),
+        _count(reference),
     )
+
+
+def _count(reference: Reference) -> int | None:
+    """How many images the statistics are of; ADM's files do not say it."""
+    if reference.num_images is not None or reference.mu is not None:
+        return reference.num_images
+    return len(reference.images)
 
 
 def _stored(reference: Reference, dimensions: dict[str, int]) -> dict[str, tuple[Tensor, Tensor]]:

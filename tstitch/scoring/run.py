@@ -4,20 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from evaluation.images import ImageSource, open_images
-from models.download import is_remote
+from evaluation.images import ImageSource
 from tstitch import distributed
 from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
+from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.scoring.table import render_table
 from tstitch.section import Section
-from tstitch.weights import fetch_weights
 
 FIELDS = ("samples", "reference", "baseline", "output", "device", "evaluation")
 
@@ -58,20 +55,6 @@ def run_evaluation(config: dict[str, Any]) -> None:
     floors = distributed.on_main(lambda: read_floors(settings.floor, evaluator.space, digest))
     floor = nearest_floor(floors, len(images))
     distributed.on_main(lambda: _show(result, floor, output))
-
-
-def open_samples(source: str | Path | np.ndarray, field: str) -> ImageSource:
-    """The images of a file, a folder, a URL (downloaded once) or an array.
-
-    Raises:
-        UserError: not such images.
-    """
-    if isinstance(source, str) and is_remote(source):
-        source = fetch_weights(source, None, field)
-    try:
-        return open_images(source, field)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def _everywhere_open(source: str, field: str) -> ImageSource:

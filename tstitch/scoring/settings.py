@@ -32,8 +32,11 @@ def parse_evaluation(config: Any) -> EvaluationSettings:
         UserError: a bad field.
     """
     section = Section(config, "evaluation", [field.name for field in fields(EvaluationSettings)])
+    extractor = section.raw("extractor")
+    if extractor is not None and not isinstance(extractor, dict):
+        raise section.refuse("extractor", "needs a section with _target_; choose evaluation=NAME")
     return EvaluationSettings(
-        extractor=section.raw("extractor"),
+        extractor=extractor,
         weights=_text(section, "weights"),
         reference=_text(section, "reference"),
         floor=_text(section, "floor"),

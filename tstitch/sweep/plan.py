@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -10,6 +11,7 @@ from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.pair import parse_pair
+from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.sweep.settings import SweepSettings, parse_sweep
 
 Schedule = tuple[str, str, dict[str, Any], float | None, tuple[float, ...] | None]
@@ -54,6 +56,11 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
             f"run.dir={first.run.dir}: every run of a sweep has a directory of its own; choose "
             "run.root, and sweep.dir for the report"
         )
+    if first.run.num_images < MIN_IMAGES:
+        raise UserError(
+            f"run.num_images={first.run.num_images}: a sweep compares quality; choose at least "
+            f"{MIN_IMAGES}"
+        )
     if not first.evaluation.enabled:
         raise UserError(
             "evaluation.reference=null: a sweep compares quality; give the real images or their "
@@ -82,6 +89,9 @@ def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[st
     sections = [base["sampler"]]
     if settings.samplers:
         sections = [_option("sampler", name) for name in settings.samplers]
+        # Of another sampler only the number of steps has the same meaning.
+        same = {"steps": base["sampler"].get("steps")}
+        sections = [section | same for section in sections]
     for section, steps in product(sections, settings.steps or (None,)):
         yield section | ({} if steps is None else {"steps": steps})
 
@@ -119,6 +129,11 @@ def _axis(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 
 def _option(group: str, name: str) -> dict[str, Any]:
     """A file of a configuration group, as on the command line."""
+    return copy.deepcopy(_composed(group, name))
+
+
+@cache
+def _composed(group: str, name: str) -> dict[str, Any]:
     return compose("sample", [f"{group}={name}"])[group]
 
 

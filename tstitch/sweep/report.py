@@ -49,7 +49,7 @@ def write_report(
         save_figure(figure(points, floor), folder / name)
     if plan.settings.strip:
         _write_strip(plan, folders, folder / STRIP)
-    names = [name for name in CAPTIONS if (folder / name).is_file()]
+    names = [name for name in CAPTIONS if name != STRIP or plan.settings.strip]
     protocol, title = _protocol(plan, folders), f"{_pair(plan)}: stitched trajectories"
     pictures = [(CAPTIONS[name], name) for name in names]
     text = render_markdown(points, floor, protocol, title=title, pictures=pictures)

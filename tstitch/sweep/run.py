@@ -1,6 +1,7 @@
 """`scripts/sweep.py`: many runs with one set of loaded models, and one report of them all."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,15 @@ def run_sweep(config: dict[str, Any]) -> Path:
     plan = plan_sweep(config)
     resources = Resources(plan.points[0].experiment)
     with start_tracking(plan.points[0].experiment.tracking, "sweep", config) as tracker:
-        folders = []
+        folders, seen = [], set()
         for number, point in enumerate(plan.points, 1):
             log.info("%d of %d: %s, %s", number, len(plan.points), point.series, point.label)
-            folders.append(complete_run(point.experiment, resources, Tracker(None)))
+            experiment = point.experiment
+            key = (point.protocol, tuple(step.model for step in experiment.sampler.plan))
+            if key in seen:  # another schedule with the same steps: the same run
+                experiment = replace(experiment, run=replace(experiment.run, overwrite=False))
+            seen.add(key)
+            folders.append(complete_run(experiment, resources, Tracker(None)))
             if distributed.is_main():
                 track_point(tracker, point.series, point.label, folders[-1])
         folder = Path(plan.settings.dir or _directory(plan, folders))
@@ -56,7 +62,7 @@ def _report(
 ) -> None:
     points = collect_points(plan, folders, folder)
     try:
-        with writing(folder):
+        with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
             write_report(plan, points, folders, folder, resources.floors)
     except ValueError as error:

@@ -47,10 +47,13 @@ def parse_sweep(config: Any, num_models: int) -> SweepSettings:
             f"the pair has {num_models} denoisers; choose sweep.simplex=0.1 (a step between "
             "fractions), or sweep.fractions=[] for the one schedule of stitch",
         )
+    kinds = _names(section, "kinds", KINDS)
+    if not kinds and fractions and not simplex:
+        raise section.refuse("kinds", f"choose at least one of {', '.join(KINDS)}")
     return SweepSettings(
         dir=folder,
         fractions=fractions,
-        kinds=_names(section, "kinds", KINDS),
+        kinds=kinds,
         simplex=simplex,
         samplers=_names(section, "samplers", None),
         steps=_whole_numbers(section, "steps"),
