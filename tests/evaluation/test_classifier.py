@@ -46,7 +46,7 @@ def test_shipped_file_keeps_the_contract(extractor):
     assert found.pop("classes").dtype == torch.int64
     for value in found.values():
         assert value.dtype == torch.float32 and not value.requires_grad
-    assert (found["pool"] >= 0).all() and (found["pool"].std(0) > 0).float().mean() > 0.9
+    assert (found["pool"] >= 0).all() and (found["pool"].std(0) > 0).float().mean() > 0.8
 
 
 def test_mean_images_get_their_class(extractor):

@@ -13,6 +13,7 @@ from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.sweep.plan import plan_sweep
 from tstitch.sweep.run import run_sweep
+from tstitch.sweep.settings import parse_sweep
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "sweep.py"
 PATIENCE_S = 240
@@ -84,11 +85,14 @@ def test_kinds_share_an_all_large_run(plan):
 
 def test_simplex_of_three(plan):
     """Catches: the 66 trio configurations of the paper's Fig. 6 short of some, or not summing."""
-    points = plan(*TRIO, "sweep.simplex=0.1", "sampler.steps=10")
-    assert len(points) == 66 == len({p.fractions for p in points})
-    assert all(sum(p.fractions) == pytest.approx(1) for p in points)
+    config = compose("sweep", ["sweep.simplex=0.1"])["sweep"]
+    simplex = parse_sweep(config, 3).simplex
+    assert len(simplex) == 66 == len(set(simplex)) and (0.4, 0.4, 0.2) in simplex
+    assert all(sum(fractions) == pytest.approx(1) for fractions in simplex)
+    points = plan(*TRIO, "sweep.simplex=0.5", "sampler.steps=10")
     steps = {p.fractions: tuple(p.experiment.steps_per_denoiser.values()) for p in points}
-    assert steps[(0.4, 0.4, 0.2)] == (4, 4, 2) and steps[(0.0, 0.0, 1.0)] == (0, 0, 10)
+    assert len(points) == 6
+    assert steps[(0.5, 0.5, 0.0)] == (5, 5, 0) and steps[(0.0, 0.0, 1.0)] == (0, 0, 10)
 
 
 BAD = [
@@ -107,6 +111,8 @@ BAD = [
     (["evaluation=none"], "evaluation.reference=null", "statistics"),
     ([*TRIO, "stitch=fractions"], "sweep.fractions=", "sweep.simplex=0.1"),
     (["+sweep.foo=1"], "sweep.foo", "choose one of dir, fractions"),
+    (["sweep.kinds=[]"], "sweep.kinds=", "at least one of"),
+    (["run.num_images=2"], "run.num_images=2", "at least 4"),
 ]
 
 
