@@ -99,7 +99,7 @@ class ClassifierExtractor(nn.Module):
         self.check(*images.shape[2:])
         grey = images[:, :1]
         if not torch.equal(images, grey.expand_as(images)):
-            raise ValueError("images: are in colour, the classifier takes grey ones; convert them")
+            raise ValueError("the images are in colour, the classifier takes grey; convert them")
         with full_float32():
             middle, pool = self._network.features(grey)
             logits = F.linear(pool, self._network.head.weight)

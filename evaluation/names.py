@@ -9,7 +9,7 @@ TITLES = {
     "kid": "KID",
     "class_accuracy": "class accuracy",
 }
-HIGHER_IS_BETTER = ("inception_score", "precision", "recall", "class_accuracy")
+SHARES = ("precision", "recall", "class_accuracy")
 
 
 def metric_name(metric: str, space: str) -> str:

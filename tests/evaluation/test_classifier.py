@@ -108,7 +108,7 @@ def test_colour_is_refused(extractor):
     """Catches: colour images measured by their red channel."""
     images = grey(2)
     images[1, 2, 10, 10] ^= 1
-    with pytest.raises(ValueError, match="^images: are in colour"):
+    with pytest.raises(ValueError, match="^the images are in colour"):
         extractor(images)
 
 

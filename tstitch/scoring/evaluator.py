@@ -17,7 +17,7 @@ from evaluation.images import ImageSource
 from evaluation.inception_score import num_splits, score_sums, split_of
 from evaluation.jackknife import group_ranges, interval
 from evaluation.machine import device_name, versions
-from evaluation.names import TITLES, metric_name
+from evaluation.names import SHARES, TITLES, metric_name
 from evaluation.reference import Reference, open_reference
 from tstitch import distributed
 from tstitch.errors import UserError
@@ -156,11 +156,14 @@ class Evaluator:
         metrics = {}
         for metric, estimate in estimates.items():
             bounds = interval(estimate.value, estimate.replicates)
+            low, high = bounds.low, bounds.high
+            if metric in SHARES:
+                low, high = max(low, 0.0), min(high, 1.0)
             metrics[metric] = {
                 "name": metric_name(metric, self.space),
                 "value": estimate.value,
-                "low": bounds.low,
-                "high": bounds.high,
+                "low": low,
+                "high": high,
                 "replicates": list(estimate.replicates),
             }
         return {
