@@ -1,6 +1,6 @@
 """The configured feature extractor on this rank's device, and its share of the images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,20 +64,28 @@ class LoadedExtractor:
             return {name: v.shape[1] for name, v in self._module(blank).items() if v.ndim == 2}
 
     def own_groups(
-        self, images: Images, groups: Sequence[range], field: str
-    ) -> dict[int, dict[str, Tensor]]:
-        """Features of this rank's groups of images: every world_size-th.
+        self,
+        images: Images,
+        groups: Sequence[range],
+        field: str,
+        keep: Callable[[range, dict[str, Tensor]], Any] = lambda indices, features: features,
+    ) -> dict[int, Any]:
+        """What is kept of this rank's groups of images, every world_size-th, by their number.
 
         Args:
             field: configuration's name and value of the images, for messages.
+            keep: (indices, features of a group) -> what to hold in memory of it.
 
         Raises:
             UserError: an image that cannot be read or measured, of any rank.
         """
 
-        def extract_own() -> dict[int, dict[str, Tensor]]:
+        def extract_own() -> dict[int, Any]:
             own = range(distributed.rank(), len(groups), distributed.world_size())
-            return {number: self._extract(images, groups[number], field) for number in own}
+            return {
+                number: keep(groups[number], self._extract(images, groups[number], field))
+                for number in own
+            }
 
         return distributed.everywhere(extract_own)
 
@@ -108,8 +116,18 @@ def total_moments(
     """
     total = Moments.none(dimension)
     for features in own.values():
-        added = Moments.of(features[name].to(device))
-        total = total + Moments(added.count, added.total.cpu(), added.outer.cpu())
+        total = total + moments_of(features[name], device)
+    return add_over_ranks(total, device)
+
+
+def moments_of(features: Tensor, device: torch.device) -> Moments:
+    """Moments on the CPU, the products computed on the device."""
+    found = Moments.of(features.to(device))
+    return Moments(found.count, found.total.cpu(), found.outer.cpu())
+
+
+def add_over_ranks(total: Moments, device: torch.device) -> Moments:
+    """The sum of every rank's moments, on the device."""
     count = sum(distributed.gather(total.count))
     return Moments(
         count,

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from evaluation.jackknife import group_ranges
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.device import DEVICES, choose_device
@@ -19,8 +18,8 @@ from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.npz import NpzWriter
 from tstitch.scoring.evaluator import Evaluator
-from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
-from tstitch.scoring.reference import CHUNK
+from tstitch.scoring.extractor import LoadedExtractor
+from tstitch.scoring.real import measure_real
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings, parse_evaluation
 from tstitch.section import Section
 
@@ -84,16 +83,10 @@ def _write_statistics(
     images: DatasetImages, extractor: LoadedExtractor, num_features: int, output: Path
 ) -> None:
     extractor.check(images.height, images.width, "data")
-    dimensions = extractor.dimensions(images)
-    chunks = group_ranges(len(images), max(1, len(images) // CHUNK))
-    own = extractor.own_groups(images, chunks, "data")
-    device = extractor.statistics_device
-    moments = {
-        name: total_moments(own, name, dimensions[name], device)
-        for name in KEYS
-        if name in dimensions
-    }
-    pools = collect_groups({number: features["pool"] for number, features in own.items()})
+    names = [name for name in KEYS if name in extractor.dimensions(images)]
+    moments, features = measure_real(
+        extractor, images, names, num_features=num_features, field="data"
+    )
 
     def write() -> None:
         arrays = {
@@ -104,7 +97,7 @@ def _write_statistics(
             mean, covariance = KEYS[name]
             arrays[mean] = found.mean.cpu().numpy()
             arrays[covariance] = found.covariance.cpu().numpy()
-        arrays["features"] = torch.cat(pools)[:num_features].numpy().astype(np.float16)
+        arrays["features"] = features.numpy().astype(np.float16)
         with _writable(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
                 writer.add_array(name, array)

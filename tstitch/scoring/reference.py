@@ -10,10 +10,10 @@ from evaluation.frechet import FrechetReference
 from evaluation.reference import Reference
 from tstitch import distributed
 from tstitch.errors import UserError
-from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
+from tstitch.scoring.extractor import LoadedExtractor
+from tstitch.scoring.real import measure_real
 from tstitch.scoring.settings import MIN_IMAGES
 
-CHUNK = 500  # images of the reference that a rank takes at once
 FRECHET_FEATURES = ("pool", "spatial")
 
 
@@ -62,8 +62,12 @@ def prepare_reference(
             )
         images = reference.images
         extractor.check(images.height, images.width, f"reference={reference.label}")
-        extracted, features = _extract(reference, extractor, dimensions, set(gaussians))
-        gaussians |= extracted
+        missing = [n for n in FRECHET_FEATURES if n in dimensions and n not in gaussians]
+        field = f"reference={reference.label}"
+        moments, features = measure_real(
+            extractor, images, missing, num_features=len(images), field=field
+        )
+        gaussians |= {name: (found.mean, found.covariance) for name, found in moments.items()}
     return ReferenceStatistics(
         {
             name: FrechetReference(*(part.to(extractor.statistics_device) for part in gaussian))
@@ -104,20 +108,3 @@ def _check_dimension(reference: Reference, key: str, found: int, wanted: int) ->
             f"reference={reference.label}: its {key} has {found} values, the extractor gives "
             f"{wanted}; choose a reference that was made with this extractor, or one of images"
         )
-
-
-def _extract(
-    reference: Reference, extractor: LoadedExtractor, dimensions: dict[str, int], stored: set[str]
-) -> tuple[dict[str, tuple[Tensor, Tensor]], Tensor | None]:
-    """Mean and covariance of what is not stored, and on rank 0 the features of all images."""
-    count = len(reference.images)
-    chunks = [range(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
-    own = extractor.own_groups(reference.images, chunks, f"reference={reference.label}")
-    gaussians = {}
-    for name in FRECHET_FEATURES:
-        if name in dimensions and name not in stored:
-            device = extractor.statistics_device
-            moments = total_moments(own, name, dimensions[name], device)
-            gaussians[name] = (moments.mean, moments.covariance)
-    pools = collect_groups({number: features["pool"] for number, features in own.items()})
-    return gaussians, torch.cat(pools) if pools else None
