@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evaluation.precision import full_float32
+from evaluation.float32 import full_float32
 
 SIDE = 28
 WIDTHS = (32, 64, 128)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.npz_stream import read_header
 from tstitch.errors import UserError
-from tstitch.npz import NpzWriter, read_header, stream_rows, verify
+from tstitch.npz import NpzWriter, stream_rows, verify
 from tstitch.shards import Shard, ShardError, Unit, cover, cut, read_shard, write_shard
 
 SAMPLES = "samples.npz"

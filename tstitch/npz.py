@@ -4,9 +4,10 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+
+from evaluation.npz_stream import read_header
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -52,20 +53,6 @@ class NpzWriter:
     def add_array(self, name: str, array: np.ndarray) -> None:
         """Adds a whole array."""
         self.add(name, array.shape, array.dtype, [array])
-
-
-def read_header(member: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of an npy stream, which then stands at its first value.
-
-    Raises:
-        ValueError: no npy stream of plain values.
-    """
-    version = np.lib.format.read_magic(member)
-    reader = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    shape, fortran, dtype = reader[version[0]](member)
-    if fortran or dtype.hasobject:
-        raise ValueError("arrays must be C-ordered plain values")
-    return shape, dtype
 
 
 def stream_rows(path: Path, name: str, rows: int) -> Iterator[np.ndarray]:

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from evaluation.float32 import full_float32
 from evaluation.inception import (
     FILE,
     URL,
     InceptionExtractor,
     locate_inception_weights,
 )
-from evaluation.precision import full_float32
 
 ROWS, COLUMNS, CHANNELS = 17, 17, 7
 
