@@ -146,6 +146,8 @@ def describe(error: Exception, config_name: str) -> str:
         return f"{error.override}: {QUOTING}"
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: missing; give it a value"
+    if "Interpolation key 'pair." in text:
+        return "evaluation=pair: no pair here; choose evaluation=inception or fashion_mnist"
     if isinstance(error, OmegaConfBaseException) and error.full_key:
         return f"{error.full_key}: {text.splitlines()[0]}"
     if text.startswith("Config group override must be"):

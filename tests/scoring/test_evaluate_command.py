@@ -9,6 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tstitch.cli import compose
+from tstitch.errors import UserError
+
 
 def same(a: dict, b: dict, rel: float = 1e-6) -> None:
     """All values, bounds and replicates of two results."""
@@ -211,3 +214,10 @@ def test_inception_without_network(refusal, monkeypatch, tmp_path):
     assert message.startswith("evaluation.weights: cannot download https://github.com/")
     assert "download the file by hand and give its local path" in message
     assert time.monotonic() - start < 20
+
+
+def test_evaluation_of_a_pair_without_one():
+    """Catches: Hydra's words about interpolation keys."""
+    with pytest.raises(UserError) as caught:
+        compose("evaluate", ["samples=x", "evaluation=pair"])
+    assert str(caught.value).startswith("evaluation=pair: no pair here; choose")
