@@ -56,6 +56,8 @@ def start() -> None:
         torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     store, number, size = next(dist.rendezvous("env://", timeout=LAUNCHER_TIMEOUT))
     store.set_timeout(BARRIER_TIMEOUT)
+    # A restarted group may find the same store: it must not read the dead one's addresses.
+    store = dist.PrefixStore(f"attempt/{restarts()}", store)
     dist.init_process_group(
         backend, store=store, rank=number, world_size=size, timeout=BARRIER_TIMEOUT
     )
