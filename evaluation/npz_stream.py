@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 LOCAL_HEADER = struct.Struct("<26xHH")  # 30 bytes; ends with the lengths of name and extra field
-# What zipfile and numpy raise for damaged files. RuntimeError: a password, or (NotImplementedError)
-# an unknown compression; SyntaxError, TokenError: the header of an npy.
+# What zipfile and numpy raise for damaged files. RuntimeError: a password, or a compression that
+# zipfile does not know; SyntaxError, TokenError: the header of an npy.
 DAMAGES = (OSError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error)
 DAMAGES += (zlib.error, zipfile.BadZipFile)
 AGAIN = "copy or write the file again"

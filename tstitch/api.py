@@ -105,7 +105,10 @@ def evaluate(
     section = config["evaluation"]
     held = None
     if isinstance(reference, np.ndarray):
-        held = array_reference(reference, "reference")
+        try:
+            held = array_reference(reference, "reference")
+        except ValueError as error:
+            raise UserError(str(error)) from error
     elif reference is not None:
         section = section | {"reference": str(reference)}
     settings = parse_evaluation(section)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tstitch import load
+from tstitch import evaluate, load
 from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.generate import run_sampling
@@ -49,3 +49,15 @@ def test_bad_overrides_are_one_line():
     """Catches a Hydra traceback in a notebook."""
     with pytest.raises(UserError, match=r"^sampler.stepz: unknown key; did you mean"):
         load("fashion_mnist", "sampler.stepz=3")
+
+
+def test_evaluate_arrays():
+    """Catches: arrays that only files can stand for, a reference in memory whose defect is a
+    traceback."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
+    overrides = ("evaluation=fashion_mnist", "evaluation.groups=6", "device=cpu")
+    found = evaluate(images, images, *overrides)
+    assert found["metrics"]["fid"]["value"] == pytest.approx(0, abs=1e-6)
+    assert found["metrics"]["precision"]["value"] == found["metrics"]["recall"]["value"] == 1
+    with pytest.raises(UserError, match="^reference=array: images are float64"):
+        evaluate(images, images / 255.0, *overrides)
