@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 PACKAGES = ("tstitch", "torch", "timm", "diffusers", "numpy", "scipy", "torch-fidelity")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm
 
 
 def versions() -> dict[str, str]:
@@ -18,9 +19,21 @@ def device_name(device: torch.device) -> str:
     """Marketing name of the device, e.g. `NVIDIA H100` or the CPU's model name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def has_bfloat16() -> bool | None:
+    """Whether the processor multiplies bfloat16 matrices in hardware; None = not known."""
+    flags = _cpuinfo("flags") or _cpuinfo("Features")
+    return None if flags is None else not BFLOAT16_FLAGS.isdisjoint(flags.split())
+
+
+def _cpuinfo(field: str) -> str | None:
+    """A field of Linux' description of the first core."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+            name, _, value = line.partition(":")
+            if name.strip() == field:
+                return value.strip()
+    return None

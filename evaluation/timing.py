@@ -24,15 +24,19 @@ class StageTimer:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Adds the time of the block to a stage."""
-        begin = self._mark()
+        begin = self.mark()
         yield
-        self._marks.append((name, begin, self._mark()))
+        self.add(name, begin, self.mark())
+
+    def add(self, name: str, begin: Any, end: Any) -> None:
+        """Adds the time between two marks, of this timer or another, to a stage."""
+        self._marks.append((name, begin, end))
 
     def seconds(self) -> dict[str, float]:
-        """Seconds per stage so far."""
+        """Seconds per stage so far; on CUDA it waits for the last of them, and no further."""
         totals: dict[str, float] = defaultdict(float)
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        if self._device.type == "cuda" and self._marks:
+            self._marks[-1][2].synchronize()
         for name, begin, end in self._marks:
             if self._device.type == "cuda":
                 totals[name] += begin.elapsed_time(end) / 1000.0
@@ -40,7 +44,8 @@ class StageTimer:
                 totals[name] += end - begin
         return dict(totals)
 
-    def _mark(self) -> Any:
+    def mark(self) -> Any:
+        """This moment on the device."""
         if self._device.type == "cuda":
             event = torch.cuda.Event(enable_timing=True)
             event.record(torch.cuda.current_stream(self._device))
@@ -54,22 +59,29 @@ def seconds_per_image(batches: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Median seconds per image of each stage over batches, warm-up batches left out.
 
     Args:
-        batches: {"images": n, "warmup": bool, "seconds": {stage: s}} each.
+        batches: {"images": n, "warmup": bool, "seconds": {stage: s}, "background": {stage: s}}
+            each; the stages of `seconds` follow each other, those of `background` run beside.
 
     Returns:
-        {"stages": {stage: median}, "total": median of the sums, "batches": measured,
-        "images": in them, "warmup_included": True only if there was nothing but warm-up}.
+        {"stages": {stage: median}, "background": {stage: median}, "total": median of the sums
+        of the former, "batches": measured, "images": in them, "warmup_included": True only if
+        there was nothing but warm-up}.
     """
     warm = [b for b in batches if not b["warmup"]]
     measured = warm or list(batches)
-    stages = list(dict.fromkeys(name for b in measured for name in b["seconds"]))
     return {
-        "stages": {
-            name: statistics.median(b["seconds"].get(name, 0.0) / b["images"] for b in measured)
-            for name in stages
-        },
+        "stages": _medians(measured, "seconds"),
+        "background": _medians(measured, "background"),
         "total": statistics.median(sum(b["seconds"].values()) / b["images"] for b in measured),
         "batches": len(measured),
         "images": sum(b["images"] for b in measured),
         "warmup_included": not warm,
+    }
+
+
+def _medians(batches: Sequence[dict[str, Any]], group: str) -> dict[str, float]:
+    stages = dict.fromkeys(name for batch in batches for name in batch[group])
+    return {
+        name: statistics.median(b[group].get(name, 0.0) / b["images"] for b in batches)
+        for name in stages
     }

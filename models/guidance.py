@@ -25,12 +25,13 @@ class GuidedDenoiser:
         self.null_class = null_class
         self.dtype = next(network.parameters()).dtype
 
-    def __call__(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+    def __call__(self, x: Tensor, t: float | Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
         """One step's prediction in one batched forward.
 
         Args:
             x: latents (N, C, H, W).
-            t: timestep of the whole batch, in 0..999, may be fractional.
+            t: timestep of the whole batch, in 0..999, may be fractional; a number, or a float32
+                tensor without dimensions on the device of x.
             y: labels (N,) int64.
 
         Returns:
@@ -47,8 +48,11 @@ class GuidedDenoiser:
         eps = torch.cat([guided, cond[:, k:]], dim=1)
         return eps, None if variance is None else variance.chunk(2)[0]
 
-    def _predict(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
-        times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
+    def _predict(self, x: Tensor, t: float | Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        if isinstance(t, Tensor):
+            times = t.expand(len(x))
+        else:
+            times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
         out = self.network(x.to(self.dtype), times, y).to(x.dtype)
         channels = x.shape[1]
         variance = out[:, channels:]

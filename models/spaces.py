@@ -12,14 +12,15 @@ from torch import Tensor
 from models.checkpoints import CheckpointError, load_autoencoder
 from models.download import one_line, sha256_of
 
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 HUB_FACTOR = 8  # image pixels per latent, along a side, of the Stable Diffusion VAEs
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images (N,C,H,W), C 1 or 3, of [-1,1] as uint8 (N,H,W,3) on the CPU; grey is repeated."""
+    """Images (N,C,H,W), C 1 or 3, of [-1,1] as uint8 (N,H,W,3); grey is repeated."""
     levels = (127.5 * images.float() + 128).clamp(0, 255).floor().to(torch.uint8)
-    return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().cpu()
+    return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous()
 
 
 class PixelSpace:
@@ -50,7 +51,7 @@ class PixelSpace:
         return _checked("images", images, self.shape)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents (N,C,H,W) as uint8 images (N,H,W,3) on the CPU."""
+        """Latents (N,C,H,W) as uint8 images (N,H,W,3) on the same device."""
         return to_uint8(_checked("latents", latents, self.shape))
 
     def digest(self) -> str:
@@ -59,7 +60,7 @@ class PixelSpace:
 
 
 class VAESpace:
-    """Latents of diffusers' AutoencoderKL, times `scale`; always computed in float32.
+    """Latents of diffusers' AutoencoderKL, times `scale`; on CUDA its layout is channels-last.
 
     The constructor checks what is cheap; the network is loaded by `load` or when first needed.
 
@@ -69,6 +70,7 @@ class VAESpace:
         channels: of the latents.
         scale: latents handed out are the autoencoder's own times this.
         chunk: images that go through the network at once; bounds its memory.
+        dtype: fp32, bf16 or fp16, of its weights and products; latents and images stay float32.
 
     Attributes:
         shape: (C,H,W) of a latent.
@@ -76,12 +78,20 @@ class VAESpace:
     """
 
     def __init__(
-        self, vae: str, size: int, channels: int = 4, scale: float = 0.18215, chunk: int = 8
+        self,
+        vae: str,
+        size: int,
+        channels: int = 4,
+        scale: float = 0.18215,
+        chunk: int = 8,
+        dtype: str = "fp32",
     ) -> None:
         _check_counts({"size": size, "channels": channels, "chunk": chunk})
         if type(scale) not in (int, float) or not 0 < scale < math.inf:
             raise ValueError(f"scale={scale}: must be a positive number, 0.18215 for SD's VAE")
-        self.vae, self.scale, self.chunk = str(vae), float(scale), chunk
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype={dtype}: choose one of {', '.join(DTYPES)}")
+        self.vae, self.scale, self.chunk, self.dtype = str(vae), float(scale), chunk, dtype
         self.shape, self.image_channels = (channels, size, size), 3
         self._network: torch.nn.Module | None = None
         self._device = torch.device("cpu")
@@ -95,8 +105,14 @@ class VAESpace:
         """Moves the network, now or when it is loaded; encode and decode accept any device."""
         self._device = torch.device(device)
         if self._network is not None:
-            self._network.to(self._device)
+            self._place()
         return self
+
+    def _place(self) -> None:
+        layout = torch.preserve_format
+        if self._device.type == "cuda":
+            layout = torch.channels_last  # what cuDNN's convolutions are fastest with
+        self._network.to(self._device, DTYPES[self.dtype], memory_format=layout)
 
     def load(self) -> Self:
         """Loads the network, from the hub if need be, and checks that it fits; once.
@@ -111,9 +127,10 @@ class VAESpace:
                 expected = f"not {self._factor} times as is expected of hub names"
                 raise self._error(f"shrinks {factor} times, {expected}; give a local folder of it")
             try:
-                self._network = load_autoencoder(folder).to(self._device)
+                self._network = load_autoencoder(folder)
             except CheckpointError as error:
                 raise ValueError(f"vae={error}") from error
+            self._place()
         return self
 
     @torch.no_grad()
@@ -131,9 +148,10 @@ class VAESpace:
         _checked("images", images, (self.image_channels, self.image_size, self.image_size))
         network = self.load()._network
         with torch.autocast(self._device.type, enabled=False):
-            parts = (part.to(self._device, torch.float32) for part in images.split(self.chunk))
+            parts = [part.to(self._device, DTYPES[self.dtype]) for part in images.split(self.chunk)]
             posteriors = [network.encode(part).latent_dist for part in parts]
-        return torch.cat([p.mean for p in posteriors]), torch.cat([p.std for p in posteriors])
+        means, stds = [p.mean for p in posteriors], [p.std for p in posteriors]
+        return torch.cat(means).float(), torch.cat(stds).float()
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Samples latents float32 (N,C,H,W), scaled; images as for `encode_moments`.
@@ -148,16 +166,20 @@ class VAESpace:
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents (N,C,H,W) as uint8 images (N,image_size,image_size,3) on the CPU."""
+        """Scaled latents (N,C,H,W) as uint8 images (N,image_size,image_size,3), on the device."""
         _checked("latents", latents, self.shape)
         network = self.load()._network
         with torch.autocast(self._device.type, enabled=False):
-            parts = (part.to(self._device, torch.float32) for part in latents.split(self.chunk))
-            return torch.cat([to_uint8(network.decode(part / self.scale).sample) for part in parts])
+            parts = (
+                part.float() / self.scale for part in latents.to(self._device).split(self.chunk)
+            )
+            return torch.cat(
+                [to_uint8(network.decode(part.to(DTYPES[self.dtype])).sample) for part in parts]
+            )
 
     def digest(self) -> str:
-        """What decides the images: SHA-256 of the weights, and the scale; may ask the hub."""
-        return f"vae:{sha256_of(self._folder() / WEIGHTS)}:scale={self.scale!r}"
+        """What decides the images: the weights' SHA-256, scale and dtype; may ask the hub."""
+        return f"vae:{sha256_of(self._folder() / WEIGHTS)}:scale={self.scale!r}:{self.dtype}"
 
     def _folder(self) -> Path:
         """The folder of configuration and weights, fetched from the hub or its cache."""

@@ -54,8 +54,13 @@ class PerImageRandomness:
         return [image_generator(self.seed, i, stream) for i in self.indices]
 
     def _normal(self, generators: list[torch.Generator]) -> Tensor:
-        draws = [torch.randn(self.shape, generator=g, dtype=torch.float32) for g in generators]
-        return torch.stack(draws).to(self.device)
+        # Pinned memory is copied to the GPU without waiting for it.
+        pinned = self.device.type == "cuda"
+        size = (len(generators), *self.shape)
+        noise = torch.empty(size, dtype=torch.float32, pin_memory=pinned)
+        for image, generator in zip(noise, generators, strict=True):
+            image.normal_(generator=generator)
+        return noise.to(self.device, non_blocking=pinned)
 
     def labels(self, num_classes: int) -> Tensor:
         """Uniform labels in 0..num_classes-1, (N,) int64; the same at every call."""

@@ -12,6 +12,7 @@ from evaluation.timing import StageTimer
 from tstitch import distributed
 from tstitch.cli import compose
 from tstitch.device import choose_device
+from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import parse_experiment
 from tstitch.loaded import LoadedPair
@@ -19,6 +20,7 @@ from tstitch.pair import locate_weights
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import parse_evaluation
+from tstitch.shards import Unit, cut
 from tstitch.stitcher import Stitcher
 
 
@@ -40,7 +42,7 @@ class StitchedSampler:
     def __call__(
         self, classes: Sequence[int], *, seed: int = 0, first_index: int = 0
     ) -> np.ndarray:
-        """One image per class index, as one batch.
+        """One image per class index, in batches of run.batch_size.
 
         Args:
             classes: N labels in 0..num_classes-1.
@@ -57,12 +59,20 @@ class StitchedSampler:
         known = self._stitcher.experiment.pair.num_classes
         if not len(classes) or not all(0 <= label < known for label in classes):
             raise ValueError(f"classes={list(classes)}: give class indices from 0 to {known - 1}")
-        return self._stitcher.images(
-            range(first_index, first_index + len(classes)),
-            torch.tensor(classes, dtype=torch.int64),
-            seed=seed,
-            timer=StageTimer(self._stitcher.device),
+        labels = torch.tensor(classes, dtype=torch.int64)
+        self._stitcher.prepare()
+        return np.concatenate(
+            [
+                self._batch(unit, labels[unit.first : unit.end], seed, first_index)
+                for unit in cut(len(classes), self._stitcher.experiment.run.batch_size)
+            ]
         )
+
+    def _batch(self, unit: Unit, labels: torch.Tensor, seed: int, first_index: int) -> np.ndarray:
+        indices = range(first_index + unit.first, first_index + unit.end)
+        batch = self._stitcher.draw(indices, labels, seed=seed)
+        images = self._stitcher.sample(batch, StageTimer(self._stitcher.device))
+        return images.cpu().numpy()
 
 
 def load(pair: str, *overrides: str) -> StitchedSampler:
@@ -77,7 +87,8 @@ def load(pair: str, *overrides: str) -> StitchedSampler:
     """
     experiment = parse_experiment(compose("sample", [f"pair={pair}", *overrides]))
     weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
-    loaded = LoadedPair(experiment.pair, experiment.run, weights)
+    engine = choose_engine(experiment.engine, experiment.run)
+    loaded = LoadedPair(experiment.pair, engine, weights)
     return StitchedSampler(Stitcher(experiment, loaded))
 
 

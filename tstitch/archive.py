@@ -11,7 +11,7 @@ import numpy as np
 from evaluation.npz_stream import read_header
 from tstitch.errors import UserError
 from tstitch.npz import NpzWriter, stream_rows, verify
-from tstitch.shards import Shard, ShardError, Unit, cover, cut, read_shard, write_shard
+from tstitch.shards import UNTIMED, Shard, ShardError, Unit, cover, cut, read_shard, write_shard
 
 SAMPLES = "samples.npz"
 IMAGES, LABELS = "arr_0", "arr_1"
@@ -80,7 +80,7 @@ def unpack(path: Path, shards: Path, owner: str, batch_size: int, done: set[int]
     stream = stream_rows(path, IMAGES, batch_size)
     for unit, images in zip(cut(num_images, batch_size), stream, strict=True):
         if not done.issuperset(unit.indices):
-            times = {"images": len(unit), "warmup": True, "device": "unknown", "seconds": {}}
+            times = UNTIMED | {"images": len(unit)}
             own = labels[unit.first : unit.end]
             shard = Shard(images, own, np.array(unit.indices), owner, times)
             write_shard(shards, unit, shard)

@@ -6,6 +6,7 @@ from typing import Any
 
 from samplers import Sampler, StitchSchedule
 from tstitch.cli import instantiate
+from tstitch.engine.settings import EngineSettings, parse_engine
 from tstitch.errors import UserError
 from tstitch.fingerprint import fingerprint
 from tstitch.pair import PairSpec, parse_pair
@@ -14,7 +15,7 @@ from tstitch.section import Section
 from tstitch.settings import GuidanceSettings, RunSettings, parse_guidance, parse_run
 from tstitch.tracking import TrackingSettings, parse_tracking
 
-SECTIONS = ("pair", "sampler", "stitch", "guidance", "run", "evaluation", "tracking")
+SECTIONS = ("pair", "sampler", "stitch", "guidance", "run", "engine", "evaluation", "tracking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Experiment:
     sampler: Sampler
     guidance: GuidanceSettings
     run: RunSettings
+    engine: EngineSettings
     evaluation: EvaluationSettings
     tracking: TrackingSettings
 
@@ -40,11 +42,12 @@ class Experiment:
         """Network evaluations per image; guidance doubles them."""
         return self.sampler.steps * (1 if self.guidance.scale == 1 else 2)
 
-    def decides(self, weights: dict[str, str]) -> dict[str, Any]:
+    def decides(self, weights: dict[str, str], engine: dict[str, Any]) -> dict[str, Any]:
         """The values that decide the images.
 
         Args:
             weights: digest of each denoiser's weights by name.
+            engine: what of the engine decides them.
         """
         networks = {spec.name: dict(spec.network) for spec in self.pair.denoisers}
         return {
@@ -56,11 +59,8 @@ class Experiment:
             "stitch": [step.model for step in self.sampler.plan],
             "timesteps": [step.t for step in self.sampler.plan],
             "guidance": {"scale": self.guidance.scale, "channels": self.guidance.channels},
-            "run": {
-                "seed": self.run.seed,
-                "classes": self.config["run"]["classes"],
-                "dtype": self.run.dtype,
-            },
+            "run": {"seed": self.run.seed, "classes": self.config["run"]["classes"]},
+            "engine": engine,
         }
 
     def directory(self, decides: dict[str, Any]) -> str:
@@ -90,9 +90,10 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     sampler = _parse_sampler(config, stitch, len(pair.denoisers))
     guidance = parse_guidance(config["guidance"])
     run = parse_run(config["run"], pair.num_classes)
+    engine = parse_engine(config["engine"])
     evaluation = parse_evaluation(config["evaluation"])
     tracking = parse_tracking(config["tracking"])
-    return Experiment(config, pair, sampler, guidance, run, evaluation, tracking)
+    return Experiment(config, pair, sampler, guidance, run, engine, evaluation, tracking)
 
 
 def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, num_models: int) -> Sampler:

@@ -17,6 +17,7 @@ from tstitch.archive import (
     unpack,
     write_samples,
 )
+from tstitch.engine.settings import Engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.files import write_text
@@ -62,7 +63,9 @@ def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str)
     return missing
 
 
-def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, Any]) -> None:
+def finish(
+    directory: RunDirectory, experiment: Experiment, engine: Engine, decides: dict[str, Any]
+) -> None:
     """Writes everything outside shards/, each file by temporary name and rename.
 
     A run that is already finished is left as it is.
@@ -87,7 +90,7 @@ def finish(directory: RunDirectory, experiment: Experiment, decides: dict[str, A
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect_metrics(experiment, decides, times)
+            metrics = collect_metrics(experiment, engine, decides, times)
             _write_grid(folder, experiment)
             write_text(folder / REPORT, render_report(metrics))
             write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")

@@ -7,18 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.timing import StageTimer
 from tstitch import distributed
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.finish import find_open_units, finish, written_files
-from tstitch.labels import choose_labels
 from tstitch.pair import space_errors
+from tstitch.pipeline import sample_units
 from tstitch.progress import shard_progress
 from tstitch.resources import Resources
 from tstitch.rundir import RunDirectory, writing
 from tstitch.scoring.runs import score_run
-from tstitch.settings import RunSettings
 from tstitch.shards import Shard, Unit, write_shard
 from tstitch.stitcher import Stitcher
 from tstitch.tracking import Tracker, start_tracking, track_run
@@ -59,14 +57,14 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
     Raises:
         UserError: on every rank alike; finished shards stay.
     """
-    decides = distributed.on_main(lambda: _decides(experiment, resources.digests))
+    decides = distributed.on_main(lambda: _decides(experiment, resources))
     directory = RunDirectory(experiment.directory(decides))
     try:
         units = distributed.on_main(lambda: _prepare(directory, experiment, decides))
         if units:
             stitcher = Stitcher(experiment, resources.loaded())
             _generate(units, directory, stitcher, fingerprint(decides), tracker)
-        distributed.on_main(lambda: finish(directory, experiment, decides))
+        distributed.on_main(lambda: finish(directory, experiment, resources.engine, decides))
         score_run(directory.path, experiment, resources)
     finally:
         directory.close()
@@ -74,9 +72,9 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
     return directory.path
 
 
-def _decides(experiment: Experiment, digests: dict[str, str]) -> dict[str, Any]:
+def _decides(experiment: Experiment, resources: Resources) -> dict[str, Any]:
     with space_errors():
-        return experiment.decides(digests)
+        return experiment.decides(resources.digests, resources.engine.decides())
 
 
 def _prepare(
@@ -98,30 +96,13 @@ def _generate(
     run = stitcher.experiment.run
     own = units[distributed.rank() :: distributed.world_size()]
 
-    def sample_own() -> None:
-        for number, unit in enumerate(own):
-            shard = _sample_unit(stitcher, unit, run, owner, warmup=number == 0)
-            with writing(directory.path):
-                write_shard(directory.shards, unit, shard)
+    def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
+        shard = Shard(images, labels, np.array(unit.indices), owner, times)
+        with writing(directory.path):
+            write_shard(directory.shards, unit, shard)
 
     bar = nullcontext()
     if distributed.is_main():
         bar = shard_progress(directory.shards, run.num_images, tracker.progress)
     with bar:
-        distributed.everywhere(sample_own)
-
-
-def _sample_unit(
-    stitcher: Stitcher, unit: Unit, run: RunSettings, owner: str, *, warmup: bool
-) -> Shard:
-    num_classes = stitcher.experiment.pair.num_classes
-    labels = choose_labels(run.classes, unit.indices, seed=run.seed, num_classes=num_classes)
-    timer = StageTimer(stitcher.device)
-    images = stitcher.images(unit.indices, labels, seed=run.seed, timer=timer)
-    times = {
-        "images": len(unit),
-        "warmup": warmup,
-        "device": stitcher.device_name,
-        "seconds": timer.seconds(),
-    }
-    return Shard(images, labels.numpy(), np.array(unit.indices), owner, times)
+        distributed.everywhere(lambda: sample_units(stitcher, own, store))

@@ -1,14 +1,20 @@
-"""A pair's networks and space on this rank's device."""
+"""A pair's networks and space on this rank's device, as the engine runs them."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from evaluation.machine import device_name
-from tstitch.device import choose_device, choose_dtype, set_matmul_precision
+from samplers import Denoiser
+from tstitch.device import set_matmul_precision
+from tstitch.engine.compiled import compiled
+from tstitch.engine.graphs import GraphedDenoiser
+from tstitch.engine.host import prepare_host
+from tstitch.engine.offload import TakingTurns
+from tstitch.engine.settings import Engine
 from tstitch.pair import PairSpec, load_network, space_errors
-from tstitch.settings import RunSettings
 
 
 class LoadedPair:
@@ -16,21 +22,45 @@ class LoadedPair:
 
     Args:
         pair: the checked `pair` section.
-        run: device and dtype.
+        engine: device, precision and how the networks run.
         weights: local file of each denoiser's weights by name, None = random weights.
 
     Raises:
-        UserError: device or precision not there, or weights that do not fit.
+        UserError: weights that do not fit.
     """
 
-    def __init__(self, pair: PairSpec, run: RunSettings, weights: Mapping[str, Path | None]):
-        self.device = choose_device(run.device, "run.device")
-        dtype = choose_dtype(run.dtype, self.device, "run.dtype")
-        set_matmul_precision(run.dtype)
-        self.networks: dict[str, nn.Module] = {
-            spec.name: load_network(pair, spec, weights[spec.name]).to(self.device, dtype)
+    def __init__(self, pair: PairSpec, engine: Engine, weights: Mapping[str, Path | None]):
+        self.engine = engine
+        self.device = engine.device
+        prepare_host(engine)
+        set_matmul_precision(engine.precision)
+        stay = torch.device("cpu") if engine.offload else engine.device
+        networks: dict[str, nn.Module] = {
+            spec.name: load_network(pair, spec, weights[spec.name]).to(stay, engine.dtype)
             for spec in pair.denoisers
         }
+        self._turns = TakingTurns(networks, engine.device) if engine.offload else None
+        self.networks = networks
+        if engine.compile:
+            self.networks = {name: compiled(network) for name, network in networks.items()}
         with space_errors():
             self.space = pair.space.to(self.device).load()
         self.device_name = device_name(self.device)
+        self._graph_pool = torch.cuda.graph_pool_handle() if engine.cuda_graphs else None
+
+    def placed(self, name: str, denoiser: Denoiser) -> Denoiser:
+        """A guided network of this pair, as the engine launches it.
+
+        Args:
+            name: of the network inside the denoiser.
+        """
+        if self._graph_pool is not None:
+            return GraphedDenoiser(denoiser, self._graph_pool)
+        if self._turns is None:
+            return denoiser
+
+        def in_turn(x, t, y):
+            self._turns.bring(name)
+            return denoiser(x, t, y)
+
+        return in_turn

@@ -8,14 +8,17 @@ from evaluation.flops import count_flops
 from evaluation.machine import versions
 from evaluation.timing import seconds_per_image
 from tstitch import distributed
+from tstitch.engine.settings import Engine
 from tstitch.experiment import Experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.pair import build_network
-from tstitch.stitcher import DENOISE, LOOP
 
 
 def collect_metrics(
-    experiment: Experiment, decides: dict[str, Any], times: list[dict[str, Any]]
+    experiment: Experiment,
+    engine: Engine,
+    decides: dict[str, Any],
+    times: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Protocol, arithmetic and times of a finished run.
 
@@ -33,7 +36,8 @@ def collect_metrics(
             "sampler": {**config["sampler"], "steps": experiment.sampler.steps},
             "stitch": config["stitch"],
             "guidance": {"scale": guidance.scale, "channels": guidance.channels},
-            "dtype": run.dtype,
+            "dtype": engine.precision,
+            "engine": engine.describe(),
             "batch_size": run.batch_size,
             "processes": distributed.world_size(),
             "threads_per_process": torch.get_num_threads(),
@@ -74,15 +78,15 @@ def _arithmetic(experiment: Experiment, weights: dict[str, str]) -> dict[str, An
 
 
 def _seconds(times: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Medians per image and stage; the loop without its denoisers is the stage `update`.
+    """Medians per image and stage, and the slowest process's preparation of each denoiser.
 
     None if no shard was timed: images unpacked from samples.npz have no times.
     """
-    batches = []
-    for entry in times:
-        seconds = dict(entry["seconds"])
-        if LOOP in seconds:
-            inside = sum(s for name, s in seconds.items() if name.startswith(DENOISE))
-            seconds["update"] = seconds.pop(LOOP) - inside
-            batches.append(entry | {"seconds": seconds})
-    return seconds_per_image(batches) if batches else None
+    batches = [entry for entry in times if entry["seconds"]]
+    if not batches:
+        return None
+    prepared: dict[str, float] = {}
+    for entry in batches:
+        for name, seconds in entry["prepared"].items():
+            prepared[name] = max(seconds, prepared.get(name, 0.0))
+    return seconds_per_image(batches) | {"prepared": prepared}

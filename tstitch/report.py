@@ -56,9 +56,9 @@ def render_report(
         f"- Guidance: scale {guidance['scale']}, on the first {guidance['channels']} channels.",
         f"- Images: {protocol['num_images']}, classes {protocol['classes']}, "
         f"seed {protocol['seed']}.",
-        f"- Computed in {protocol['dtype']}, batches of {protocol['batch_size']}, "
-        f"{protocol['processes']} process(es) of {protocol['threads_per_process']} CPU thread(s) "
-        f"on {', '.join(protocol['devices'])}.",
+        f"- Computed in {protocol['dtype']}, engine {_engine(protocol['engine'])}, batches of "
+        f"{protocol['batch_size']}, {protocol['processes']} process(es) of "
+        f"{protocol['threads_per_process']} CPU thread(s) on {', '.join(protocol['devices'])}.",
         "- Versions: " + ", ".join(f"{k} {v}" for k, v in metrics["versions"].items()) + ".",
         f"- Fingerprint: `{metrics['fingerprint']}`.",
         "",
@@ -69,13 +69,23 @@ def render_report(
 def _timing(seconds: dict[str, Any] | None) -> str:
     if seconds is None:
         return "not measured: the images come from an earlier samples.npz."
-    rest = ", ".join(
-        f"{stage} {1000 * value:.2f}"
-        for stage, value in seconds["stages"].items()
-        if not stage.startswith("denoise/")
-    )
+    others = {k: v for k, v in seconds["stages"].items() if not k.startswith("denoise/")}
     warm = "warm-up included" if seconds["warmup_included"] else "after warm-up"
-    return (
+    text = (
         f"{1000 * seconds['total']:.2f} ms per image and process, median of "
-        f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: {rest}."
+        f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: "
+        f"{_milliseconds(others)}; at the same time as these: "
+        f"{_milliseconds(seconds['background'])}."
     )
+    if seconds["prepared"]:
+        each = ", ".join(f"{name} {value:.1f} s" for name, value in seconds["prepared"].items())
+        text += f" Compiled or recorded before the first batch, not included: {each}."
+    return text
+
+
+def _milliseconds(stages: dict[str, float]) -> str:
+    return ", ".join(f"{stage} {1000 * value:.2f}" for stage, value in stages.items())
+
+
+def _engine(options: dict[str, bool]) -> str:
+    return ", ".join(name for name, used in options.items() if used) or "plain"

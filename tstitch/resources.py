@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tstitch import distributed
-from tstitch.device import choose_device, choose_dtype
+from tstitch.engine.settings import choose_engine
 from tstitch.experiment import Experiment
 from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
@@ -17,20 +17,18 @@ from tstitch.weights import weights_digest
 class Resources:
     """Loads the denoisers and the evaluator when they are first needed, then keeps them.
 
-    Every rank makes one and calls it alike. All runs that share it have one pair, device, dtype
-    and evaluation.
+    Every rank makes one and calls it alike. All runs that share it have one pair, device,
+    precision, engine and evaluation.
 
     Args:
         experiment: any of the runs.
 
     Raises:
-        UserError: a device or dtype that is not there, weights that are not there.
+        UserError: a device, precision or engine option that is not there, or no weights.
     """
 
     def __init__(self, experiment: Experiment) -> None:
-        run = experiment.run
-        self._device = choose_device(run.device, "run.device")
-        choose_dtype(run.dtype, self._device, "run.dtype")
+        self.engine = choose_engine(experiment.engine, experiment.run)
         self._experiment = experiment
         self._loaded: LoadedPair | None = None
         distributed.start()
@@ -40,7 +38,7 @@ class Resources:
         self.floors: list[dict[str, Any]] = []
         settings = experiment.evaluation
         if settings.enabled:
-            self.evaluator = Evaluator(settings, self._device)
+            self.evaluator = Evaluator(settings, self.engine.device)
             size = experiment.pair.space.image_size
             self.evaluator.check_size(size, size, f"pair={experiment.pair.name}")
             space, digest = self.evaluator.space, self.evaluator.identity["reference"]
@@ -49,10 +47,10 @@ class Resources:
     def loaded(self) -> LoadedPair:
         """The denoisers on this rank's device."""
         if self._loaded is None:
-            pair, run = self._experiment.pair, self._experiment.run
+            pair = self._experiment.pair
             self._loaded = distributed.everywhere(
                 lambda: LoadedPair(
-                    pair, run, {spec.name: locate_weights(spec) for spec in pair.denoisers}
+                    pair, self.engine, {spec.name: locate_weights(spec) for spec in pair.denoisers}
                 )
             )
         return self._loaded

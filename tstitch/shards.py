@@ -15,6 +15,8 @@ import numpy as np
 from tstitch.npz import NpzWriter
 
 NAME = re.compile(r"(\d{8})-(\d{8})\.npz")
+# The times of images whose times are not known.
+UNTIMED = {"warmup": True, "device": "unknown", "prepared": {}, "seconds": {}, "background": {}}
 FIELDS = ("images", "labels", "indices", "fingerprint", "times")
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Shard:
     labels: np.ndarray  # int64 (n,)
     indices: np.ndarray  # int64 (n,)
     fingerprint: str
-    times: dict[str, Any]  # see evaluation.timing.seconds_per_image
+    times: dict[str, Any]  # one batch of evaluation.timing.seconds_per_image
 
 
 class ShardError(ValueError):
@@ -75,8 +77,8 @@ def write_shard(folder: Path, unit: Unit, shard: Shard) -> None:
         writer.add_array("labels", shard.labels)
         writer.add_array("indices", shard.indices)
         writer.add_array("fingerprint", np.array(shard.fingerprint))
-        seconds = shard.times["seconds"] | {"write": time.perf_counter() - started}
-        times = shard.times | {"seconds": seconds}
+        beside = shard.times["background"] | {"write": time.perf_counter() - started}
+        times = shard.times | {"background": beside}
         writer.add_array("times", np.array(json.dumps(times)))
 
 

@@ -1,18 +1,31 @@
 """Loaded denoisers under a sampler: labels in, images out."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
 
 from evaluation.timing import StageTimer
 from models.guidance import GuidedDenoiser
 from samplers import Denoiser, PerImageRandomness, sample
+from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.loaded import LoadedPair
 
-LOOP, DENOISE = "loop", "denoise/"
+LOOP, DENOISE, DECODE = "loop", "denoise/", "decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the images of a batch begin with; padded to the full size where shapes are static."""
+
+    size: int  # images wanted; the rows after them are padding
+    x_T: Tensor  # (N, C, H, W), N >= size
+    y: Tensor  # (N,) int64
+    step_noise: Callable[[], Tensor]  # next step noise, shape of x_T
 
 
 class Stitcher:
@@ -26,45 +39,103 @@ class Stitcher:
     def __init__(self, experiment: Experiment, loaded: LoadedPair) -> None:
         guidance, pair = experiment.guidance, experiment.pair
         self.experiment = experiment
+        self.engine = loaded.engine
         self.device, self.device_name = loaded.device, loaded.device_name
         self._names = [spec.name for spec in pair.denoisers]
         self._space = loaded.space
+        self._prepared = False
         self._denoisers = [
-            GuidedDenoiser(
-                loaded.networks[name],
-                scale=guidance.scale,
-                channels=guidance.channels,
-                null_class=pair.num_classes,
+            loaded.placed(
+                name,
+                GuidedDenoiser(
+                    loaded.networks[name],
+                    scale=guidance.scale,
+                    channels=guidance.channels,
+                    null_class=pair.num_classes,
+                ),
             )
             for name in self._names
         ]
 
     @torch.inference_mode()
-    def images(
-        self, indices: Sequence[int], labels: Tensor, *, seed: int, timer: StageTimer
-    ) -> np.ndarray:
-        """The images of these indices, as one batch.
+    def prepare(self) -> dict[str, float]:
+        """Compiles and records what the schedule uses, before the first batch needs it.
+
+        Returns:
+            Seconds by denoiser; empty where there is nothing to prepare, or no longer.
+
+        Raises:
+            UserError: a network that cannot be compiled.
+        """
+        seconds: dict[str, float] = {}
+        if self._prepared or not self.engine.static_shapes:
+            return seconds
+        size, shape = self.experiment.run.batch_size, self.experiment.pair.space.shape
+        x = torch.zeros((size, *shape), device=self.device)
+        y = torch.zeros(size, dtype=torch.int64, device=self.device)
+        first = {step.model: step.t for step in reversed(self.experiment.sampler.plan)}
+        for model, t in sorted(first.items()):
+            started = time.perf_counter()
+            try:
+                self._denoisers[model](x, t, y)
+            except TorchDynamoException as error:
+                line = " ".join(str(error).split())[:200]
+                raise UserError(
+                    f"engine.compile=true: torch cannot compile {self._names[model]} ({line}); "
+                    "choose engine.compile=false"
+                ) from error
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            seconds[self._names[model]] = time.perf_counter() - started
+        self._prepared = True
+        return seconds
+
+    def draw(self, indices: Sequence[int], labels: Tensor, *, seed: int) -> Batch:
+        """Noise and labels of a batch; host work that may run while another batch is sampled.
 
         Args:
             indices: image i is a function of (seed, i), its label and the experiment.
-            labels: (N,) int64.
-            timer: gets the stages noise, loop, denoise/NAME (within loop) and decode.
-
-        Returns:
-            uint8 (N, H, W, 3).
+            labels: (N,) int64, one per index.
         """
-        with timer.stage("noise"):
-            shape = self.experiment.pair.space.shape
-            randomness = PerImageRandomness(seed, indices, shape, device=self.device)
-            x_T, y = randomness.initial(), labels.to(self.device)
+        size = len(indices)
+        missing = self.experiment.run.batch_size - size if self.engine.static_shapes else 0
+        rows = [*range(size), *[size - 1] * missing]
+        shape = self.experiment.pair.space.shape
+        padded = [indices[row] for row in rows]
+        randomness = PerImageRandomness(seed, padded, shape, device=self.device)
+        y = labels[rows]
+        if self.device.type == "cuda":
+            y = y.pin_memory().to(self.device, non_blocking=True)
+        return Batch(size, randomness.initial(), y.to(self.device), randomness.step)
+
+    @torch.inference_mode()
+    def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
+        """The latents x_0 of a batch, (batch.size, C, H, W) float32.
+
+        Args:
+            timer: gets the stages loop and, within it, denoise/NAME.
+        """
         denoisers = [
             _timed(denoiser, timer, DENOISE + name)
             for denoiser, name in zip(self._denoisers, self._names, strict=True)
         ]
         with timer.stage(LOOP):
-            x_0 = sample(self.experiment.sampler, denoisers, x_T, y, randomness.step)
-        with timer.stage("decode"):
-            return self._space.decode(x_0).numpy()
+            x_0 = sample(self.experiment.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
+        return x_0[: batch.size]
+
+    @torch.inference_mode()
+    def sample(self, batch: Batch, timer: StageTimer) -> Tensor:
+        """The images of a batch; on CUDA they are under way when this returns.
+
+        Args:
+            timer: gets the stages of `denoise`, and decode.
+
+        Returns:
+            uint8 (batch.size, H, W, 3), on the device or the host.
+        """
+        x_0 = self.denoise(batch, timer)
+        with timer.stage(DECODE):
+            return self._space.decode(x_0)
 
 
 def _timed(denoiser: Denoiser, timer: StageTimer, stage: str) -> Denoiser:

@@ -7,7 +7,8 @@ from evaluation.timing import StageTimer, seconds_per_image
 
 
 def batch(images: int, warmup: bool = False, **seconds: float) -> dict:
-    return {"images": images, "warmup": warmup, "seconds": seconds}
+    beside = {"write": 100.0 * images}
+    return {"images": images, "warmup": warmup, "seconds": seconds, "background": beside}
 
 
 def test_stages_add_up(monkeypatch):
@@ -35,11 +36,13 @@ def test_nested_stages_count_both():
 
 
 def test_median_per_image():
-    """Catches: a mean, which one slow batch decides; seconds per batch for seconds per image."""
+    """Catches: a mean, which one slow batch decides; seconds per batch for seconds per image; a
+    total with what runs beside the device's work."""
     batches = [batch(4, a=4.0, b=8.0), batch(2, a=4.0, b=2.0), batch(10, a=1000.0, b=30.0)]
     assert seconds_per_image(batches) == {
         "stages": {"a": 2.0, "b": 2.0},
-        "total": 3.0,  # of 3, 3 and 103: the median of sums, not the sum of medians
+        "background": {"write": 100.0},
+        "total": 3.0,  # of 3, 3 and 103: the median of sums, not the sum of medians; no `write`
         "batches": 3,
         "images": 16,
         "warmup_included": False,

@@ -38,6 +38,6 @@ def save_preview(
     denoiser = GuidedDenoiser(averaged, scale=GUIDANCE, channels=3, null_class=pair.num_classes)
     labels = torch.from_numpy(classes).to(device)
     x_0 = sample(sampler, [denoiser], randomness.initial(), labels, randomness.step)
-    images = pair.space.decode(x_0).numpy()
+    images = pair.space.decode(x_0).cpu().numpy()
     names = [pair.class_names[c] for c in classes]
     save_image(draw_grid(images, names, columns=shown), path)

@@ -1,0 +1,119 @@
+"""The checked `engine` section, and what it comes to on a device."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from tstitch.device import choose_device, choose_dtype
+from tstitch.engine.compiled import check_compiler
+from tstitch.errors import UserError
+from tstitch.section import Section
+from tstitch.settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How denoisers are computed, described in configs/engine/auto.yaml; None = auto."""
+
+    compile: bool | None
+    cuda_graphs: bool | None
+    offload: bool
+    threads: int | None
+    keep_memory: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The same with every `auto` decided for this rank's device."""
+
+    device: torch.device
+    precision: str  # fp32 | tf32 | bf16 | fp16
+    compile: bool
+    cuda_graphs: bool
+    offload: bool
+    threads: int | None  # None = as many as there are for this process
+    keep_memory: bool
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the denoisers' weights."""
+        return choose_dtype(self.precision, self.device, "run.dtype")
+
+    @property
+    def static_shapes(self) -> bool:
+        """Whether a batch that is not full is padded: kernels are made for one shape."""
+        return self.compile or self.cuda_graphs
+
+    def decides(self) -> dict[str, Any]:
+        """What of it decides the images, bit for bit."""
+        return {
+            "dtype": self.precision,
+            "compile": self.compile,
+            "static_shapes": self.static_shapes,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """Every decision but device and precision, for reports."""
+        hidden = ("device", "precision", "threads")
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
+
+
+def parse_engine(config: Any) -> EngineSettings:
+    """Checks the `engine` section.
+
+    Raises:
+        UserError: a bad field.
+    """
+    section = Section(config, "engine", [field.name for field in fields(EngineSettings)])
+    threads = section.raw("threads")
+    return EngineSettings(
+        compile=_flag_or_auto(section, "compile"),
+        cuda_graphs=_flag_or_auto(section, "cuda_graphs"),
+        offload=section.flag("offload"),
+        threads=None if threads == "auto" else section.integer("threads", 1),
+        keep_memory=_flag_or_auto(section, "keep_memory"),
+    )
+
+
+def choose_engine(settings: EngineSettings, run: RunSettings) -> Engine:
+    """Decides every `auto`, by the device.
+
+    Raises:
+        UserError: a device, precision or option that is not to be had here.
+    """
+    device = choose_device(run.device, "run.device")
+    choose_dtype(run.dtype, device, "run.dtype")
+    cuda = device.type == "cuda"
+    if settings.cuda_graphs and not cuda:
+        raise UserError(f"engine.cuda_graphs=true: needs a CUDA device, not {device.type}")
+    if settings.cuda_graphs and settings.offload:
+        raise UserError("engine.cuda_graphs=true: weights that move have none; drop engine.offload")
+    if settings.offload and device.type == "cpu":
+        raise UserError("engine.offload=true: on the CPU all weights are on the host; leave it")
+    if settings.keep_memory and device.type != "cpu":
+        raise UserError(f"engine.keep_memory=true: is for the CPU, not {device.type}; leave it")
+    engine = Engine(
+        device=device,
+        precision=run.dtype,
+        compile=_decided(settings.compile, cuda),
+        cuda_graphs=_decided(settings.cuda_graphs, cuda and not settings.offload),
+        offload=settings.offload,
+        threads=settings.threads,
+        keep_memory=_decided(settings.keep_memory, device.type == "cpu"),
+    )
+    if engine.compile:
+        check_compiler(device)
+    return engine
+
+
+def _flag_or_auto(section: Section, name: str) -> bool | None:
+    if section.raw(name) == "auto":
+        return None
+    if not isinstance(section.raw(name), bool):
+        raise section.refuse(name, "choose true, false or auto")
+    return section.flag(name)
+
+
+def _decided(value: bool | None, otherwise: bool) -> bool:
+    return otherwise if value is None else value

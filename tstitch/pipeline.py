@@ -1,0 +1,82 @@
+"""Batches in a row: while one is sampled, the next is drawn and the last is stored."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from evaluation.timing import StageTimer
+from tstitch.engine.transfer import HostCopy
+from tstitch.labels import choose_labels
+from tstitch.shards import Unit
+from tstitch.stitcher import DECODE, LOOP, Batch, Stitcher
+
+BATCH = "batch"
+# unit, images uint8 (n, H, W, 3), labels (n,) int64, times as in tstitch.shards.Shard
+Store = Callable[[Unit, np.ndarray, np.ndarray, dict[str, Any]], None]
+
+
+def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> None:
+    """Samples units one after the other; at most three batches are in memory at a time.
+
+    Compiles and records first, where the engine does.
+
+    Args:
+        store: called for each unit in order, in another thread; what it raises is raised here,
+            and no further unit is stored.
+    """
+    prepared = stitcher.prepare()
+    with ThreadPoolExecutor(1) as drawing, ThreadPoolExecutor(1) as storing:
+        drawn = [drawing.submit(_draw, stitcher, unit) for unit in units[:1]]
+        stored: Future[None] | None = None
+        end = StageTimer(stitcher.device).mark()
+        for number, unit in enumerate(units):
+            batch, labels, seconds = drawn.pop().result()
+            drawn = [drawing.submit(_draw, stitcher, u) for u in units[number + 1 : number + 2]]
+            timer = StageTimer(stitcher.device)
+            images = HostCopy(stitcher.sample(batch, timer))
+            begin, end = end, timer.mark()
+            timer.add(BATCH, begin, end)
+            if stored is not None:
+                stored.result()
+            times = {"images": len(unit), "warmup": number == 0, "device": stitcher.device_name}
+            times |= {"prepared": prepared, "background": {"noise": seconds}}
+            stored = storing.submit(_store, store, unit, images, labels, timer, times)
+        if stored is not None:
+            stored.result()
+
+
+def _draw(stitcher: Stitcher, unit: Unit) -> tuple[Batch, Tensor, float]:
+    run = stitcher.experiment.run
+    started = time.perf_counter()
+    num_classes = stitcher.experiment.pair.num_classes
+    labels = choose_labels(run.classes, unit.indices, seed=run.seed, num_classes=num_classes)
+    batch = stitcher.draw(unit.indices, labels, seed=run.seed)
+    return batch, labels, time.perf_counter() - started
+
+
+def _store(
+    store: Store,
+    unit: Unit,
+    images: HostCopy,
+    labels: Tensor,
+    timer: StageTimer,
+    times: dict[str, Any],
+) -> None:
+    store(unit, images.wait(), labels.numpy(), times | {"seconds": _in_a_row(timer.seconds())})
+
+
+def _in_a_row(seconds: dict[str, float]) -> dict[str, float]:
+    """Stages that add up to the time from the end of the last batch to the end of this one.
+
+    `update` is the loop without its denoisers, `wait` what the device did nothing for.
+    """
+    inner = {n: s for n, s in seconds.items() if n not in (LOOP, DECODE, BATCH)}
+    return inner | {
+        "update": seconds[LOOP] - sum(inner.values()),
+        DECODE: seconds[DECODE],
+        "wait": seconds[BATCH] - seconds[LOOP] - seconds[DECODE],
+    }
