@@ -109,6 +109,11 @@ class Stitcher:
         return Batch(size, randomness.initial(), y.to(self.device), randomness.step)
 
     @torch.inference_mode()
+    def evaluate(self, model: int, batch: Batch, t: float) -> None:
+        """One guided evaluation of a denoiser at x_T, for its time alone."""
+        self._denoisers[model](batch.x_T, t, batch.y)
+
+    @torch.inference_mode()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
         """The latents x_0 of a batch, (batch.size, C, H, W) float32.
 

@@ -1,0 +1,148 @@
+"""Runs the cases of a benchmark in turns and keeps every number."""
+
+import logging
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tstitch.benchmark.settings import BenchmarkSettings, Case
+from tstitch.benchmark.worker import serve
+from tstitch.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Measured:
+    """What was measured of a case; every list has one entry per round."""
+
+    case: Case
+    setup: dict[str, Any]  # see Worker.prepare
+    steps: list[dict[str, float]] = field(default_factory=list)  # seconds by denoiser
+    matmul: list[float] = field(default_factory=list)  # FLOPs per second of one process
+    rates: dict[float, list[float]] = field(default_factory=dict)  # images/s by fraction
+    stages: list[dict[str, float]] = field(default_factory=list)  # seconds / image, fraction 0
+    peak_bytes: int = 0  # of one process
+    deviation: dict[float, float] = field(default_factory=dict)  # by fraction
+
+
+class Crew:
+    """The processes of one case.
+
+    Args:
+        case: what they run.
+        config: of a run, without the section `benchmark`.
+    """
+
+    def __init__(self, case: Case, config: dict[str, Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._ends, self._processes = [], []
+        for _ in range(case.processes):
+            here, there = context.Pipe()
+            arguments = (there, case.config(config), case.processes)
+            process = context.Process(target=serve, args=arguments, daemon=True)
+            process.start()
+            there.close()
+            self._ends.append(here)
+            self._processes.append(process)
+
+    def ask(self, method: str, *arguments: Any) -> list[Any]:
+        """Calls a method of every process's Worker at the same time.
+
+        Raises:
+            UserError: of any of them.
+        """
+        for end in self._ends:
+            end.send((method, arguments))
+        try:
+            answers = [end.recv() for end in self._ends]
+        except EOFError as error:
+            raise UserError(
+                "benchmark: a process died, probably for want of memory; choose smaller "
+                "benchmark.batch_sizes"
+            ) from error
+        for message, _ in answers:
+            if message is not None:
+                raise UserError(message)
+        return [result for _, result in answers]
+
+    def end(self) -> None:
+        """Ends the processes and waits for them."""
+        for end, process in zip(self._ends, self._processes, strict=True):
+            end.close()
+            process.join()
+
+
+def measure_group(
+    cases: Sequence[Case], config: dict[str, Any], settings: BenchmarkSettings
+) -> list[Measured]:
+    """Measures cases in turns: each once per round, so that a busy machine slows all alike.
+
+    Raises:
+        UserError: weights, precision or options that are not to be had, or too little memory.
+    """
+    with _crews(cases, config) as crews:
+        results = []
+        for case, crew in zip(cases, crews, strict=True):
+            log.info("%s: starting", case.name)
+            results.append(Measured(case, crew.ask("prepare", settings.fractions)[0]))
+        _compare_latents(results, crews, settings.fractions)
+        for number in range(settings.rounds):
+            log.info("round %d of %d", number + 1, settings.rounds)
+            for result, crew in zip(results, crews, strict=True):
+                _measure_once(result, crew, settings)
+        for result, crew in zip(results, crews, strict=True):
+            result.peak_bytes = max(crew.ask("peak_bytes"))
+    return results
+
+
+@contextmanager
+def _crews(cases: Sequence[Case], config: dict[str, Any]) -> Iterator[list[Crew]]:
+    crews: list[Crew] = []
+    try:
+        for case in cases:
+            crews.append(Crew(case, config))
+        yield crews
+    finally:
+        for crew in crews:
+            crew.end()
+
+
+def _measure_once(result: Measured, crew: Crew, settings: BenchmarkSettings) -> None:
+    result.matmul.append(float(np.mean(crew.ask("matmul"))))
+    each = crew.ask("step_seconds")
+    result.steps.append({name: float(np.mean([e[name] for e in each])) for name in each[0]})
+    for fraction in settings.fractions:
+        answers = crew.ask("sample", fraction, settings.batches)
+        images = sum(answer["images"] for answer in answers)
+        seconds = max(answer["seconds"] for answer in answers)
+        result.rates.setdefault(fraction, []).append(images / seconds)
+        if fraction == 0:
+            result.stages.append(_per_image(answers))
+
+
+def _per_image(answers: list[dict[str, Any]]) -> dict[str, float]:
+    """Seconds per image of each stage, and of `edges`: before the first and after the last."""
+    images = sum(answer["images"] for answer in answers)
+    stages = {
+        name: sum(answer["stages"][name] for answer in answers) / images
+        for name in answers[0]["stages"]
+    }
+    whole = sum(answer["seconds"] for answer in answers) / images
+    return stages | {"edges": whole - sum(stages.values())}
+
+
+def _compare_latents(
+    results: list[Measured], crews: list[Crew], fractions: tuple[float, ...]
+) -> None:
+    """Relative error |x - x_ref| / |x_ref| of x_0 against the first case, the plain one."""
+    references = {fraction: crews[0].ask("latents", fraction)[0] for fraction in fractions}
+    for result, crew in zip(results, crews, strict=True):
+        for fraction, reference in references.items():
+            found = crew.ask("latents", fraction)[0]
+            scale = np.linalg.norm(reference)
+            result.deviation[fraction] = float(np.linalg.norm(found - reference) / scale)

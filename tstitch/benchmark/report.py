@@ -1,0 +1,136 @@
+"""benchmark.md and benchmark.png."""
+
+from pathlib import Path
+from typing import Any
+
+COLUMNS = (
+    "engine",
+    "images/s at fraction 0",
+    "over plain",
+    "ms per step",
+    "share of matmul peak",
+    "not denoising",
+    "peak memory",
+    "prepared in",
+    "latents differ by",
+)
+
+
+def render_benchmark(document: dict[str, Any]) -> str:
+    """The Markdown report of a benchmark.
+
+    Args:
+        document: benchmark.json.
+    """
+    protocol, cases = document["protocol"], document["cases"]
+    lines = [
+        f"# {protocol['pair']}: how fast it samples",
+        "",
+        "![images per second against fraction](benchmark.png)",
+        "",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" + "|--:" * (len(COLUMNS) - 1) + "|",
+        *(_row(case) for case in cases),
+        "",
+        "Medians of the rounds, smallest and largest in brackets. *ms per step*: one guided "
+        "evaluation of a whole batch. *Share of matmul peak*: FLOPs of the denoiser over the rate "
+        "of large square products in the same precision, measured in the same process and round. "
+        "*Not denoising*: sampler update, noise, decoding, writing and waiting, at fraction 0. "
+        "*Latents differ by*: |x_0 - x_ref| / |x_ref| of the first batch at fraction 0, x_ref "
+        "from the first row's engine.",
+    ]
+    for case in cases:
+        lines += ["", f"## {case['name']}", "", *_fractions(case)]
+    lines += [
+        "",
+        "*Ideal*: the time of all large steps over the time of the schedule's steps, from the "
+        "times per step above.",
+        "",
+        "## Protocol",
+        "",
+        *(f"- {name.replace('_', ' ')}: {_text(value)}" for name, value in protocol.items()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(case: dict[str, Any]) -> str:
+    denoisers = case["denoisers"]
+    prepared = case["prepare_seconds"]
+    cells = [
+        case["name"],
+        _spread(case["fractions"][0]["images_per_second"], "{:.3g}"),
+        _spread(case["speedup_over_plain"], "{:.2f}", "x"),
+        "; ".join(
+            f"{n} {_spread(_milli(d['seconds_per_step']), '{:.3g}')}" for n, d in denoisers.items()
+        ),
+        "; ".join(f"{name} {100 * d['mfu']:.0f} %" for name, d in denoisers.items()),
+        f"{100 * case['not_denoising']['median']:.1f} %",
+        f"{case['peak_bytes'] / 2**30:.2f} GiB",
+        "; ".join(f"{name} {value:.0f} s" for name, value in prepared.items()) or "-",
+        f"{case['fractions'][0]['latent_deviation']:.1e}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _fractions(case: dict[str, Any]) -> list[str]:
+    lines = [
+        "| fraction | steps | images/s | speed-up | ideal | measured / ideal |",
+        "|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in case["fractions"]:
+        steps = " + ".join(str(count) for count in row["steps"].values())
+        lines.append(
+            f"| {row['fraction']:g} | {steps} | {_spread(row['images_per_second'], '{:.3g}')} "
+            f"| {row['speedup']['median']:.2f}x | {row['ideal_speedup']['median']:.2f}x "
+            f"| {_spread(row['share_of_ideal'], '{:.3f}')} |"
+        )
+    return lines
+
+
+def save_plot(document: dict[str, Any], path: Path) -> None:
+    """Images per second against fraction, one line per case; the ideal is dashed.
+
+    Args:
+        document: benchmark.json.
+        path: of the PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    from evaluation.plots import DPI, MARKERS, colour
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for place, case in enumerate(document["cases"]):
+        rows = case["fractions"]
+        at = [row["fraction"] for row in rows]
+        rates = [row["images_per_second"] for row in rows]
+        middle = [rate["median"] for rate in rates]
+        below = [rate["median"] - rate["low"] for rate in rates]
+        above = [rate["high"] - rate["median"] for rate in rates]
+        style = {"color": colour(place), "marker": MARKERS[place % len(MARKERS)], "capsize": 2}
+        axes.errorbar(at, middle, (below, above), label=case["name"], markersize=4, **style)
+        ideal = [middle[at.index(0.0)] * row["ideal_speedup"]["median"] for row in rows]
+        axes.plot(at, ideal, "--", color=colour(place), linewidth=0.8)
+    axes.set_yscale("log")
+    axes.set_xlabel("fraction of the small denoiser")
+    axes.set_ylabel("images / s")
+    axes.set_title(f"{document['protocol']['pair']} (dashed: ideal)")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=DPI, format="png")
+
+
+def _milli(values: dict[str, float]) -> dict[str, float]:
+    return {name: 1000 * value for name, value in values.items()}
+
+
+def _spread(values: dict[str, float], form: str, unit: str = "") -> str:
+    low, middle, high = (form.format(values[name]) for name in ("low", "median", "high"))
+    return f"{middle}{unit}" if low == high else f"{middle}{unit} [{low}, {high}]"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(entry)}" for name, entry in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

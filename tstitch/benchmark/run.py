@@ -1,0 +1,90 @@
+"""`scripts/benchmark.py`: how fast a pair samples under several engines."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluation.flops import count_flops
+from evaluation.machine import versions
+from tstitch import distributed
+from tstitch.benchmark.measure import measure_group
+from tstitch.benchmark.report import render_benchmark, save_plot
+from tstitch.benchmark.results import summarise
+from tstitch.benchmark.settings import BenchmarkSettings, list_cases, parse_benchmark
+from tstitch.benchmark.worker import with_fraction
+from tstitch.engine.settings import choose_engine
+from tstitch.errors import UserError
+from tstitch.experiment import Experiment, parse_experiment
+from tstitch.files import replacing, write_text
+from tstitch.pair import build_network
+from tstitch.rundir import writing
+
+log = logging.getLogger(__name__)
+
+
+def run_benchmark(config: dict[str, Any]) -> Path:
+    """Measures every case and writes benchmark.json, benchmark.md and benchmark.png.
+
+    Returns:
+        The folder of the results.
+
+    Raises:
+        UserError: a bad field, or what a case cannot do here.
+    """
+    if distributed.world_size() > 1:
+        raise UserError("benchmark.processes: start it with python; it starts its own processes")
+    base = {name: section for name, section in config.items() if name != "benchmark"}
+    first = parse_experiment(base)
+    settings = parse_benchmark(config.get("benchmark"), first.run)
+    if len(first.pair.denoisers) != 2:
+        raise UserError(f"pair={first.pair.name}: fractions need a pair of two denoisers")
+    experiments = {fraction: with_fraction(base, fraction) for fraction in settings.fractions}
+    folder = Path(settings.dir or f"{first.run.root}/{first.pair.name}/benchmark")
+    with writing(folder, "benchmark.dir"):
+        folder.mkdir(parents=True, exist_ok=True)
+    flops = _flops(first)
+    cases: list[dict[str, Any]] = []
+    devices: set[str] = set()
+    for group in list_cases(settings):
+        for case in group:  # before anything is started
+            checked = parse_experiment(case.config(base))
+            choose_engine(checked.engine, checked.run)
+        results = measure_group(group, base, settings)
+        cases += summarise(results, experiments, flops)
+        devices.update(result.setup["device"] for result in results)
+    protocol = _protocol(first, settings) | {"devices": sorted(devices)}
+    document = {"protocol": protocol, "cases": cases}
+    with writing(folder, "benchmark.dir"):
+        with replacing(folder / "benchmark.png") as part:
+            save_plot(document, part)
+        text = render_benchmark(document)
+        write_text(folder / "benchmark.md", text)
+        write_text(folder / "benchmark.json", json.dumps(document, indent=2) + "\n")
+    print(text, flush=True)
+    log.info("%s: benchmark.md, benchmark.json, benchmark.png", folder)
+    return folder
+
+
+def _flops(experiment: Experiment) -> dict[str, int]:
+    pair = experiment.pair
+    with torch.device("meta"):
+        networks = {spec.name: build_network(pair, spec) for spec in pair.denoisers}
+    return {name: count_flops(net, pair.space.shape) for name, net in networks.items()}
+
+
+def _protocol(experiment: Experiment, settings: BenchmarkSettings) -> dict[str, Any]:
+    sampler, guidance = experiment.config["sampler"], experiment.guidance
+    return {
+        "pair": experiment.pair.name,
+        "sampler": {**sampler, "steps": experiment.sampler.steps},
+        "guidance": {"scale": guidance.scale, "channels": guidance.channels},
+        "gmacs_per_evaluation": {n: round(f / 2e9, 4) for n, f in _flops(experiment).items()},
+        "rounds": settings.rounds,
+        "batches_per_measurement": settings.batches,
+        "cores": os.cpu_count(),
+        "versions": versions(),
+    }

@@ -1,0 +1,160 @@
+"""A process that samples in one way; the benchmark tells it when."""
+
+import copy
+import os
+import resource
+import sys
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from evaluation.matmul import matmul_rate
+from evaluation.timing import StageTimer
+from tstitch.engine.settings import choose_engine
+from tstitch.errors import UserError
+from tstitch.experiment import Experiment, parse_experiment
+from tstitch.labels import choose_labels
+from tstitch.loaded import LoadedPair
+from tstitch.pair import locate_weights
+from tstitch.pipeline import sample_units
+from tstitch.shards import Shard, Unit, cut, write_shard
+from tstitch.stitcher import Batch, Stitcher
+
+STEP_SECONDS = 0.3  # a denoiser is timed over as many steps as take about this long
+
+
+def serve(connection: Connection, config: dict[str, Any], processes: int) -> None:
+    """Answers requests until the other end closes: (method, arguments) -> (error, result).
+
+    Args:
+        config: of a run, without the section `benchmark`.
+        processes: how many such workers share this machine.
+    """
+    os.environ["LOCAL_WORLD_SIZE"] = str(processes)
+    worker: Worker | None = None
+    while True:
+        try:
+            method, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            worker = worker or Worker(config)
+            connection.send((None, getattr(worker, method)(*arguments)))
+        except UserError as error:
+            connection.send((str(error), None))
+        except torch.OutOfMemoryError:
+            connection.send(("benchmark.batch_sizes: out of device memory; choose less", None))
+
+
+class Worker:
+    """A loaded pair under one engine.
+
+    Args:
+        config: of a run; the stitch fraction of each measurement replaces its schedule.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        experiment = parse_experiment(config)
+        self._engine = choose_engine(experiment.engine, experiment.run)
+        weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
+        self._loaded = LoadedPair(experiment.pair, self._engine, weights)
+        self._stitchers: dict[float, Stitcher] = {}
+
+    def prepare(self, fractions: tuple[float, ...]) -> dict[str, Any]:
+        """Loads, compiles and runs every schedule's denoisers once.
+
+        Returns:
+            seconds by denoiser (compilation, recording), and what the engine is.
+        """
+        seconds: dict[str, float] = {}
+        for fraction in fractions:
+            stitcher = Stitcher(with_fraction(self._config, fraction), self._loaded)
+            self._stitchers[fraction] = stitcher
+            for name, value in stitcher.prepare().items():
+                seconds[name] = max(value, seconds.get(name, 0.0))
+        self.step_seconds(0.0)
+        return {
+            "seconds": seconds,
+            "engine": self._engine.describe(),
+            "threads": torch.get_num_threads(),
+            "device": self._loaded.device_name,
+        }
+
+    def matmul(self) -> float:
+        """FLOPs per second of square products in this precision."""
+        return matmul_rate(self._engine.device, self._engine.dtype)
+
+    def step_seconds(self, least: float = STEP_SECONDS) -> dict[str, float]:
+        """Seconds of one guided evaluation of a batch, by denoiser."""
+        return {name: self._step(k, least) for k, name in enumerate(self._loaded.networks)}
+
+    def sample(self, fraction: float, batches: int) -> dict[str, Any]:
+        """Samples and stores some batches.
+
+        Returns:
+            images, seconds from the first noise to the last file, and the stages' sums.
+        """
+        stitcher = self._stitchers[fraction]
+        size = stitcher.experiment.run.batch_size
+        stages: dict[str, float] = {}
+        with tempfile.TemporaryDirectory() as scratch:
+
+            def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict) -> None:
+                shard = Shard(images, labels, np.array(unit.indices), "benchmark", times)
+                write_shard(Path(scratch), unit, shard)
+                for name, value in times["seconds"].items():
+                    stages[name] = stages.get(name, 0.0) + value
+
+            started = time.perf_counter()
+            sample_units(stitcher, cut(size * batches, size), store)
+            seconds = time.perf_counter() - started
+        return {"images": size * batches, "seconds": seconds, "stages": stages}
+
+    def latents(self, fraction: float) -> np.ndarray:
+        """x_0 of the first batch, float32 (N, C, H, W)."""
+        stitcher = self._stitchers[fraction]
+        return stitcher.denoise(self._first_batch(stitcher), self._timer()).cpu().numpy()
+
+    def peak_bytes(self) -> int:
+        """Of the device's memory on CUDA, else of the process."""
+        if self._engine.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._engine.device)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    def _step(self, model: int, least: float) -> float:
+        stitcher = next(iter(self._stitchers.values()))
+        batch = self._first_batch(stitcher)
+        t, repeats = stitcher.experiment.sampler.plan[0].t, 1
+        while True:
+            timer = self._timer()
+            with timer.stage("steps"):
+                for _ in range(repeats):
+                    stitcher.evaluate(model, batch, t)
+            seconds = timer.seconds()["steps"]
+            if seconds >= least:
+                return seconds / repeats
+            repeats = max(2 * repeats, int(repeats * least / max(seconds, 1e-9)))
+
+    def _first_batch(self, stitcher: Stitcher) -> Batch:
+        run, classes = stitcher.experiment.run, stitcher.experiment.pair.num_classes
+        indices = range(run.batch_size)
+        labels = choose_labels(run.classes, indices, seed=run.seed, num_classes=classes)
+        return stitcher.draw(indices, labels, seed=run.seed)
+
+    def _timer(self) -> StageTimer:
+        return StageTimer(self._engine.device)
+
+
+def with_fraction(config: dict[str, Any], fraction: float) -> Experiment:
+    """A run's configuration with this stitch fraction instead of its schedule."""
+    section = {"_target_": "samplers.Fraction", "fraction": fraction}
+    axis = config["stitch"].get("axis")
+    own = copy.deepcopy(config) | {"stitch": section | ({"axis": axis} if axis else {})}
+    return parse_experiment(own)
