@@ -47,7 +47,7 @@ class Experiment:
 
         Args:
             weights: digest of each denoiser's weights by name.
-            engine: what of the engine decides them.
+            engine: of tstitch.engine.settings.Engine.decides.
         """
         networks = {spec.name: dict(spec.network) for spec in self.pair.denoisers}
         return {
@@ -59,7 +59,11 @@ class Experiment:
             "stitch": [step.model for step in self.sampler.plan],
             "timesteps": [step.t for step in self.sampler.plan],
             "guidance": {"scale": self.guidance.scale, "channels": self.guidance.channels},
-            "run": {"seed": self.run.seed, "classes": self.config["run"]["classes"]},
+            "run": {
+                "seed": self.run.seed,
+                "classes": self.config["run"]["classes"],
+                "dtype": self.run.dtype,
+            },
             "engine": engine,
         }
 

@@ -46,12 +46,8 @@ class Engine:
         return self.compile or self.cuda_graphs
 
     def decides(self) -> dict[str, Any]:
-        """What of it decides the images, bit for bit."""
-        return {
-            "dtype": self.precision,
-            "compile": self.compile,
-            "static_shapes": self.static_shapes,
-        }
+        """What of it, beside the precision, decides the images bit for bit."""
+        return {"compile": self.compile, "static_shapes": self.static_shapes}
 
     def describe(self) -> dict[str, Any]:
         """Every decision but device and precision, for reports."""

@@ -1,0 +1,132 @@
+"""`scripts/benchmark.py` in small."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tstitch.benchmark.measure import Measured
+from tstitch.benchmark.results import summarise
+from tstitch.benchmark.run import run_benchmark
+from tstitch.benchmark.settings import Case
+from tstitch.benchmark.worker import with_fraction
+from tstitch.cli import compose
+from tstitch.errors import UserError
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
+TINY = (
+    "sampler.steps=4",
+    "run.device=cpu",
+    "benchmark.batch_sizes=[2]",
+    "benchmark.compile=[false]",
+    "benchmark.fractions=[1,0,0.5]",
+    "benchmark.rounds=2",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The results of a tiny benchmark, made by the command."""
+    target = tmp_path_factory.mktemp("benchmark")
+    line = [sys.executable, str(SCRIPT), *TINY, f"benchmark.dir={target}"]
+    options = ["benchmark.processes=[1,2]", "benchmark.dtypes=[fp32]"]
+    run = subprocess.run([*line, *options], capture_output=True, text=True, timeout=240)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == (target / "benchmark.md").read_text().strip()
+    return target
+
+
+def test_numbers(folder):
+    """Catches: a case or fraction that is not measured, shares above one, an eager engine whose
+    latents are not the plain ones."""
+    cases = json.loads((folder / "benchmark.json").read_text())["cases"]
+    assert [(c["engine"], c["processes"]) for c in cases] == [
+        ("plain", 1),
+        ("plain", 2),
+        ("eager", 1),
+        ("eager", 2),
+    ]
+    for case in cases:
+        assert [row["fraction"] for row in case["fractions"]] == [0, 0.5, 1]
+        assert [list(row["steps"].values()) for row in case["fractions"]] == [
+            [0, 4],
+            [2, 2],
+            [4, 0],
+        ]
+        assert all(row["latent_deviation"] < 1e-5 for row in case["fractions"])
+        assert 0 < case["not_denoising"]["median"] < 1 and case["peak_bytes"] > 2**20
+        assert all(0 < d["mfu"] < 1.5 for d in case["denoisers"].values())
+        slow, fast = (case["fractions"][k]["ideal_speedup"]["median"] for k in (0, 2))
+        assert slow == 1 < fast
+    assert {c["options"]["keep_memory"] for c in cases} == {False, True}
+
+
+def test_files(folder):
+    """Catches: a page without its picture or protocol."""
+    text = (folder / "benchmark.md").read_text()
+    assert "## plain fp32, batch 2, 2 processes" in text and "- versions: python" in text
+    assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_summary():
+    """Catches: rates of different rounds that are divided, ideal and measured swapped, guidance
+    or batch size forgotten in the share of the peak."""
+    base = compose("benchmark", list(TINY))
+    del base["benchmark"]
+    experiments = {f: with_fraction(base, f) for f in (0.0, 0.5, 1.0)}
+    setup = {"engine": {}, "threads": 1, "seconds": {}}
+
+    def measured(engine, factor):
+        result = Measured(Case(2, "fp32", 1, engine), setup)
+        for busy in (1.0, 2.0):  # the second round finds a machine half as fast
+            result.steps.append({"small": 0.1 * busy / factor, "large": 1.0 * busy / factor})
+            result.matmul.append(1000.0 / busy)
+            for fraction, rate in ((0.0, 0.5), (0.5, 0.75), (1.0, 4.0)):
+                result.rates.setdefault(fraction, []).append(factor * rate / busy)
+                result.deviation[fraction] = 0.0
+            result.stages.append({"denoise/large": 1.9 * busy, "wait": 0.1 * busy})
+        return result
+
+    plain, fast = summarise(
+        [measured("plain", 1.0), measured("eager", 3.0)], experiments, {"small": 10, "large": 100}
+    )
+    assert fast["speedup_over_plain"] == pytest.approx({"median": 3, "low": 3, "high": 3})
+    assert plain["speedup_over_plain"]["median"] == 1
+    middle = plain["fractions"][1]
+    assert middle["speedup"]["low"] == middle["speedup"]["high"] == pytest.approx(1.5)
+    assert middle["ideal_speedup"]["median"] == pytest.approx(4 / 2.2)
+    assert middle["share_of_ideal"]["median"] == pytest.approx(1.5 * 2.2 / 4)
+    # 2 images, 2 evaluations each, 100 FLOPs, in 1.5 s of the median round
+    assert plain["denoisers"]["large"]["mfu"] == pytest.approx(2 * 2 * 100 / 1.5 / 750)
+    assert plain["not_denoising"]["median"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ("benchmark.batch_sizes=[0]", "at least 1"),
+        ("benchmark.batch_sizes=[]", "not empty"),
+        ("benchmark.processes=[0]", "at least 1"),
+        ("benchmark.dtypes=[fp64]", "fp32, tf32, bf16, fp16"),
+        ("benchmark.dtypes=fp32", "a list"),
+        ("benchmark.dtypes=[tf32]", "needs a CUDA device"),
+        ("benchmark.compile=[yes]", "true and false"),
+        ("benchmark.baseline=fast", "choose one of fp32"),
+        ("benchmark.fractions=[0.5]", "0 among them"),
+        ("benchmark.fractions=[0,2]", "from 0 to 1"),
+        ("benchmark.rounds=0", "at least 1"),
+        ("benchmark.batches=0", "at least 1"),
+        ("+benchmark.foo=1", "choose one of dir"),
+        ("pair=fashion_mnist_trio", "a pair of two"),
+        ("pair.denoisers.small.weights=nowhere.pt", "no such file"),
+    ],
+)
+def test_bad_input(tmp_path, override, allowed):
+    """Catches: a traceback, possibly of another process."""
+    trio = ["stitch=fractions", "stitch.fractions=[0,0,1]"] if "trio" in override else []
+    with pytest.raises(UserError) as caught:
+        run_benchmark(compose("benchmark", [*TINY, f"benchmark.dir={tmp_path}", *trio, override]))
+    message = str(caught.value)
+    assert message.startswith(override.lstrip("+").split("=")[0]) and allowed in message, message
