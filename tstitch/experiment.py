@@ -42,11 +42,14 @@ class Experiment:
         """Network evaluations per image; guidance doubles them."""
         return self.sampler.steps * (1 if self.guidance.scale == 1 else 2)
 
-    def decides(self, weights: dict[str, str], engine: dict[str, Any]) -> dict[str, Any]:
+    def decides(
+        self, weights: dict[str, str], dtype: str, engine: dict[str, Any]
+    ) -> dict[str, Any]:
         """The values that decide the images.
 
         Args:
             weights: digest of each denoiser's weights by name.
+            dtype: the precision that run.dtype comes to.
             engine: of tstitch.engine.settings.Engine.decides.
         """
         networks = {spec.name: dict(spec.network) for spec in self.pair.denoisers}
@@ -62,7 +65,7 @@ class Experiment:
             "run": {
                 "seed": self.run.seed,
                 "classes": self.config["run"]["classes"],
-                "dtype": self.run.dtype,
+                "dtype": dtype,
             },
             "engine": engine,
         }

@@ -74,7 +74,8 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
 
 def _decides(experiment: Experiment, resources: Resources) -> dict[str, Any]:
     with space_errors():
-        return experiment.decides(resources.digests, resources.engine.decides())
+        engine = resources.engine
+        return experiment.decides(resources.digests, engine.precision, engine.decides())
 
 
 def _prepare(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from evaluation.machine import device_name
 from samplers import Denoiser
@@ -59,7 +59,7 @@ class LoadedPair:
         if self._turns is None:
             return denoiser
 
-        def in_turn(x, t, y):
+        def in_turn(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
             self._turns.bring(name)
             return denoiser(x, t, y)
 

@@ -68,7 +68,7 @@ def parse_run(config: Any, num_classes: int) -> RunSettings:
         seed=section.integer("seed", 0, MAX_SEED),
         classes=classes,
         device=section.choice("device", DEVICES),
-        dtype=section.choice("dtype", tuple(DTYPES)),
+        dtype=section.choice("dtype", ("auto", *DTYPES)),
         overwrite=section.flag("overwrite"),
         keep_shards=section.flag("keep_shards"),
         export=None if section.raw("export") is None else section.choice("export", ("png",)),

@@ -32,7 +32,9 @@ def compiled(network: nn.Module) -> nn.Module:
     A network that cannot be compiled whole raises there. Kernels are chosen by rules, not by
     timing them, so that every rank and every run computes the same bits.
     """
-    torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)
+    limits = torch._dynamo.config
+    name = "recompile_limit" if hasattr(limits, "recompile_limit") else "cache_size_limit"  # 2.6
+    setattr(limits, name, max(SHAPES, getattr(limits, name)))
     return torch.compile(network, dynamic=False, fullgraph=True, options=_options())
 
 

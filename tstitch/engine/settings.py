@@ -79,8 +79,10 @@ def choose_engine(settings: EngineSettings, run: RunSettings) -> Engine:
         UserError: a device, precision or option that is not to be had here.
     """
     device = choose_device(run.device, "run.device")
-    choose_dtype(run.dtype, device, "run.dtype")
     cuda = device.type == "cuda"
+    # What the published sampling scripts compute in.
+    precision = ("tf32" if cuda else "fp32") if run.dtype == "auto" else run.dtype
+    choose_dtype(precision, device, "run.dtype")
     if settings.cuda_graphs and not cuda:
         raise UserError(f"engine.cuda_graphs=true: needs a CUDA device, not {device.type}")
     if settings.cuda_graphs and settings.offload:
@@ -91,7 +93,7 @@ def choose_engine(settings: EngineSettings, run: RunSettings) -> Engine:
         raise UserError(f"engine.keep_memory=true: is for the CPU, not {device.type}; leave it")
     engine = Engine(
         device=device,
-        precision=run.dtype,
+        precision=precision,
         compile=_decided(settings.compile, cuda),
         cuda_graphs=_decided(settings.cuda_graphs, cuda and not settings.offload),
         offload=settings.offload,

@@ -1,5 +1,6 @@
 """What a sweep leaves: points.csv, plots, the strip of images, report.md and report.html."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from evaluation.points import Floor, Point, write_csv
 from evaluation.strip import draw_strip
 from tstitch.archive import IMAGES, LABELS, SAMPLES
 from tstitch.files import write_text
+from tstitch.finish import METRICS
 from tstitch.grid import save_image
 from tstitch.npz import stream_rows
 from tstitch.scoring.compare import nearest_floor
@@ -80,13 +82,14 @@ def _protocol(plan: Plan, folders: list[Path]) -> dict[str, Any]:
     """What all points share."""
     experiment = plan.points[0].experiment
     evaluation = read_evaluation(folders[0])
+    run = json.loads((folders[0] / METRICS).read_text())["protocol"]
     return {
         "pair": experiment.pair.name,
         "images": {
             "per run": experiment.run.num_images,
             "classes": experiment.config["run"]["classes"],
             "seed": experiment.run.seed,
-            "dtype": experiment.run.dtype,
+            "dtype": run["dtype"],
             "batch size": experiment.run.batch_size,
         },
         "evaluation": evaluation["protocol"] | {"groups": evaluation["groups"]},
