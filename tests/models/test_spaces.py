@@ -132,6 +132,7 @@ def test_other_batch_shapes_are_refused(vae):
         (VAESpace, {"vae": "a/b", "size": "32"}, "size=32: "),
         (VAESpace, {"vae": "a/b", "size": 32, "channels": -1}, "channels=-1: "),
         (VAESpace, {"vae": "a/b", "size": 32, "chunk": 0}, "chunk=0: "),
+        (VAESpace, {"vae": "a/b", "size": 32, "dtype": "fp64"}, "dtype=fp64: "),
         (VAESpace, {"vae": "a/b", "size": 32, "scale": 0.0}, "scale=0.0: "),
         (VAESpace, {"vae": "a/b", "size": 32, "scale": float("nan")}, "scale=nan: "),
         (VAESpace, {"vae": "a/b", "size": 32, "scale": None}, "scale=None: "),
@@ -253,6 +254,17 @@ def test_vae_computes_in_float32(vae):
         assert space.encode_moments(noise(1, 3, 16, 16))[0].dtype == torch.float32
 
 
+def test_dtype_of_the_autoencoder(vae):
+    """Catches: a dtype that is not used, latents or images that follow it."""
+    latents, pictures = noise(2, 4, 8, 8), noise(1, 3, 16, 16)
+    full, half = VAESpace(vae, size=8), VAESpace(vae, size=8, dtype="bf16")
+    levels = (full.decode(latents).int() - half.decode(latents).int()).abs()
+    assert 0 < levels.max() <= 16 and levels.float().mean() < 2
+    mean, _ = half.encode_moments(pictures)
+    assert mean.dtype == torch.float32
+    torch.testing.assert_close(mean, full.encode_moments(pictures)[0], atol=0.05, rtol=0.05)
+
+
 def test_old_attention_names_load(tmp_path):
     """Catches: a strict loader that refuses the published SD autoencoders' older names."""
     folder = build(tmp_path)
@@ -275,6 +287,7 @@ def test_digest_follows_weights_and_scale(tmp_path):
     assert digest == VAESpace(str(again), size=8, chunk=2).digest()
     assert digest != VAESpace(str(other), size=8).digest()
     assert digest != VAESpace(str(first), size=8, scale=0.2).digest()
+    assert digest != VAESpace(str(first), size=8, dtype="bf16").digest()
 
 
 def test_loading_is_lazy_and_quiet(vae, capfd):
