@@ -47,7 +47,7 @@ class StageTimer:
     def mark(self) -> Any:
         """This moment on the device."""
         if self._device.type == "cuda":
-            event = torch.cuda.Event(enable_timing=True)
+            event = torch.cuda.Event(enable_timing=True, blocking=True)
             event.record(torch.cuda.current_stream(self._device))
             return event
         if self._device.type == "mps":

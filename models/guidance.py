@@ -50,7 +50,7 @@ class GuidedDenoiser:
 
     def _predict(self, x: Tensor, t: float | Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
         if isinstance(t, Tensor):
-            times = t.expand(len(x))
+            times = t.repeat(len(x))
         else:
             times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
         out = self.network(x.to(self.dtype), times, y).to(x.dtype)

@@ -12,6 +12,7 @@ from evaluation.timing import StageTimer
 from tstitch import distributed
 from tstitch.cli import compose
 from tstitch.device import choose_device
+from tstitch.engine.host import prepare_host
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import parse_experiment
@@ -85,9 +86,12 @@ def load(pair: str, *overrides: str) -> StitchedSampler:
     Raises:
         tstitch.errors.UserError: a bad value, or weights that are not there or do not fit.
     """
-    experiment = parse_experiment(compose("sample", [f"pair={pair}", *overrides]))
+    # One call of any size: nothing is compiled or padded unless asked for.
+    words = [f"pair={pair}", "engine=plain", *overrides]
+    experiment = parse_experiment(compose("sample", words))
     weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
     engine = choose_engine(experiment.engine, experiment.run)
+    prepare_host(engine)
     loaded = LoadedPair(experiment.pair, engine, weights)
     return StitchedSampler(Stitcher(experiment, loaded))
 

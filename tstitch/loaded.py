@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.machine import device_name
+from models.guidance import GuidedDenoiser
 from samplers import Denoiser
 from tstitch.device import set_matmul_precision
 from tstitch.engine.compiled import compiled
-from tstitch.engine.graphs import GraphedDenoiser
-from tstitch.engine.host import prepare_host
+from tstitch.engine.graphs import GraphRecorder
 from tstitch.engine.offload import TakingTurns
 from tstitch.engine.settings import Engine
 from tstitch.pair import PairSpec, load_network, space_errors
+from tstitch.settings import GuidanceSettings
 
 
 class LoadedPair:
@@ -32,7 +33,6 @@ class LoadedPair:
     def __init__(self, pair: PairSpec, engine: Engine, weights: Mapping[str, Path | None]):
         self.engine = engine
         self.device = engine.device
-        prepare_host(engine)
         set_matmul_precision(engine.precision)
         stay = torch.device("cpu") if engine.offload else engine.device
         networks: dict[str, nn.Module] = {
@@ -46,16 +46,30 @@ class LoadedPair:
         with space_errors():
             self.space = pair.space.to(self.device).load()
         self.device_name = device_name(self.device)
-        self._graph_pool = torch.cuda.graph_pool_handle() if engine.cuda_graphs else None
+        self._null_class = pair.num_classes
+        self._recorder = GraphRecorder(engine.device) if engine.cuda_graphs else None
+        self._denoisers: dict[tuple[str, float, int, int], Denoiser] = {}
 
-    def placed(self, name: str, denoiser: Denoiser) -> Denoiser:
-        """A guided network of this pair, as the engine launches it.
+    def denoiser(self, name: str, guidance: GuidanceSettings, batch_size: int) -> Denoiser:
+        """A guided network as the engine launches it; what was recorded once is kept.
 
         Args:
-            name: of the network inside the denoiser.
+            batch_size: images per call, where shapes are static.
         """
-        if self._graph_pool is not None:
-            return GraphedDenoiser(denoiser, self._graph_pool)
+        key = (name, guidance.scale, guidance.channels, batch_size)
+        if key not in self._denoisers:
+            guided = GuidedDenoiser(
+                self.networks[name],
+                scale=guidance.scale,
+                channels=guidance.channels,
+                null_class=self._null_class,
+            )
+            self._denoisers[key] = self._launched(name, guided)
+        return self._denoisers[key]
+
+    def _launched(self, name: str, denoiser: Denoiser) -> Denoiser:
+        if self._recorder is not None:
+            return self._recorder.recorded(denoiser)
         if self._turns is None:
             return denoiser
 

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from evaluation.timing import StageTimer
@@ -28,9 +29,11 @@ def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> Non
         store: called for each unit in order, in another thread; what it raises is raised here,
             and no further unit is stored.
     """
+    if not units:
+        return
     prepared = stitcher.prepare()
-    with ThreadPoolExecutor(1) as drawing, ThreadPoolExecutor(1) as storing:
-        drawn = [drawing.submit(_draw, stitcher, unit) for unit in units[:1]]
+    with _thread(stitcher.device) as drawing, _thread(stitcher.device) as storing:
+        drawn = [drawing.submit(_draw, stitcher, units[0])]
         stored: Future[None] | None = None
         end = StageTimer(stitcher.device).mark()
         for number, unit in enumerate(units):
@@ -45,8 +48,14 @@ def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> Non
             times = {"images": len(unit), "warmup": number == 0, "device": stitcher.device_name}
             times |= {"prepared": prepared, "background": {"noise": seconds}}
             stored = storing.submit(_store, store, unit, images, labels, timer, times)
-        if stored is not None:
-            stored.result()
+        stored.result()
+
+
+def _thread(device: torch.device) -> ThreadPoolExecutor:
+    """One thread whose device is this rank's: to wait on another would make a context there."""
+    if device.type == "cuda":
+        return ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(device,))
+    return ThreadPoolExecutor(1)
 
 
 def _draw(stitcher: Stitcher, unit: Unit) -> tuple[Batch, Tensor, float]:

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from tstitch import distributed
-from tstitch.engine.settings import choose_engine
+from tstitch.engine.host import prepare_host
+from tstitch.engine.settings import Engine, choose_engine
+from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
@@ -29,9 +31,11 @@ class Resources:
 
     def __init__(self, experiment: Experiment) -> None:
         self.engine = choose_engine(experiment.engine, experiment.run)
+        prepare_host(self.engine)
         self._experiment = experiment
         self._loaded: LoadedPair | None = None
         distributed.start()
+        _check_alike(self.engine)
         # Rank 0 fetches first, the others find the files in the cache.
         self.digests: dict[str, str] = distributed.on_main(self._digests)
         self.evaluator: Evaluator | None = None
@@ -63,3 +67,15 @@ class Resources:
     def _digests(self) -> dict[str, str]:
         specs = self._experiment.pair.denoisers
         return {spec.name: weights_digest(locate_weights(spec)) for spec in specs}
+
+
+def _check_alike(engine: Engine) -> None:
+    """Makes sure that every rank computes the same bits."""
+    first, *others = distributed.gather({"dtype": engine.precision} | engine.decides())
+    for rank, other in enumerate(others, 1):
+        for name in first:
+            if other[name] != first[name]:
+                raise UserError(
+                    f"engine: {name} is {first[name]} on rank 0 and {other[name]} on rank {rank}; "
+                    "set run.device, run.dtype and engine.compile, not auto"
+                )

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
 
 from evaluation.timing import StageTimer
-from models.guidance import GuidedDenoiser
 from samplers import Denoiser, PerImageRandomness, sample
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
@@ -37,23 +35,14 @@ class Stitcher:
     """
 
     def __init__(self, experiment: Experiment, loaded: LoadedPair) -> None:
-        guidance, pair = experiment.guidance, experiment.pair
         self.experiment = experiment
         self.engine = loaded.engine
         self.device, self.device_name = loaded.device, loaded.device_name
-        self._names = [spec.name for spec in pair.denoisers]
+        self._names = [spec.name for spec in experiment.pair.denoisers]
         self._space = loaded.space
         self._prepared = False
         self._denoisers = [
-            loaded.placed(
-                name,
-                GuidedDenoiser(
-                    loaded.networks[name],
-                    scale=guidance.scale,
-                    channels=guidance.channels,
-                    null_class=pair.num_classes,
-                ),
-            )
+            loaded.denoiser(name, experiment.guidance, experiment.run.batch_size)
             for name in self._names
         ]
 
@@ -65,7 +54,7 @@ class Stitcher:
             Seconds by denoiser; empty where there is nothing to prepare, or no longer.
 
         Raises:
-            UserError: a network that cannot be compiled.
+            UserError: a network that cannot be compiled or recorded.
         """
         seconds: dict[str, float] = {}
         if self._prepared or not self.engine.static_shapes:
@@ -74,22 +63,27 @@ class Stitcher:
         x = torch.zeros((size, *shape), device=self.device)
         y = torch.zeros(size, dtype=torch.int64, device=self.device)
         first = {step.model: step.t for step in reversed(self.experiment.sampler.plan)}
-        for model, t in sorted(first.items()):
+        for model, t in sorted(
+            first.items(), reverse=True
+        ):  # small ones fit into large ones' memory
             started = time.perf_counter()
             try:
                 self._denoisers[model](x, t, y)
-            except TorchDynamoException as error:
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+            except (UserError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:  # compilers raise nearly anything
                 line = " ".join(str(error).split())[:200]
                 raise UserError(
-                    f"engine.compile=true: torch cannot compile {self._names[model]} ({line}); "
-                    "choose engine.compile=false"
+                    f"engine: {self._names[model]} cannot be compiled or recorded ({line}); "
+                    "choose engine=plain"
                 ) from error
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
             seconds[self._names[model]] = time.perf_counter() - started
         self._prepared = True
         return seconds
 
+    @torch.inference_mode()
     def draw(self, indices: Sequence[int], labels: Tensor, *, seed: int) -> Batch:
         """Noise and labels of a batch; host work that may run while another batch is sampled.
 
@@ -115,7 +109,7 @@ class Stitcher:
 
     @torch.inference_mode()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
-        """The latents x_0 of a batch, (batch.size, C, H, W) float32.
+        """The latents x_0 of a batch, shape of batch.x_T, float32.
 
         Args:
             timer: gets the stages loop and, within it, denoise/NAME.
@@ -125,8 +119,7 @@ class Stitcher:
             for denoiser, name in zip(self._denoisers, self._names, strict=True)
         ]
         with timer.stage(LOOP):
-            x_0 = sample(self.experiment.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
-        return x_0[: batch.size]
+            return sample(self.experiment.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
 
     @torch.inference_mode()
     def sample(self, batch: Batch, timer: StageTimer) -> Tensor:
@@ -140,7 +133,7 @@ class Stitcher:
         """
         x_0 = self.denoise(batch, timer)
         with timer.stage(DECODE):
-            return self._space.decode(x_0)
+            return self._space.decode(x_0)[: batch.size]
 
 
 def _timed(denoiser: Denoiser, timer: StageTimer, stage: str) -> Denoiser:

@@ -57,7 +57,8 @@ def test_numbers(folder):
         ]
         assert all(row["latent_deviation"] < 1e-5 for row in case["fractions"])
         assert 0 < case["not_denoising"]["median"] < 1 and case["peak_bytes"] > 2**20
-        assert all(0 < d["mfu"] < 1.5 for d in case["denoisers"].values())
+        assert all(d["share_of_matmul_peak"]["low"] > 0 for d in case["denoisers"].values())
+        assert set(case["seconds_per_image_beside"]) == {"noise", "write"}
         slow, fast = (case["fractions"][k]["ideal_speedup"]["median"] for k in (0, 2))
         assert slow == 1 < fast
     assert {c["options"]["keep_memory"] for c in cases} == {False, True}
@@ -87,6 +88,7 @@ def test_summary():
                 result.rates.setdefault(fraction, []).append(factor * rate / busy)
                 result.deviation[fraction] = 0.0
             result.stages.append({"denoise/large": 1.9 * busy, "wait": 0.1 * busy})
+            result.beside.append({"write": 0.5 * busy})
         return result
 
     plain, fast = summarise(
@@ -98,8 +100,9 @@ def test_summary():
     assert middle["speedup"]["low"] == middle["speedup"]["high"] == pytest.approx(1.5)
     assert middle["ideal_speedup"]["median"] == pytest.approx(4 / 2.2)
     assert middle["share_of_ideal"]["median"] == pytest.approx(1.5 * 2.2 / 4)
-    # 2 images, 2 evaluations each, 100 FLOPs, in 1.5 s of the median round
-    assert plain["denoisers"]["large"]["mfu"] == pytest.approx(2 * 2 * 100 / 1.5 / 750)
+    # 2 images, 2 evaluations each, 100 FLOPs, in 1 s against 1000 FLOPs per second
+    share = plain["denoisers"]["large"]["share_of_matmul_peak"]
+    assert share == pytest.approx({"median": 0.4, "low": 0.4, "high": 0.4})
     assert plain["not_denoising"]["median"] == pytest.approx(0.05)
 
 
@@ -107,10 +110,14 @@ def test_summary():
     ("override", "allowed"),
     [
         ("benchmark.batch_sizes=[0]", "at least 1"),
-        ("benchmark.batch_sizes=[]", "not empty"),
+        ("benchmark.batch_sizes=[]", "at least 1"),
+        ("benchmark.batch_sizes=[[4]]", "at least 1"),
+        ("benchmark.compile=[[true]]", "true and false"),
+        ("benchmark.fractions=[[0]]", "0 among them"),
         ("benchmark.processes=[0]", "at least 1"),
         ("benchmark.dtypes=[fp64]", "fp32, tf32, bf16, fp16"),
-        ("benchmark.dtypes=fp32", "a list"),
+        ("benchmark.dtypes=fp32", "a list of fp32"),
+        ("benchmark.dtypes=[[fp32]]", "a list of fp32"),
         ("benchmark.dtypes=[tf32]", "needs a CUDA device"),
         ("benchmark.compile=[yes]", "true and false"),
         ("benchmark.baseline=fast", "choose one of fp32"),

@@ -27,6 +27,7 @@ SIZES = (
     "run.num_images=24",
     "run.batch_size=8",
     "run.device=cpu",
+    "engine.threads=1",
     "evaluation=none",
 )
 

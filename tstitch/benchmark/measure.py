@@ -5,6 +5,7 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tstitch.benchmark.settings import BenchmarkSettings, Case
 from tstitch.benchmark.worker import serve
 from tstitch.errors import UserError
 
+PATIENCE_S = 5  # for a process whose connection is closed
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +28,7 @@ class Measured:
     matmul: list[float] = field(default_factory=list)  # FLOPs per second of one process
     rates: dict[float, list[float]] = field(default_factory=dict)  # images/s by fraction
     stages: list[dict[str, float]] = field(default_factory=list)  # seconds / image, fraction 0
+    beside: list[dict[str, float]] = field(default_factory=list)  # the same, at the same time
     peak_bytes: int = 0  # of one process
     deviation: dict[float, float] = field(default_factory=dict)  # by fraction
 
@@ -41,9 +44,9 @@ class Crew:
     def __init__(self, case: Case, config: dict[str, Any]) -> None:
         context = multiprocessing.get_context("spawn")
         self._ends, self._processes = [], []
-        for _ in range(case.processes):
+        for number in range(case.processes):
             here, there = context.Pipe()
-            arguments = (there, case.config(config), case.processes)
+            arguments = (there, case.config(config), number, case.processes)
             process = context.Process(target=serve, args=arguments, daemon=True)
             process.start()
             there.close()
@@ -56,11 +59,11 @@ class Crew:
         Raises:
             UserError: of any of them.
         """
-        for end in self._ends:
-            end.send((method, arguments))
         try:
+            for end in self._ends:
+                end.send((method, arguments))
             answers = [end.recv() for end in self._ends]
-        except EOFError as error:
+        except (EOFError, OSError) as error:
             raise UserError(
                 "benchmark: a process died, probably for want of memory; choose smaller "
                 "benchmark.batch_sizes"
@@ -72,15 +75,20 @@ class Crew:
 
     def end(self) -> None:
         """Ends the processes and waits for them."""
-        for end, process in zip(self._ends, self._processes, strict=True):
+        for end in self._ends:
             end.close()
-            process.join()
+        for process in self._processes:
+            process.join(PATIENCE_S)
+            process.terminate()
 
 
 def measure_group(
-    cases: Sequence[Case], config: dict[str, Any], settings: BenchmarkSettings
+    cases: Sequence[Case], config: dict[str, Any], settings: BenchmarkSettings, folder: Path
 ) -> list[Measured]:
     """Measures cases in turns: each once per round, so that a busy machine slows all alike.
+
+    Args:
+        folder: where shards are written, and removed again.
 
     Raises:
         UserError: weights, precision or options that are not to be had, or too little memory.
@@ -93,8 +101,9 @@ def measure_group(
         _compare_latents(results, crews, settings.fractions)
         for number in range(settings.rounds):
             log.info("round %d of %d", number + 1, settings.rounds)
-            for result, crew in zip(results, crews, strict=True):
-                _measure_once(result, crew, settings)
+            pairs = list(zip(results, crews, strict=True))
+            for result, crew in _rotated(pairs, number):
+                _measure_once(result, crew, settings, number, folder)
         for result, crew in zip(results, crews, strict=True):
             result.peak_bytes = max(crew.ask("peak_bytes"))
     return results
@@ -112,26 +121,39 @@ def _crews(cases: Sequence[Case], config: dict[str, Any]) -> Iterator[list[Crew]
             crew.end()
 
 
-def _measure_once(result: Measured, crew: Crew, settings: BenchmarkSettings) -> None:
+def _rotated(values: Sequence[Any], number: int) -> list[Any]:
+    """Another one first in every round: whoever follows a pause finds a cooler machine."""
+    first = number % len(values)
+    return [*values[first:], *values[:first]]
+
+
+def _measure_once(
+    result: Measured, crew: Crew, settings: BenchmarkSettings, number: int, folder: Path
+) -> None:
     result.matmul.append(float(np.mean(crew.ask("matmul"))))
     each = crew.ask("step_seconds")
     result.steps.append({name: float(np.mean([e[name] for e in each])) for name in each[0]})
-    for fraction in settings.fractions:
-        answers = crew.ask("sample", fraction, settings.batches)
+    for fraction in _rotated(settings.fractions, number):
+        answers = crew.ask("sample", fraction, settings.batches, str(folder))
         images = sum(answer["images"] for answer in answers)
         seconds = max(answer["seconds"] for answer in answers)
         result.rates.setdefault(fraction, []).append(images / seconds)
         if fraction == 0:
-            result.stages.append(_per_image(answers))
+            result.stages.append(_per_image(answers, "stages"))
+            result.beside.append(_per_image(answers, "beside"))
 
 
-def _per_image(answers: list[dict[str, Any]]) -> dict[str, float]:
-    """Seconds per image of each stage, and of `edges`: before the first and after the last."""
+def _per_image(answers: list[dict[str, Any]], group: str) -> dict[str, float]:
+    """Seconds per image and process of each stage of `stages` or `beside`.
+
+    The former get `edges`: before the first batch and after the last.
+    """
     images = sum(answer["images"] for answer in answers)
     stages = {
-        name: sum(answer["stages"][name] for answer in answers) / images
-        for name in answers[0]["stages"]
+        name: sum(answer[group][name] for answer in answers) / images for name in answers[0][group]
     }
+    if group == "beside":
+        return stages
     whole = sum(answer["seconds"] for answer in answers) / images
     return stages | {"edges": whole - sum(stages.values())}
 

@@ -40,7 +40,7 @@ def render_benchmark(document: dict[str, Any]) -> str:
         "from the first row's engine.",
     ]
     for case in cases:
-        lines += ["", f"## {case['name']}", "", *_fractions(case)]
+        lines += ["", f"## {case['name']}", "", *_fractions(case), "", _details(case)]
     lines += [
         "",
         "*Ideal*: the time of all large steps over the time of the schedule's steps, from the "
@@ -64,8 +64,8 @@ def _row(case: dict[str, Any]) -> str:
         "; ".join(
             f"{n} {_spread(_milli(d['seconds_per_step']), '{:.3g}')}" for n, d in denoisers.items()
         ),
-        "; ".join(f"{name} {100 * d['mfu']:.0f} %" for name, d in denoisers.items()),
-        f"{100 * case['not_denoising']['median']:.1f} %",
+        "; ".join(f"{n} {_percent(d['share_of_matmul_peak'])}" for n, d in denoisers.items()),
+        _percent(case["not_denoising"]),
         f"{case['peak_bytes'] / 2**30:.2f} GiB",
         "; ".join(f"{name} {value:.0f} s" for name, value in prepared.items()) or "-",
         f"{case['fractions'][0]['latent_deviation']:.1e}",
@@ -119,6 +119,24 @@ def save_plot(document: dict[str, Any], path: Path) -> None:
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize="small")
     figure.savefig(path, dpi=DPI, format="png")
+
+
+def _details(case: dict[str, Any]) -> str:
+    used = [name for name, value in case["options"].items() if value]
+    return (
+        f"{', '.join(used) or 'no options'}; {case['threads_per_process']} CPU thread(s) per "
+        f"process. Milliseconds per image at fraction 0: {_stages(case['seconds_per_image'])}; "
+        f"at the same time as these: {_stages(case['seconds_per_image_beside'])}. Matrix products: "
+        f"{_spread(case['matmul_flops_per_second'], '{:.3g}')} FLOP/s."
+    )
+
+
+def _stages(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {1000 * value:.2f}" for name, value in seconds.items())
+
+
+def _percent(values: dict[str, float]) -> str:
+    return _spread({name: 100 * value for name, value in values.items()}, "{:.3g}", " %")
 
 
 def _milli(values: dict[str, float]) -> dict[str, float]:

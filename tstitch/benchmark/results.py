@@ -32,7 +32,6 @@ def _case(
 ) -> dict[str, Any]:
     case, base = result.case, experiments[0.0]
     per_step = base.nfe // base.sampler.steps
-    matmul = spread(result.matmul)
     speedup = [own / other for own, other in zip(result.rates[0.0], plain.rates[0.0], strict=True)]
     return {
         "name": case.name,
@@ -43,27 +42,29 @@ def _case(
         "options": result.setup["engine"],
         "threads_per_process": result.setup["threads"],
         "prepare_seconds": result.setup["seconds"],
-        "matmul_flops_per_second": matmul,
+        "matmul_flops_per_second": spread(result.matmul),
         "denoisers": {
-            name: {
-                "seconds_per_step": (seconds := spread([step[name] for step in result.steps])),
-                "mfu": case.batch_size
-                * per_step
-                * flops[name]
-                / seconds["median"]
-                / matmul["median"],
-            }
+            name: _denoiser(result, name, case.batch_size * per_step * flops[name])
             for name in result.steps[0]
         },
         "fractions": [_fraction(result, f, e) for f, e in experiments.items()],
         "speedup_over_plain": spread(speedup),
-        "stages_per_image": {
-            name: statistics.median(stage[name] for stage in result.stages)
-            for name in result.stages[0]
-        },
+        "seconds_per_image": _medians(result.stages),
+        "seconds_per_image_beside": _medians(result.beside),
         "not_denoising": spread([_rest(stages) for stages in result.stages]),
         "peak_bytes": result.peak_bytes,
     }
+
+
+def _denoiser(result: Measured, name: str, flops: int) -> dict[str, Any]:
+    """Time per step of a batch, and its rate as a share of the products' in the same round."""
+    seconds = [step[name] for step in result.steps]
+    shares = [flops / time / rate for time, rate in zip(seconds, result.matmul, strict=True)]
+    return {"seconds_per_step": spread(seconds), "share_of_matmul_peak": spread(shares)}
+
+
+def _medians(stages: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(stage[name] for stage in stages) for name in stages[0]}
 
 
 def _fraction(result: Measured, fraction: float, experiment: Experiment) -> dict[str, Any]:

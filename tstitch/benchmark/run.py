@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ from tstitch import distributed
 from tstitch.benchmark.measure import measure_group
 from tstitch.benchmark.report import render_benchmark, save_plot
 from tstitch.benchmark.results import summarise
-from tstitch.benchmark.settings import BenchmarkSettings, list_cases, parse_benchmark
+from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases, parse_benchmark
 from tstitch.benchmark.worker import with_fraction
+from tstitch.engine.host import available_cores
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.files import replacing, write_text
-from tstitch.pair import build_network
+from tstitch.pair import build_network, locate_weights
 from tstitch.rundir import writing
 
 log = logging.getLogger(__name__)
@@ -47,26 +47,34 @@ def run_benchmark(config: dict[str, Any]) -> Path:
     with writing(folder, "benchmark.dir"):
         folder.mkdir(parents=True, exist_ok=True)
     flops = _flops(first)
-    cases: list[dict[str, Any]] = []
-    devices: set[str] = set()
-    for group in list_cases(settings):
-        for case in group:  # before anything is started
-            checked = parse_experiment(case.config(base))
-            choose_engine(checked.engine, checked.run)
-        results = measure_group(group, base, settings)
-        cases += summarise(results, experiments, flops)
-        devices.update(result.setup["device"] for result in results)
-    protocol = _protocol(first, settings) | {"devices": sorted(devices)}
-    document = {"protocol": protocol, "cases": cases}
-    with writing(folder, "benchmark.dir"):
-        with replacing(folder / "benchmark.png") as part:
-            save_plot(document, part)
-        text = render_benchmark(document)
-        write_text(folder / "benchmark.md", text)
-        write_text(folder / "benchmark.json", json.dumps(document, indent=2) + "\n")
-    print(text, flush=True)
+    groups = list_cases(settings)
+    _check(groups, base)
+    document: dict[str, Any] = {"protocol": _protocol(first, settings), "cases": []}
+    for group in groups:
+        results = measure_group(group, base, settings, folder)
+        document["protocol"]["device"] = results[0].setup["device"]
+        document["cases"] += summarise(results, experiments, flops)
+        with writing(folder, "benchmark.dir"):  # what a later group cannot do loses nothing
+            _write(document, folder)
+    print(render_benchmark(document), flush=True)
     log.info("%s: benchmark.md, benchmark.json, benchmark.png", folder)
     return folder
+
+
+def _check(groups: list[list[Case]], base: dict[str, Any]) -> None:
+    """What can be refused before anything is started."""
+    for case in (case for group in groups for case in group):
+        experiment = parse_experiment(case.config(base))
+        choose_engine(experiment.engine, experiment.run)
+        for spec in experiment.pair.denoisers:
+            locate_weights(spec)
+
+
+def _write(document: dict[str, Any], folder: Path) -> None:
+    with replacing(folder / "benchmark.png") as part:
+        save_plot(document, part)
+    write_text(folder / "benchmark.md", render_benchmark(document))
+    write_text(folder / "benchmark.json", json.dumps(document, indent=2) + "\n")
 
 
 def _flops(experiment: Experiment) -> dict[str, int]:
@@ -85,6 +93,7 @@ def _protocol(experiment: Experiment, settings: BenchmarkSettings) -> dict[str, 
         "gmacs_per_evaluation": {n: round(f / 2e9, 4) for n, f in _flops(experiment).items()},
         "rounds": settings.rounds,
         "batches_per_measurement": settings.batches,
-        "cores": os.cpu_count(),
+        "seed": experiment.run.seed,
+        "cores": available_cores(),
         "versions": versions(),
     }

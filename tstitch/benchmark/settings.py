@@ -1,5 +1,6 @@
 """The checked `benchmark` section, and the cases it asks for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
@@ -7,17 +8,10 @@ from typing import Any
 import torch
 
 from evaluation.machine import has_bfloat16
+from tstitch.cli import compose
 from tstitch.device import DTYPES, choose_device, choose_dtype
 from tstitch.section import Section
 from tstitch.settings import RunSettings
-
-PLAIN = {
-    "compile": False,
-    "cuda_graphs": False,
-    "offload": False,
-    "threads": "auto",
-    "keep_memory": False,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +50,10 @@ class Case:
         Args:
             base: of the command line, without the section `benchmark`.
         """
-        own = PLAIN if self.engine == "plain" else base["engine"]
-        if self.engine != "plain":
+        own = base["engine"]
+        if self.engine == "plain":
+            own = compose("sample", ["engine=plain"])["engine"] | {"threads": own["threads"]}
+        else:
             own = own | {"compile": self.engine == "compiled"}
         run = base["run"] | {"dtype": self.dtype, "batch_size": self.batch_size}
         return base | {"engine": own, "run": run}
@@ -75,16 +71,15 @@ def parse_benchmark(config: Any, run: RunSettings) -> BenchmarkSettings:
     section = Section(config, "benchmark", [field.name for field in fields(BenchmarkSettings)])
     device = choose_device(run.device, "run.device")
     cuda = device.type == "cuda"
-    numbers = {"batch_sizes": (8, 32, 64) if cuda else (16,), "processes": (1,)}
-    for name in numbers:
-        if section.raw(name) is not None:
-            numbers[name] = _filled(section, name, section.integers(name, 1))
+    sizes: tuple[int, ...] = (8, 32, 64) if cuda else (16,)
     return BenchmarkSettings(
         dir=None if section.raw("dir") is None else section.text("dir"),
-        batch_sizes=numbers["batch_sizes"],
+        batch_sizes=sizes
+        if section.raw("batch_sizes") is None
+        else _counts(section, "batch_sizes"),
         dtypes=_dtypes(section, device),
         compile=_flags(section, "compile"),
-        processes=numbers["processes"],
+        processes=_counts(section, "processes"),
         baseline=_baseline(section, device),
         fractions=_fractions(section),
         rounds=section.integer("rounds", 1),
@@ -105,15 +100,22 @@ def list_cases(settings: BenchmarkSettings) -> list[list[Case]]:
     return groups
 
 
+def _counts(section: Section, name: str) -> tuple[int, ...]:
+    values = _filled(section, name, lambda value: type(value) is int and value >= 1)
+    if values is None:
+        raise section.refuse(name, "give a list of whole numbers of at least 1")
+    return values
+
+
 def _dtypes(section: Section, device: torch.device) -> tuple[str, ...]:
     if section.raw("dtypes") is None:
         if device.type == "cuda":
             return ("tf32", "bf16")
         return ("fp32", "bf16") if device.type == "cpu" and has_bfloat16() else ("fp32",)
-    names = _filled(section, "dtypes", section.raw("dtypes"))
+    names = _filled(section, "dtypes", lambda name: isinstance(name, str) and name in DTYPES)
+    if names is None:
+        raise section.refuse("dtypes", f"give a list of {', '.join(DTYPES)}")
     for name in names:
-        if name not in DTYPES:
-            raise section.refuse("dtypes", f"choose from {', '.join(DTYPES)}")
         choose_dtype(name, device, "benchmark.dtypes")
     return names
 
@@ -127,21 +129,22 @@ def _baseline(section: Section, device: torch.device) -> str:
 
 
 def _flags(section: Section, name: str) -> tuple[bool, ...]:
-    values = _filled(section, name, section.raw(name))
-    if not all(isinstance(value, bool) for value in values):
+    values = _filled(section, name, lambda value: isinstance(value, bool))
+    if values is None:
         raise section.refuse(name, "give a list of true and false")
     return values
 
 
 def _fractions(section: Section) -> tuple[float, ...]:
-    values = _filled(section, "fractions", section.raw("fractions"))
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    if not numbers or not all(0 <= value <= 1 for value in values) or 0 not in values:
-        raise section.refuse("fractions", "give numbers from 0 to 1, 0 among them")
+    values = _filled(section, "fractions", lambda v: type(v) in (int, float) and 0 <= v <= 1)
+    if values is None or 0 not in values:
+        raise section.refuse("fractions", "give a list of numbers from 0 to 1, 0 among them")
     return tuple(sorted(float(value) for value in values))
 
 
-def _filled(section: Section, name: str, values: Any) -> tuple[Any, ...]:
-    if not isinstance(values, list | tuple) or not values:
-        raise section.refuse(name, "give a list that is not empty")
+def _filled(section: Section, name: str, good: Callable[[Any], bool]) -> tuple[Any, ...] | None:
+    """The values of a list, each once; None if there are none, or one that is not good."""
+    values = section.raw(name)
+    if not isinstance(values, list) or not values or not all(map(good, values)):
+        return None
     return tuple(dict.fromkeys(values))

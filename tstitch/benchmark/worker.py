@@ -3,9 +3,10 @@
 import copy
 import os
 import resource
-import sys
+import signal
 import tempfile
 import time
+from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 
 from evaluation.matmul import matmul_rate
 from evaluation.timing import StageTimer
+from tstitch.engine.host import prepare_host
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
@@ -25,17 +27,23 @@ from tstitch.pipeline import sample_units
 from tstitch.shards import Shard, Unit, cut, write_shard
 from tstitch.stitcher import Batch, Stitcher
 
+NO_MEMORY = (
+    "benchmark.batch_sizes: out of device memory with all engines loaded; choose smaller ones, or "
+    "fewer benchmark.dtypes or benchmark.compile at a time"
+)
 STEP_SECONDS = 0.3  # a denoiser is timed over as many steps as take about this long
 
 
-def serve(connection: Connection, config: dict[str, Any], processes: int) -> None:
+def serve(connection: Connection, config: dict[str, Any], number: int, processes: int) -> None:
     """Answers requests until the other end closes: (method, arguments) -> (error, result).
 
     Args:
         config: of a run, without the section `benchmark`.
-        processes: how many such workers share this machine.
+        number: of this worker among those that share the machine, from 0.
+        processes: how many they are.
     """
-    os.environ["LOCAL_WORLD_SIZE"] = str(processes)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the benchmark ends its workers
+    os.environ |= {"LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(processes)}
     worker: Worker | None = None
     while True:
         try:
@@ -48,7 +56,10 @@ def serve(connection: Connection, config: dict[str, Any], processes: int) -> Non
         except UserError as error:
             connection.send((str(error), None))
         except torch.OutOfMemoryError:
-            connection.send(("benchmark.batch_sizes: out of device memory; choose less", None))
+            connection.send((NO_MEMORY, None))
+        except Exception as error:  # one line here, as anywhere
+            line = " ".join(str(error).split())[:200]
+            connection.send((f"benchmark: {type(error).__name__}: {line}", None))
 
 
 class Worker:
@@ -62,6 +73,7 @@ class Worker:
         self._config = config
         experiment = parse_experiment(config)
         self._engine = choose_engine(experiment.engine, experiment.run)
+        prepare_host(self._engine)
         weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
         self._loaded = LoadedPair(experiment.pair, self._engine, weights)
         self._stitchers: dict[float, Stitcher] = {}
@@ -88,33 +100,44 @@ class Worker:
 
     def matmul(self) -> float:
         """FLOPs per second of square products in this precision."""
-        return matmul_rate(self._engine.device, self._engine.dtype)
+        rate = matmul_rate(self._engine.device, self._engine.dtype)
+        if self._engine.device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self._engine.device)
+        return rate
 
     def step_seconds(self, least: float = STEP_SECONDS) -> dict[str, float]:
         """Seconds of one guided evaluation of a batch, by denoiser."""
         return {name: self._step(k, least) for k, name in enumerate(self._loaded.networks)}
 
-    def sample(self, fraction: float, batches: int) -> dict[str, Any]:
-        """Samples and stores some batches.
+    def sample(self, fraction: float, batches: int, folder: str) -> dict[str, Any]:
+        """Samples and stores some batches, below a folder from which they are removed again.
 
         Returns:
-            images, seconds from the first noise to the last file, and the stages' sums.
+            images, seconds from the first noise to the last file, and sums of the stages: in a
+            row, and of those that run beside them.
         """
         stitcher = self._stitchers[fraction]
         size = stitcher.experiment.run.batch_size
-        stages: dict[str, float] = {}
-        with tempfile.TemporaryDirectory() as scratch:
+        stages, beside = Counter(), Counter()
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
 
             def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict) -> None:
                 shard = Shard(images, labels, np.array(unit.indices), "benchmark", times)
+                begun = time.perf_counter()
                 write_shard(Path(scratch), unit, shard)
-                for name, value in times["seconds"].items():
-                    stages[name] = stages.get(name, 0.0) + value
+                beside.update(times["background"] | {"write": time.perf_counter() - begun})
+                stages.update(times["seconds"])
 
             started = time.perf_counter()
             sample_units(stitcher, cut(size * batches, size), store)
             seconds = time.perf_counter() - started
-        return {"images": size * batches, "seconds": seconds, "stages": stages}
+        return {
+            "images": size * batches,
+            "seconds": seconds,
+            "stages": dict(stages),
+            "beside": dict(beside),
+        }
 
     def latents(self, fraction: float) -> np.ndarray:
         """x_0 of the first batch, float32 (N, C, H, W)."""
@@ -122,16 +145,20 @@ class Worker:
         return stitcher.denoise(self._first_batch(stitcher), self._timer()).cpu().numpy()
 
     def peak_bytes(self) -> int:
-        """Of the device's memory on CUDA, else of the process."""
+        """Of the device's memory on CUDA since the last matmul(), else of the process."""
         if self._engine.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._engine.device)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+            return torch.cuda.max_memory_reserved(self._engine.device)
+        status = Path("/proc/self/status")
+        if status.is_file():  # the other figure begins with that of the process that started this
+            peak = next(line for line in status.read_text().splitlines() if "VmHWM" in line)
+            return int(peak.split()[1]) * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def _step(self, model: int, least: float) -> float:
         stitcher = next(iter(self._stitchers.values()))
         batch = self._first_batch(stitcher)
         t, repeats = stitcher.experiment.sampler.plan[0].t, 1
+        stitcher.evaluate(model, batch, t)  # after a pause, caches and clocks are cold
         while True:
             timer = self._timer()
             with timer.stage("steps"):

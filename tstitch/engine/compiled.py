@@ -1,5 +1,6 @@
 """Networks compiled by torch.compile: one shape at a time, and never anything else in silence."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -9,20 +10,35 @@ from torch import nn
 
 from tstitch.errors import UserError
 
+OLDEST_GPU = (7, 0)  # that triton has code for
 SHAPES = 64  # of all networks of one class together; PyTorch's own limit is 8
 
 
+def what_is_missing(device: torch.device) -> str | None:
+    """What torch.compile lacks on this device, None if nothing."""
+    if device.type != "cuda":
+        name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        return None if shutil.which(name) else f"a C++ compiler ({name}, or what CXX names)"
+    if torch.cuda.get_device_capability(device) < OLDEST_GPU:
+        return "a GPU of compute capability 7.0"
+    if importlib.util.find_spec("triton") is None:
+        return "the package triton"
+    names = (os.environ.get("CC"), "gcc", "clang", "cc")
+    if not any(shutil.which(name) for name in names if name):
+        return "a C compiler (gcc, or what CC names)"
+    return None
+
+
 def check_compiler(device: torch.device) -> None:
-    """Makes sure that there is the C++ compiler that compiled CPU code needs.
+    """Makes sure that torch.compile has what it needs.
 
     Raises:
-        UserError: there is none.
+        UserError: something is missing.
     """
-    name = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if device.type == "cpu" and shutil.which(name) is None:
+    if missing := what_is_missing(device):
         raise UserError(
-            f"engine.compile=true: needs a C++ compiler, and there is no {name}; install one, "
-            "name it in CXX, or choose engine.compile=false"
+            f"engine.compile=true: needs {missing}, which is not here; install it or choose "
+            "engine.compile=false"
         )
 
 
@@ -39,7 +55,7 @@ def compiled(network: nn.Module) -> nn.Module:
 
 
 def _options() -> dict[str, bool]:
-    by_timing = {"max_autotune": False, "coordinate_descent_tuning": False}
+    by_timing = {"max_autotune": False, "coordinate_descent_tuning": False, "shape_padding": False}
     known = torch._inductor.list_options()
     if "deterministic" in known:  # torch 2.10: also which reductions a GPU runs
         return by_timing | {"deterministic": True}

@@ -1,35 +1,73 @@
-"""A denoiser whose kernels are launched together, as one CUDA graph."""
+"""Denoisers whose kernels are launched together, as one CUDA graph."""
 
 import torch
 from torch import Tensor
 
 from samplers import Denoiser
 
-WARM_UP = 3  # calls before a capture, as PyTorch's guide asks for
+WARM_UP = 3  # calls before a recording, as PyTorch's guide asks for
 
 
-class GraphedDenoiser:
-    """Records a denoiser at its first call and replays it from then on.
+class GraphRecorder:
+    """Records denoisers that never run at the same time: they share one activation peak.
 
-    A small network at a small batch is bound by Python and by launching its kernels one by one;
-    a replay is one launch. The kernels, and so the bits, are the same.
+    Warm-up and recordings are on one stream, which lives as long as they do: cuBLAS keeps a
+    workspace per stream, and recorded kernels go on using it.
 
     Args:
-        denoiser: takes a timestep that is a tensor; must be safe to record (no host
-            synchronisation, static shapes).
-        pool: of the recorded memory, shared by denoisers that never run at the same time, so
-            that they share one activation peak.
+        device: of the denoisers.
     """
 
-    def __init__(self, denoiser: Denoiser, pool: tuple[int, int]) -> None:
-        self._denoiser = denoiser
-        self._pool = pool
-        self._graph: torch.cuda.CUDAGraph | None = None
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream(device)
 
-    def __call__(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
-        """As the denoiser; x and y must always have the shapes of the first call."""
-        if self._graph is None:
-            self._record(x, t, y)
+    def recorded(self, denoiser: Denoiser) -> "GraphedDenoiser":
+        """The denoiser, which will be recorded at its first call."""
+        return GraphedDenoiser(denoiser, self)
+
+    def record(self, denoiser: Denoiser, x: Tensor, t: Tensor, y: Tensor) -> "Recording":
+        """Runs the denoiser on these tensors and records it; replays read and write the same.
+
+        Raises:
+            RuntimeError: a denoiser that waits for the device, or whose shapes change.
+        """
+        with torch.cuda.device(self._device):
+            current = torch.cuda.current_stream()
+            self._stream.wait_stream(current)
+            with torch.cuda.stream(self._stream):
+                for _ in range(WARM_UP):
+                    denoiser(x, t, y)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(
+                graph, self._pool, stream=self._stream, capture_error_mode="thread_local"
+            ):
+                eps, variance = denoiser(x, t, y)
+            current.wait_stream(self._stream)
+        return Recording(graph, x, t, y, eps, variance)
+
+
+class Recording:
+    """A graph with the tensors it reads and writes."""
+
+    def __init__(
+        self,
+        graph: torch.cuda.CUDAGraph,
+        x: Tensor,
+        t: Tensor,
+        y: Tensor,
+        eps: Tensor,
+        variance: Tensor | None,
+    ) -> None:
+        self._graph = graph
+        self._x, self._t, self._y = x, t, y
+        self._eps, self._variance = eps, variance
+
+    def replay(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The denoiser's prediction for these values, in the shapes that were recorded."""
+        if x.shape != self._x.shape or y.shape != self._y.shape:
+            raise ValueError(f"x: recorded for {tuple(self._x.shape)}, got {tuple(x.shape)}")
         self._x.copy_(x)
         self._t.fill_(t)
         self._y.copy_(y)
@@ -37,16 +75,26 @@ class GraphedDenoiser:
         # The next replay writes over these, and samplers keep past predictions.
         return self._eps.clone(), None if self._variance is None else self._variance.clone()
 
-    def _record(self, x: Tensor, t: float, y: Tensor) -> None:
-        self._x, self._y = x.clone(), y.clone()
-        self._t = torch.full((), t, dtype=torch.float32, device=x.device)
-        stream = torch.cuda.Stream(x.device)
-        stream.wait_stream(torch.cuda.current_stream(x.device))
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                self._denoiser(self._x, self._t, self._y)
-        torch.cuda.current_stream(x.device).wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, self._pool, capture_error_mode="thread_local"):
-            self._eps, self._variance = self._denoiser(self._x, self._t, self._y)
-        self._graph = graph
+
+class GraphedDenoiser:
+    """A denoiser that is recorded at its first call and replayed from then on.
+
+    A small network at a small batch is bound by Python and by launching its kernels one by one;
+    a replay is one launch. The kernels, and so the bits, are the same.
+
+    Args:
+        denoiser: takes a timestep that is a tensor.
+        recorder: whose memory and stream it shares.
+    """
+
+    def __init__(self, denoiser: Denoiser, recorder: GraphRecorder) -> None:
+        self._denoiser = denoiser
+        self._recorder = recorder
+        self._recording: Recording | None = None
+
+    def __call__(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As the denoiser; x and y must always have the shapes of the first call."""
+        if self._recording is None:
+            place = torch.full((), t, dtype=torch.float32, device=x.device)
+            self._recording = self._recorder.record(self._denoiser, x.clone(), place, y.clone())
+        return self._recording.replay(x, t, y)

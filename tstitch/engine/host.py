@@ -13,7 +13,7 @@ from tstitch.engine.settings import Engine
 
 # Parameters of glibc's mallopt and the largest value that its int takes.
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
-LARGEST = 2**31 - 1
+LARGEST, OLD_LARGEST = 2**31 - 1, 2**25
 TOP_PAD_BYTES = 64 * 2**20
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    values = {TRIM_THRESHOLD: LARGEST, TOP_PAD: TOP_PAD_BYTES, MMAP_THRESHOLD: LARGEST}
-    accepted = [mallopt(name, value) == 1 for name, value in values.items()]
-    return all(accepted)
+    # Before 2.35 it refuses more than 32 MiB, and without the first the others do harm.
+    if not any(mallopt(MMAP_THRESHOLD, value) for value in (LARGEST, OLD_LARGEST)):
+        return False
+    return bool(mallopt(TRIM_THRESHOLD, LARGEST) and mallopt(TOP_PAD, TOP_PAD_BYTES))

@@ -21,12 +21,12 @@ class TakingTurns:
     def __init__(self, networks: Mapping[str, nn.Module], device: torch.device) -> None:
         self._device = device
         self._tensors = {name: _tensors(network) for name, network in networks.items()}
-        self._host = {
-            name: [_pinned(t.data) if device.type == "cuda" else t.data for t in tensors]
-            for name, tensors in self._tensors.items()
-        }
+        self._host: dict[str, list[Tensor]] = {}
         self._present: str | None = None
-        for name in networks:
+        for name, tensors in self._tensors.items():  # one after the other: pinning copies
+            self._host[name] = [
+                _pinned(t.data) if device.type == "cuda" else t.data for t in tensors
+            ]
             self._send_out(name)
 
     @property

@@ -6,10 +6,12 @@ from typing import Any
 import torch
 
 from tstitch.device import choose_device, choose_dtype
-from tstitch.engine.compiled import check_compiler
+from tstitch.engine.compiled import check_compiler, what_is_missing
 from tstitch.errors import UserError
 from tstitch.section import Section
 from tstitch.settings import RunSettings
+
+TF32_GPU = (8, 0)  # compute capability
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,11 @@ class Engine:
 
     def decides(self) -> dict[str, Any]:
         """What of it, beside the precision, decides the images bit for bit."""
-        return {"compile": self.compile, "static_shapes": self.static_shapes}
+        return {
+            "device": self.device.type,
+            "compile": self.compile,
+            "static_shapes": self.static_shapes,
+        }
 
     def describe(self) -> dict[str, Any]:
         """Every decision but device and precision, for reports."""
@@ -81,20 +87,35 @@ def choose_engine(settings: EngineSettings, run: RunSettings) -> Engine:
     device = choose_device(run.device, "run.device")
     cuda = device.type == "cuda"
     # What the published sampling scripts compute in.
-    precision = ("tf32" if cuda else "fp32") if run.dtype == "auto" else run.dtype
+    precision = run.dtype
+    if precision == "auto":
+        has_tf32 = cuda and torch.cuda.get_device_capability(device) >= TF32_GPU
+        precision = "tf32" if has_tf32 else "fp32"
     choose_dtype(precision, device, "run.dtype")
     if settings.cuda_graphs and not cuda:
-        raise UserError(f"engine.cuda_graphs=true: needs a CUDA device, not {device.type}")
+        raise UserError(
+            f"engine.cuda_graphs=true: needs a CUDA device, not {device.type}; choose "
+            "engine.cuda_graphs=auto"
+        )
     if settings.cuda_graphs and settings.offload:
-        raise UserError("engine.cuda_graphs=true: weights that move have none; drop engine.offload")
+        raise UserError(
+            "engine.cuda_graphs=true: recorded weights must stay where they are; choose "
+            "engine.offload=false or engine.cuda_graphs=auto"
+        )
     if settings.offload and device.type == "cpu":
-        raise UserError("engine.offload=true: on the CPU all weights are on the host; leave it")
+        raise UserError(
+            "engine.offload=true: on the CPU all weights are in host memory already; choose "
+            "engine.offload=false"
+        )
     if settings.keep_memory and device.type != "cpu":
-        raise UserError(f"engine.keep_memory=true: is for the CPU, not {device.type}; leave it")
+        raise UserError(
+            f"engine.keep_memory=true: is for the CPU, not {device.type}; choose "
+            "engine.keep_memory=auto"
+        )
     engine = Engine(
         device=device,
         precision=precision,
-        compile=_decided(settings.compile, cuda),
+        compile=_decided(settings.compile, cuda and what_is_missing(device) is None),
         cuda_graphs=_decided(settings.cuda_graphs, cuda and not settings.offload),
         offload=settings.offload,
         threads=settings.threads,

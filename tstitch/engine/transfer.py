@@ -17,7 +17,7 @@ class HostCopy:
         if tensor.device.type == "cuda":
             self._host = torch.empty_like(tensor, device="cpu", pin_memory=True)
             self._host.copy_(tensor, non_blocking=True)
-            self._done = torch.cuda.Event()
+            self._done = torch.cuda.Event(blocking=True)
             self._done.record(torch.cuda.current_stream(tensor.device))
 
     def wait(self) -> np.ndarray:
