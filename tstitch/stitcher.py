@@ -63,9 +63,8 @@ class Stitcher:
         x = torch.zeros((size, *shape), device=self.device)
         y = torch.zeros(size, dtype=torch.int64, device=self.device)
         first = {step.model: step.t for step in reversed(self.experiment.sampler.plan)}
-        for model, t in sorted(
-            first.items(), reverse=True
-        ):  # small ones fit into large ones' memory
+        # The largest first: what the others need fits into its memory.
+        for model, t in sorted(first.items(), reverse=True):
             started = time.perf_counter()
             try:
                 self._denoisers[model](x, t, y)
