@@ -30,7 +30,7 @@ class Measured:
     stages: list[dict[str, float]] = field(default_factory=list)  # seconds / image, fraction 0
     beside: list[dict[str, float]] = field(default_factory=list)  # the same, at the same time
     peak_bytes: int = 0  # of one process
-    deviation: dict[float, float] = field(default_factory=dict)  # by fraction
+    deviation: float = 0.0  # of the latents at fraction 0, relative
 
 
 class Crew:
@@ -98,7 +98,7 @@ def measure_group(
         for case, crew in zip(cases, crews, strict=True):
             log.info("%s: starting", case.name)
             results.append(Measured(case, crew.ask("prepare", settings.fractions)[0]))
-        _compare_latents(results, crews, settings.fractions)
+        _compare_latents(results, crews)
         for number in range(settings.rounds):
             log.info("round %d of %d", number + 1, settings.rounds)
             pairs = list(zip(results, crews, strict=True))
@@ -158,13 +158,9 @@ def _per_image(answers: list[dict[str, Any]], group: str) -> dict[str, float]:
     return stages | {"edges": whole - sum(stages.values())}
 
 
-def _compare_latents(
-    results: list[Measured], crews: list[Crew], fractions: tuple[float, ...]
-) -> None:
+def _compare_latents(results: list[Measured], crews: list[Crew]) -> None:
     """Relative error |x - x_ref| / |x_ref| of x_0 against the first case, the plain one."""
-    references = {fraction: crews[0].ask("latents", fraction)[0] for fraction in fractions}
-    for result, crew in zip(results, crews, strict=True):
-        for fraction, reference in references.items():
-            found = crew.ask("latents", fraction)[0]
-            scale = np.linalg.norm(reference)
-            result.deviation[fraction] = float(np.linalg.norm(found - reference) / scale)
+    reference = crews[0].ask("latents", 0.0)[0]
+    for result, crew in zip(results[1:], crews[1:], strict=True):
+        difference = np.linalg.norm(crew.ask("latents", 0.0)[0] - reference)
+        result.deviation = float(difference / np.linalg.norm(reference))

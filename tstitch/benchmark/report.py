@@ -68,7 +68,7 @@ def _row(case: dict[str, Any]) -> str:
         _percent(case["not_denoising"]),
         f"{case['peak_bytes'] / 2**30:.2f} GiB",
         "; ".join(f"{name} {value:.0f} s" for name, value in prepared.items()) or "-",
-        f"{case['fractions'][0]['latent_deviation']:.1e}",
+        f"{case['latent_deviation']:.1e}",
     ]
     return "| " + " | ".join(cells) + " |"
 

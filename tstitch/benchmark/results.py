@@ -53,6 +53,7 @@ def _case(
         "seconds_per_image_beside": _medians(result.beside),
         "not_denoising": spread([_rest(stages) for stages in result.stages]),
         "peak_bytes": result.peak_bytes,
+        "latent_deviation": result.deviation,
     }
 
 
@@ -86,7 +87,6 @@ def _fraction(result: Measured, fraction: float, experiment: Experiment) -> dict
         "speedup": spread(measured),
         "ideal_speedup": spread(ideals),
         "share_of_ideal": spread(shares),
-        "latent_deviation": result.deviation[fraction],
     }
 
 
