@@ -96,6 +96,7 @@ def save_plot(document: dict[str, Any], path: Path) -> None:
         path: of the PNG file.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     from evaluation.plots import DPI, MARKERS, colour
 
@@ -113,6 +114,9 @@ def save_plot(document: dict[str, Any], path: Path) -> None:
         ideal = [middle[at.index(0.0)] * row["ideal_speedup"]["median"] for row in rows]
         axes.plot(at, ideal, "--", color=colour(place), linewidth=0.8)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set_xlabel("fraction of the small denoiser")
     axes.set_ylabel("images / s")
     axes.set_title(f"{document['protocol']['pair']} (dashed: ideal)")
