@@ -40,6 +40,9 @@ class DiT(nn.Module):
         ValueError: sizes that do not divide each other; the message begins with name=value.
     """
 
+    # Few FLOPs, and their rounding goes straight into the prediction: see models.precision.
+    full_precision = ("x_embedder", "t_embedder", "y_embedder", "final_layer")
+
     def __init__(
         self,
         *,

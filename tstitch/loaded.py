@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from evaluation.machine import device_name
 from models.guidance import GuidedDenoiser
+from models.precision import lower_products
 from samplers import Denoiser
 from tstitch.device import set_matmul_precision
 from tstitch.engine.compiled import compiled
@@ -36,7 +37,9 @@ class LoadedPair:
         set_matmul_precision(engine.precision)
         stay = torch.device("cpu") if engine.offload else engine.device
         networks: dict[str, nn.Module] = {
-            spec.name: load_network(pair, spec, weights[spec.name]).to(stay, engine.dtype)
+            spec.name: lower_products(
+                load_network(pair, spec, weights[spec.name]).to(stay), engine.dtype
+            )
             for spec in pair.denoisers
         }
         self._turns = TakingTurns(networks, engine.device) if engine.offload else None
