@@ -77,7 +77,7 @@ def parse_benchmark(config: Any, run: RunSettings) -> BenchmarkSettings:
         batch_sizes=sizes
         if section.raw("batch_sizes") is None
         else _counts(section, "batch_sizes"),
-        dtypes=_dtypes(section, device),
+        dtypes=_dtypes(section, device, run.dtype),
         compile=_flags(section, "compile"),
         processes=_counts(section, "processes"),
         baseline=_baseline(section, device),
@@ -107,8 +107,11 @@ def _counts(section: Section, name: str) -> tuple[int, ...]:
     return values
 
 
-def _dtypes(section: Section, device: torch.device) -> tuple[str, ...]:
+def _dtypes(section: Section, device: torch.device, asked: str) -> tuple[str, ...]:
     if section.raw("dtypes") is None:
+        if asked != "auto":
+            choose_dtype(asked, device, "run.dtype")
+            return (asked,)
         if device.type == "cuda":
             return ("tf32", "bf16")
         return ("fp32", "bf16") if device.type == "cpu" and has_bfloat16() else ("fp32",)
