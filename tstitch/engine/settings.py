@@ -1,5 +1,6 @@
 """The checked `engine` section, and what it comes to on a device."""
 
+import logging
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,6 +13,7 @@ from tstitch.section import Section
 from tstitch.settings import RunSettings
 
 TF32_GPU = (8, 0)  # compute capability
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,13 @@ def choose_engine(settings: EngineSettings, run: RunSettings) -> Engine:
             f"engine.keep_memory=true: is for the CPU, not {device.type}; choose "
             "engine.keep_memory=auto"
         )
+    missing = what_is_missing(device) if cuda else None
+    if missing and settings.compile is None:
+        log.warning("engine.compile=auto: not compiled; that needs %s", missing)
     engine = Engine(
         device=device,
         precision=precision,
-        compile=_decided(settings.compile, cuda and what_is_missing(device) is None),
+        compile=_decided(settings.compile, cuda and not missing),
         cuda_graphs=_decided(settings.cuda_graphs, cuda and not settings.offload),
         offload=settings.offload,
         threads=settings.threads,
