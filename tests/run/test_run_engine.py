@@ -28,6 +28,7 @@ def test_padded_batch_is_computed_as_a_full_one(tmp_path, compiled, sample, imag
     assert np.array_equal(images(full)[:20], images(compiled))
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_within_a_batch(tmp_path, sample):
     """Catches: a preparation with other tensors than those of the batches, after which the
     first batch compiles once more and reports it as sampling."""
@@ -99,6 +100,7 @@ def test_network_that_cannot_be_compiled(tmp_path, refusal, monkeypatch):
     assert message.endswith("choose engine=plain")
 
 
+@pytest.mark.slow
 def test_bfloat16_without_units(tmp_path, command):
     """Catches: a run that is a hundred times slower than it need be, and does not say why."""
     from evaluation.machine import has_bfloat16

@@ -161,6 +161,7 @@ def test_sweep_with_two_processes_resumes_and_extends(tmp_path, tiny, measured, 
     assert {row["num_images"] for row in rows} == {"30"}
 
 
+@pytest.mark.slow
 def test_multirun_of_sample_makes_the_same_runs(tmp_path, tiny, measured, sample):
     """Catches: a sweep whose points are not the runs that sample.py would make."""
     words = [*tiny, *measured, f"run.root={tmp_path}/runs", "sweep.fractions=[0.5]"]

@@ -34,6 +34,7 @@ def test_run_is_tracked_offline(tmp_path, command, tracked):
     assert list((tmp_path / "tracking").glob("wandb/offline-run-*/files/media/images/grid*.png"))
 
 
+@pytest.mark.slow
 def test_sweep_is_tracked_offline(tmp_path, tiny, tracked, environment):
     """Catches: a sweep whose table, plots or page do not arrive, one tracked run per point."""
     real = tmp_path / "real.npz"

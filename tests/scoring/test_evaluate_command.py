@@ -56,6 +56,7 @@ def test_two_processes_with_ten_thousand_images(command, tmp_path):
     check_processes(command, tmp_path, f"samples={path}", "evaluation.groups=50")
 
 
+@pytest.mark.slow
 def test_error_of_several_processes(command, tmp_path):
     """Catches: a line per rank, torchrun's traceback in place of the line."""
     done = command(f"samples={tmp_path / 'none.npz'}", processes=2)

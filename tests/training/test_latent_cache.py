@@ -156,6 +156,7 @@ def test_autoencoder_that_does_not_load_is_one_line(overrides, vae, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_cache(overrides, tmp_path):
     """Catches: shares that overlap, labels in rank order, a rank that opens an unfinished file."""
     alone, together = tmp_path / "alone", tmp_path / "together"

@@ -129,6 +129,7 @@ def test_command_line(tmp_path, tiny):
     assert done.stderr == "error: train.dtype='fp8': choose one of fp32, bf16\n"
 
 
+@pytest.mark.slow
 def test_command_line_of_two_processes(tmp_path, tiny):
     """Catches: a batch that does not divide evenly, an error printed by every rank."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
