@@ -58,12 +58,16 @@ def _thread(device: torch.device) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1)
 
 
-def _draw(stitcher: Stitcher, unit: Unit) -> tuple[Batch, Tensor, float]:
-    run = stitcher.experiment.run
-    started = time.perf_counter()
-    num_classes = stitcher.experiment.pair.num_classes
+def draw_unit(stitcher: Stitcher, unit: Unit) -> tuple[Batch, Tensor]:
+    """What a unit's images begin with, and their labels (n,) int64 on the host."""
+    run, num_classes = stitcher.experiment.run, stitcher.experiment.pair.num_classes
     labels = choose_labels(run.classes, unit.indices, seed=run.seed, num_classes=num_classes)
-    batch = stitcher.draw(unit.indices, labels, seed=run.seed)
+    return stitcher.draw(unit.indices, labels, seed=run.seed), labels
+
+
+def _draw(stitcher: Stitcher, unit: Unit) -> tuple[Batch, Tensor, float]:
+    started = time.perf_counter()
+    batch, labels = draw_unit(stitcher, unit)
     return batch, labels, time.perf_counter() - started
 
 

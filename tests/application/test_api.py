@@ -18,7 +18,8 @@ TRIAL = [
 def test_images_equal_those_of_a_run(tmp_path):
     """Catches a second sampling path that drifts from the command line's."""
     config = compose(
-        "sample", [*TRIAL, "run.num_images=4", "run.batch_size=4", f"run.dir={tmp_path}"]
+        "sample",
+        [*TRIAL, "engine=plain", "run.num_images=4", "run.batch_size=4", f"run.dir={tmp_path}"],
     )
     folder = run_sampling(config)
     with np.load(folder / "samples.npz") as samples:

@@ -49,7 +49,7 @@ def run_benchmark(config: dict[str, Any]) -> Path:
     flops = _flops(first)
     groups = list_cases(settings)
     _check(groups, base)
-    document: dict[str, Any] = {"protocol": _protocol(first, settings), "cases": []}
+    document: dict[str, Any] = {"protocol": _protocol(first, settings, flops), "cases": []}
     for group in groups:
         results = measure_group(group, base, settings, folder)
         document["protocol"]["device"] = results[0].setup["device"]
@@ -84,13 +84,15 @@ def _flops(experiment: Experiment) -> dict[str, int]:
     return {name: count_flops(net, pair.space.shape) for name, net in networks.items()}
 
 
-def _protocol(experiment: Experiment, settings: BenchmarkSettings) -> dict[str, Any]:
+def _protocol(
+    experiment: Experiment, settings: BenchmarkSettings, flops: dict[str, int]
+) -> dict[str, Any]:
     sampler, guidance = experiment.config["sampler"], experiment.guidance
     return {
         "pair": experiment.pair.name,
         "sampler": {**sampler, "steps": experiment.sampler.steps},
         "guidance": {"scale": guidance.scale, "channels": guidance.channels},
-        "gmacs_per_evaluation": {n: round(f / 2e9, 4) for n, f in _flops(experiment).items()},
+        "gmacs_per_evaluation": {n: round(f / 2e9, 4) for n, f in flops.items()},
         "rounds": settings.rounds,
         "batches_per_measurement": settings.batches,
         "seed": experiment.run.seed,

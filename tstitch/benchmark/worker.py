@@ -20,10 +20,9 @@ from tstitch.engine.host import prepare_host
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
-from tstitch.labels import choose_labels
 from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
-from tstitch.pipeline import sample_units
+from tstitch.pipeline import draw_unit, sample_units
 from tstitch.shards import Shard, Unit, cut, write_shard
 from tstitch.stitcher import Batch, Stitcher
 
@@ -170,10 +169,7 @@ class Worker:
             repeats = max(2 * repeats, int(repeats * least / max(seconds, 1e-9)))
 
     def _first_batch(self, stitcher: Stitcher) -> Batch:
-        run, classes = stitcher.experiment.run, stitcher.experiment.pair.num_classes
-        indices = range(run.batch_size)
-        labels = choose_labels(run.classes, indices, seed=run.seed, num_classes=classes)
-        return stitcher.draw(indices, labels, seed=run.seed)
+        return draw_unit(stitcher, Unit(0, stitcher.experiment.run.batch_size))[0]
 
     def _timer(self) -> StageTimer:
         return StageTimer(self._engine.device)
