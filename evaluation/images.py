@@ -25,6 +25,17 @@ class Rows(Protocol):
     def read(self, first: int, end: int) -> np.ndarray: ...
 
 
+class _FirstRows:
+    """The beginning of an array that is read by rows."""
+
+    def __init__(self, rows: Rows, count: int) -> None:
+        self._rows = rows
+        self.shape, self.dtype = (count, *rows.shape[1:]), rows.dtype
+
+    def read(self, first: int, end: int) -> np.ndarray:
+        return self._rows.read(first, end)
+
+
 class ImageSource:
     """Images of one size, read by number.
 
@@ -68,6 +79,17 @@ class ImageSource:
         if images.ndim == 3:
             images = images[..., None]
         return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
+
+    def first(self, count: int) -> "ImageSource":
+        """The first images alone.
+
+        Raises:
+            IndexError: fewer than count images.
+        """
+        if not 0 < count <= len(self):
+            raise IndexError(f"the first {count} of {len(self)} images")
+        labels = None if self.labels is None else self.labels[:count]
+        return ImageSource(_FirstRows(self._rows, count), labels, self._place)
 
 
 def open_images(source: str | Path | np.ndarray, field: str) -> ImageSource:

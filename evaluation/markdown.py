@@ -49,9 +49,9 @@ def render_markdown(
     for name in series:
         table = result_table(points, name, names)
         table.rows.extend([floor_row(floor, names)] if floor else [])
-        lines += ["", f"## {_plain(name)}", "", *_table(table)]
+        lines += ["", f"## {_plain(name)}", "", *table_lines(table)]
         lines += ["", "Time and arithmetic of each denoiser, per image:", ""]
-        lines += _table(cost_table(points, name))
+        lines += table_lines(cost_table(points, name))
     lines += ["", "## Reading the tables", "", f"- {INTERVALS}", f"- {FRONTS}"]
     if floor:
         lines.append(f"- {FLOOR.format(floor.num_images)}")
@@ -68,7 +68,8 @@ def render_markdown(
     return "\n".join([*lines, ""])
 
 
-def _table(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """A table in Markdown, numbers to the right."""
     rule = "|" + "|".join(["---"] + ["--:"] * (len(table.header) - 1)) + "|"
     rows = ["| " + " | ".join(map(_plain, row)) + " |" for row in [table.header, *table.rows]]
     return [rows[0], rule, *rows[1:]]

@@ -51,7 +51,7 @@ def plot_metrics(points: Sequence[Point], floor: Floor | None = None) -> "Figure
     names, series = metric_names(points, floor), by_series(points)
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
-    figure = _figure(4.0 * columns, 3.3 * rows + 0.3 * len(series))
+    figure = new_figure(4.0 * columns, 3.3 * rows + 0.3 * len(series))
     for place, (key, name) in enumerate(names.items()):
         axes = figure.add_subplot(rows, columns, place + 1)
         _metric_panel(axes, points, key, floor.metrics.get(key) if floor else None)
@@ -73,7 +73,7 @@ def plot_pareto(points: Sequence[Point], floor: Floor | None = None) -> "Figure"
     """
     names, series = metric_names(points, floor), by_series(points)
     kinds = [k for k in (TIME, FLOPS) if any(cost_of(p, k) is not None for p in points)]
-    figure = _figure(6.0 * len(kinds), 4.6 + 0.25 * len(series))
+    figure = new_figure(6.0 * len(kinds), 4.6 + 0.25 * len(series))
     for place, kind in enumerate(kinds):
         axes = figure.add_subplot(1, len(kinds), place + 1)
         _pareto_panel(axes, points, kind, floor.metrics.get(LOSS) if floor else None)
@@ -101,7 +101,8 @@ def save_figure(figure: "Figure", stem: Path) -> tuple[Path, Path]:
     return paths[0], paths[1]
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """An empty figure of this size in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -111,7 +112,8 @@ def _figure(width: float, height: float) -> "Figure":
     return figure
 
 
-def _style(axes: "Axes") -> None:
+def style(axes: "Axes") -> None:
+    """The look that all plots share."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -139,7 +141,7 @@ def _metric_panel(axes: "Axes", points: Sequence[Point], key: str, real: Metric 
         x = [p.fraction if on_fraction else p.gmacs_per_image for p in have]
         _errorbars(axes, x, [p.metrics[key] for p in have], name, place, "-" if on_fraction else "")
         shown += [p.metrics[key] for p in have]
-    _style(axes)
+    style(axes)
     _value_axis(axes, shown, real)
 
 
@@ -167,7 +169,7 @@ def _pareto_panel(axes: "Axes", points: Sequence[Point], kind: str, real: Metric
         metrics = [p.metrics[LOSS] for p in have]
         _errorbars(axes, [_cost(p, kind) for p in have], metrics, name, place, "")
         shown += metrics
-    _style(axes)
+    style(axes)
     _value_axis(axes, shown, real)
     axes.set_xlabel("ms / image" if kind == TIME else "GFLOPs / image")
 

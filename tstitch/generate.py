@@ -57,7 +57,7 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
     Raises:
         UserError: on every rank alike; finished shards stay.
     """
-    decides = distributed.on_main(lambda: _decides(experiment, resources))
+    decides = distributed.on_main(lambda: decide(experiment, resources))
     directory = RunDirectory(experiment.directory(decides))
     try:
         units = distributed.on_main(lambda: _prepare(directory, experiment, decides))
@@ -72,7 +72,8 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
     return directory.path
 
 
-def _decides(experiment: Experiment, resources: Resources) -> dict[str, Any]:
+def decide(experiment: Experiment, resources: Resources) -> dict[str, Any]:
+    """What decides the images of a run, which names its directory."""
     with space_errors():
         engine = resources.engine
         return experiment.decides(resources.digests, engine.precision, engine.decides())

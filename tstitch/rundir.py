@@ -100,6 +100,8 @@ class RunDirectory:
         self.shards.mkdir()
         for name in OWN_FILES:
             (self.path / name).unlink(missing_ok=True)
+        for path in self.path.glob("evaluation-*.json"):
+            path.unlink()
 
     def _compare(self, decides: dict[str, Any]) -> None:
         path = self.path / CONFIG_FILE

@@ -24,7 +24,7 @@ def settings(*overrides: str) -> TrainSettings:
 def draws(seed=0, step=0, rank=0, n=64, **fields):
     x_0, y = torch.zeros(n, 1, 2, 2), torch.arange(n) % 10
     choice = settings(*(f"{k}={v}" for k, v in fields.items()))
-    return draw(x_0, y, 1000, choice, 10, step_generator(seed, step, rank))
+    return draw(x_0, y, choice, 10, step_generator(seed, step, rank))
 
 
 def test_draws_are_a_function_of_seed_step_and_rank():

@@ -195,7 +195,7 @@ def averaged_gradients(config: dict, world: int) -> dict[str, torch.Tensor]:
             generator = loop.step_generator(settings.seed, step, rank)
             images, y = dataset[torch.tensor(indices[rank::world])]
             x_0 = to_float(images)
-            t, eps, y = loop.draw(x_0, y, 1000, settings, pair.num_classes, generator)
+            t, eps, y = loop.draw(x_0, y, settings, pair.num_classes, generator)
             mse, bound = objective(network, x_0, t, y, eps)
             ((mse + bound) / world).backward()
         nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip)

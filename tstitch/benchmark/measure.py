@@ -93,7 +93,7 @@ def measure_group(
     Raises:
         UserError: weights, precision or options that are not to be had, or too little memory.
     """
-    with _crews(cases, config) as crews:
+    with running(cases, config) as crews:
         results = []
         for case, crew in zip(cases, crews, strict=True):
             log.info("%s: starting", case.name)
@@ -102,7 +102,7 @@ def measure_group(
         for number in range(settings.rounds):
             log.info("round %d of %d", number + 1, settings.rounds)
             pairs = list(zip(results, crews, strict=True))
-            for result, crew in _rotated(pairs, number):
+            for result, crew in rotated(pairs, number):
                 _measure_once(result, crew, settings, number, folder)
         for result, crew in zip(results, crews, strict=True):
             result.peak_bytes = max(crew.ask("peak_bytes"))
@@ -110,7 +110,8 @@ def measure_group(
 
 
 @contextmanager
-def _crews(cases: Sequence[Case], config: dict[str, Any]) -> Iterator[list[Crew]]:
+def running(cases: Sequence[Case], config: dict[str, Any]) -> Iterator[list[Crew]]:
+    """The processes of every case, ended when the block ends."""
     crews: list[Crew] = []
     try:
         for case in cases:
@@ -121,7 +122,7 @@ def _crews(cases: Sequence[Case], config: dict[str, Any]) -> Iterator[list[Crew]
             crew.end()
 
 
-def _rotated(values: Sequence[Any], number: int) -> list[Any]:
+def rotated(values: Sequence[Any], number: int) -> list[Any]:
     """Another one first in every round: whoever follows a pause finds a cooler machine."""
     first = number % len(values)
     return [*values[first:], *values[:first]]
@@ -133,7 +134,7 @@ def _measure_once(
     result.matmul.append(float(np.mean(crew.ask("matmul"))))
     each = crew.ask("step_seconds")
     result.steps.append({name: float(np.mean([e[name] for e in each])) for name in each[0]})
-    for fraction in _rotated(settings.fractions, number):
+    for fraction in rotated(settings.fractions, number):
         answers = crew.ask("sample", fraction, settings.batches, str(folder))
         images = sum(answer["images"] for answer in answers)
         seconds = max(answer["seconds"] for answer in answers)

@@ -2,7 +2,6 @@
 
 import copy
 import os
-import resource
 import signal
 import tempfile
 import time
@@ -17,10 +16,12 @@ import torch
 from evaluation.matmul import matmul_rate
 from evaluation.timing import StageTimer
 from tstitch.engine.host import prepare_host
+from tstitch.engine.memory import peak_bytes
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.loaded import LoadedPair
+from tstitch.options import option
 from tstitch.pair import locate_weights
 from tstitch.pipeline import draw_unit, sample_units
 from tstitch.shards import Shard, Unit, cut, write_shard
@@ -145,13 +146,7 @@ class Worker:
 
     def peak_bytes(self) -> int:
         """Of the device's memory on CUDA since the last matmul(), else of the process."""
-        if self._engine.device.type == "cuda":
-            return torch.cuda.max_memory_reserved(self._engine.device)
-        status = Path("/proc/self/status")
-        if status.is_file():  # the other figure begins with that of the process that started this
-            peak = next(line for line in status.read_text().splitlines() if "VmHWM" in line)
-            return int(peak.split()[1]) * 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak_bytes(self._engine.device)
 
     def _step(self, model: int, least: float) -> float:
         stitcher = next(iter(self._stitchers.values()))
@@ -177,7 +172,6 @@ class Worker:
 
 def with_fraction(config: dict[str, Any], fraction: float) -> Experiment:
     """A run's configuration with this stitch fraction instead of its schedule."""
-    section = {"_target_": "samplers.Fraction", "fraction": fraction}
-    axis = config["stitch"].get("axis")
-    own = copy.deepcopy(config) | {"stitch": section | ({"axis": axis} if axis else {})}
-    return parse_experiment(own)
+    section = option("stitch", "fraction") | {"fraction": fraction}
+    axis = config["stitch"].get("axis", section["axis"])
+    return parse_experiment(copy.deepcopy(config) | {"stitch": section | {"axis": axis}})

@@ -3,13 +3,12 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from itertools import product
 from typing import Any
 
-from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
+from tstitch.options import option
 from tstitch.pair import parse_pair
 from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.sweep.settings import SweepSettings, parse_sweep
@@ -76,7 +75,7 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
                 "stitch": stitch,
             }
             experiment = parse_experiment(own)
-            protocol = _protocol(experiment)
+            protocol = protocol_name(experiment)
             points.append(
                 PlannedPoint(
                     protocol, f"{protocol}, {kind}", label, fraction, fractions, experiment
@@ -88,7 +87,7 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
 def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[str, Any]]:
     sections = [base["sampler"]]
     if settings.samplers:
-        sections = [_option("sampler", name) for name in settings.samplers]
+        sections = [option("sampler", name) for name in settings.samplers]
         # Of another sampler only the number of steps has the same meaning.
         same = {"steps": base["sampler"].get("steps")}
         sections = [section | same for section in sections]
@@ -99,7 +98,7 @@ def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[st
 def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedule]:
     """Kind, label, stitch section, fraction of the first denoiser, fractions of all."""
     for fractions in settings.simplex:
-        section = _axis(_option("stitch", "fractions"), base) | {"fractions": list(fractions)}
+        section = _axis(option("stitch", "fractions"), base) | {"fractions": list(fractions)}
         yield "fractions", "/".join(f"{f:g}" for f in fractions), section, fractions[0], fractions
     if settings.simplex:
         return
@@ -107,7 +106,7 @@ def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedu
         kind = base["stitch"]["_target_"].rpartition(".")[2].lower()
         yield kind, kind, base["stitch"], None, None
     for kind in settings.kinds:
-        section = _option("stitch", kind)
+        section = option("stitch", kind)
         if "fraction" not in section:  # a single schedule, such as `decreasing`
             yield kind, kind, section, None, None
             continue
@@ -117,7 +116,7 @@ def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedu
 
 
 def _all_large(num_models: int) -> dict[str, Any]:
-    return _option("stitch", "fractions") | {"fractions": [0.0] * (num_models - 1) + [1.0]}
+    return option("stitch", "fractions") | {"fractions": [0.0] * (num_models - 1) + [1.0]}
 
 
 def _axis(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
@@ -127,17 +126,8 @@ def _axis(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     return section
 
 
-def _option(group: str, name: str) -> dict[str, Any]:
-    """A file of a configuration group, as on the command line."""
-    return copy.deepcopy(_composed(group, name))
-
-
-@cache
-def _composed(group: str, name: str) -> dict[str, Any]:
-    return compose("sample", [f"{group}={name}"])[group]
-
-
-def _protocol(experiment: Experiment) -> str:
+def protocol_name(experiment: Experiment) -> str:
+    """Sampler, steps and guidance, for tables: `DDIM 20 steps, guidance 1.5`."""
     sampler = experiment.config["sampler"]
     name = sampler["_target_"].rpartition(".")[2].replace("DPMSolver", "DPM-Solver")
     if sampler.get("algorithm") == "dpmpp":

@@ -31,7 +31,7 @@ def collect_points(plan: Plan, folders: list[Path], report: Path) -> list[Point]
         if _all_large(point)
     }
     return [
-        _point(planned, folder, evaluation, baselines.get(planned.protocol), report)
+        make_point(planned, folder, evaluation, _other(baselines, planned), report)
         for planned, folder, evaluation in zip(plan.points, folders, evaluations, strict=True)
     ]
 
@@ -50,16 +50,27 @@ def _all_large(point: PlannedPoint) -> bool:
     return largest > 0 and not any(others)
 
 
-def _point(
+def _other(baselines: dict[str, Any], planned: PlannedPoint) -> dict[str, Any] | None:
+    return None if _all_large(planned) else baselines.get(planned.protocol)
+
+
+def make_point(
     planned: PlannedPoint,
     folder: Path,
     evaluation: dict[str, Any],
     baseline: dict[str, Any] | None,
     report: Path,
 ) -> Point:
+    """The record of a run.
+
+    Args:
+        folder: of the run.
+        baseline: evaluation of the run to compare with, if there is one.
+        report: folder of the report, to which the point names the run's.
+    """
     metrics = json.loads((folder / METRICS).read_text())
     seconds = metrics["seconds_per_image"] or {"total": None, "stages": {}}
-    differences = compare(evaluation, baseline) if baseline and not _all_large(planned) else {}
+    differences = compare(evaluation, baseline) if baseline else {}
     denoisers = metrics["denoisers"]
     return Point(
         series=planned.series,

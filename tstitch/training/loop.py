@@ -51,7 +51,7 @@ def train(
         x_0, y = next_latents(generator)
         if y.max() >= num_classes:  # num_classes itself would pass for the null class
             raise UserError(f"data: has label {y.max()}, the pair only 0 to {num_classes - 1}")
-        t, eps, y = draw(x_0, y, objective.num_timesteps, settings, num_classes, generator)
+        t, eps, y = draw(x_0, y, settings, num_classes, generator)
         x_0, t, eps, y = (v.to(device, non_blocking=True) for v in (x_0, t, eps, y))
         with autocast:
             mse, bound = objective(runner, x_0, t, y, eps)
@@ -80,7 +80,6 @@ def step_generator(seed: int, step: int, rank: int) -> torch.Generator:
 def draw(
     x_0: Tensor,
     y: Tensor,
-    num_timesteps: int,
     settings: TrainSettings,
     num_classes: int,
     generator: torch.Generator,
@@ -89,9 +88,10 @@ def draw(
 
     Timesteps are stratified over the batch: uniform each, with less variance together.
     """
+    first, end = settings.timesteps
     n = len(x_0)
     place = (torch.arange(n) + torch.rand(n, generator=generator)) / n
-    t = (place * num_timesteps).long().clamp(max=num_timesteps - 1)
+    t = (first + place * (end - first)).long().clamp(max=end - 1)
     eps = torch.randn(x_0.shape, generator=generator)
     dropped = torch.rand(n, generator=generator) < settings.label_dropout
     return t, eps, torch.where(dropped, num_classes, y)

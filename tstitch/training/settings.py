@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from samplers import NUM_TIMESTEPS
 from tstitch.device import DEVICES
 from tstitch.section import Section
 from tstitch.settings import MAX_SEED
@@ -24,6 +25,7 @@ class TrainSettings:
     grad_clip: float
     ema_decay: float
     label_dropout: float
+    timesteps: tuple[int, int]  # drawn uniformly from the first up to below the second
     dtype: str
     compile: bool
     seed: int
@@ -67,6 +69,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         grad_clip=section.number("grad_clip", 0.0),
         ema_decay=section.number("ema_decay", 0.0, 1.0),
         label_dropout=section.number("label_dropout", 0.0, 1.0),
+        timesteps=_timesteps(section),
         dtype=section.choice("dtype", ("fp32", "bf16")),
         compile=section.flag("compile"),
         seed=section.integer("seed", 0, MAX_SEED),
@@ -79,6 +82,15 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         sample_every=section.integer("sample_every", 0),
         snapshots=section.integers("snapshots", 1, steps),
     )
+
+
+def _timesteps(section: Section) -> tuple[int, int]:
+    span = section.integers("timesteps", 0, NUM_TIMESTEPS)
+    if len(span) != 2 or span[0] >= span[1]:
+        raise section.refuse(
+            "timesteps", f"give [first,end] with 0 <= first < end <= {NUM_TIMESTEPS}"
+        )
+    return span[0], span[1]
 
 
 def _decay_steps(section: Section, steps: int) -> int:

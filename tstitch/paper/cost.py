@@ -1,0 +1,78 @@
+"""What a figure costs: for the dry run, from the plan alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from evaluation.flops import count_flops
+from tstitch.experiment import Experiment
+from tstitch.pair import build_network
+from tstitch.paper.plan import Spot
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Sums over all points, every different run counted once."""
+
+    points: int
+    runs: int
+    images: int
+    evaluations: int  # of networks
+    flops: float
+
+
+def count_cost(spots: Sequence[Spot]) -> Cost:
+    """Arithmetic of the points; nothing of it is looked for on the disk."""
+    runs: dict[str, tuple[Experiment, int]] = {}
+    for spot in spots:
+        key = _identity(spot.experiment)
+        images = max(spot.images, runs[key][1] if key in runs else 0)
+        runs[key] = (spot.experiment, images)
+    known: dict[str, dict[str, int]] = {}
+    evaluations, flops = 0, 0.0
+    for experiment, images in runs.values():
+        each = known.setdefault(experiment.pair.name, {})
+        per_step = experiment.nfe // experiment.sampler.steps
+        for spec in experiment.pair.denoisers:
+            if spec.name not in each:
+                with torch.device("meta"):
+                    network = build_network(experiment.pair, spec)
+                each[spec.name] = count_flops(network, experiment.pair.space.shape)
+            count = images * per_step * experiment.steps_per_denoiser[spec.name]
+            evaluations += count
+            flops += count * each[spec.name]
+    images = sum(count for _, count in runs.values())
+    return Cost(len(spots), len(runs), images, evaluations, flops)
+
+
+def describe_cost(cost: Cost, throughput: float | None) -> list[str]:
+    """Lines for a reader.
+
+    Args:
+        throughput: FLOP/s of all devices together.
+    """
+    lines = [
+        f"{cost.points} points, {cost.runs} runs, {cost.images:,} images",
+        f"{cost.evaluations:,} network evaluations (NFE), {cost.flops / 1e15:,.2f} PFLOPs "
+        f"({cost.flops / 2e15:,.2f} P multiply-adds)",
+    ]
+    if throughput is None:
+        lines.append("hours: give throughput=TFLOP/s, of all devices together")
+    else:
+        hours = cost.flops / throughput / 3600
+        shown = f"{hours:,.2f} hours" if hours >= 1 else f"{60 * hours:,.1f} minutes"
+        lines.append(
+            f"{shown} at {throughput / 1e12:g} TFLOP/s (denoisers alone; no decoding, no metrics)"
+        )
+    return lines
+
+
+def _identity(experiment: Experiment) -> str:
+    weights: dict[str, Any] = {s.name: s.weights for s in experiment.pair.denoisers}
+    parts = (
+        experiment.pair.name, weights, experiment.config["sampler"], experiment.guidance,
+        [step.model for step in experiment.sampler.plan],
+    )  # fmt: skip
+    return repr(parts)

@@ -1,0 +1,168 @@
+"""Measures a figure: its points, and what its kind looks at besides."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tstitch import distributed
+from tstitch.engine.host import available_cores
+from tstitch.experiment import Experiment
+from tstitch.files import write_text
+from tstitch.paper.footprint import measure_footprint
+from tstitch.paper.measure import Result, Stock, measure
+from tstitch.paper.plan import Spot, plan_spots
+from tstitch.paper.predict import estimate_curves
+from tstitch.paper.probes import Probe, measure_similarity, measure_spectrum, on_rank_0, probe_spot
+from tstitch.paper.settings import ROLES, Figure, Reproduction
+from tstitch.paper.timing import time_fractions
+from tstitch.paper.tuning import train_variants
+from tstitch.rundir import writing
+
+MEASURED = "measured.json"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FigureData:
+    """What a figure shows; filled on rank 0."""
+
+    figure: Figure
+    results: list[Result] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)  # plain JSON, by kind
+
+
+def produce(figure: Figure, told: Reproduction, stock: Stock, report: Path) -> FigureData:
+    """Measures what is missing of a figure; every rank calls it alike.
+
+    Args:
+        report: folder of the report, to which points name their directories.
+
+    Raises:
+        UserError: bad input; what is measured stays.
+    """
+    log.info("%s: %s", figure.name, figure.title)
+    if figure.kind == "tuning":
+        figure = train_variants(figure, told)
+    results = measure(plan_spots(figure.curves, told), report, stock)
+    extra: dict[str, Any] = {}
+    if figure.kind in PROBES:
+        extra = PROBES[figure.kind](figure, told, stock)
+    if figure.kind == "predict":
+        extra = _estimates(figure, told, stock, results)
+    if "timing" in figure.own:
+        extra |= _timing(figure, told, results)
+    return FigureData(figure, results, extra)
+
+
+def folder_of(figure: Figure, told: Reproduction) -> Path:
+    """Where a figure keeps what has no run directory."""
+    return Path(told.root) / "paper" / f"{figure.name}-{told.scale.name}"
+
+
+def _kept(
+    figure: Figure, told: Reproduction, key: dict[str, Any], measured: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """What an earlier command measured under the same key, or what is measured now.
+
+    Every rank calls it alike.
+    """
+    path = folder_of(figure, told) / MEASURED
+    found = distributed.on_main(lambda: _read(path, key))
+    if found is not None:
+        return found
+    found = measured()
+
+    def write() -> None:
+        with writing(path.parent, "root"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps({"key": key, "measured": found}, indent=1) + "\n")
+
+    distributed.on_main(write)
+    return found
+
+
+def _read(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text())
+        return content["measured"] if content["key"] == json.loads(json.dumps(key)) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _key(experiment: Experiment, figure: Figure) -> dict[str, Any]:
+    parts = ("pair", "sampler", "guidance", "engine")
+    return {part: experiment.config[part] for part in parts} | {
+        "run": [experiment.run.seed, experiment.run.device, experiment.run.dtype],
+        "own": figure.own,
+    }
+
+
+def _probe(
+    models: tuple[str, ...], look: Callable[[Probe], dict[str, Any]]
+) -> Callable[[Figure, Reproduction, Stock], dict[str, Any]]:
+    def run(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
+        spot = probe_spot(figure.own["probe"], told, models)
+
+        def measured() -> dict[str, Any]:
+            return on_rank_0(look, Probe(spot, stock.of(spot.experiment)))
+
+        return _kept(figure, told, _key(spot.experiment, figure), measured)
+
+    return run
+
+
+def _footprint(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
+    probe = figure.own["probe"]
+    experiment = probe_spot(probe, told, ("small", "large")).experiment
+    # One batch, as large as asked for, whatever the runs of other figures have.
+    config = experiment.config | {"run": experiment.config["run"] | {"batch_size": probe["images"]}}
+    run = replace(experiment.run, batch_size=probe["images"])
+    alone = replace(experiment, config=config, run=run)
+    stock.of(experiment)  # fetches the weights
+
+    def measured() -> dict[str, Any]:
+        return distributed.on_main(lambda: {"rows": measure_footprint(alone)})
+
+    return _kept(figure, told, _key(experiment, figure), measured)
+
+
+PROBES = {
+    "similarity": _probe(ROLES, measure_similarity),
+    "spectrum": _probe(("small", "large"), measure_spectrum),
+    "footprint": _footprint,
+}
+
+
+def _timing(figure: Figure, told: Reproduction, results: list[Result]) -> dict[str, Any]:
+    spots = plan_spots(figure.curves[:1], told)
+    experiment, folder = spots[0].experiment, folder_of(figure, told)
+
+    def measured() -> dict[str, Any]:
+        def work() -> dict[str, Any]:
+            with writing(folder, "root"):
+                folder.mkdir(parents=True, exist_ok=True)
+            fractions = [spot.fraction for spot in spots]
+            found = time_fractions(experiment, fractions, figure.own["timing"], folder)
+            return {"timing": found | {"cores": available_cores()}}
+
+        return distributed.on_main(work)
+
+    return _kept(figure, told, _key(experiment, figure), measured)
+
+
+def _estimates(
+    figure: Figure, told: Reproduction, stock: Stock, results: list[Result]
+) -> dict[str, Any]:
+    """Of every curve: predictions compared along its trajectory, and the first images changed."""
+    similar: list[dict[str, Any]] = []
+    for curve in figure.curves:
+        own = {"sampler": curve.sampler, "steps": curve.steps[0], "guidance": curve.guidance[0]}
+        spot: Spot = probe_spot(own | {"images": figure.own["probe"]["images"]}, told, curve.models)
+        probe = Probe(spot, stock.of(spot.experiment))
+        similar.append(on_rank_0(measure_similarity, probe))
+    if not distributed.is_main():
+        return {}
+    return estimate_curves(results, similar, figure.own["probe"])

@@ -1,0 +1,130 @@
+"""The ledger: every claim with our result and verdict, as one Markdown file with pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from evaluation.machine import versions
+from evaluation.markdown import table_lines
+from evaluation.tables import Table
+from tstitch.files import write_text
+from tstitch.paper.compare import TOLERANCE
+from tstitch.paper.figures import FigureData
+from tstitch.paper.report import comparison_lines, own_lines, resolution, save_picture
+from tstitch.paper.settings import Figure, Reproduction
+from tstitch.paper.verdicts import Finding
+
+HEAD = """# The claims of the paper
+
+Every testable claim of T-Stitch (arXiv 2402.14167 v1) about DiTs, as `scripts/reproduce.py`
+measures it. Made by `{command}`; do not edit.
+
+Scale: **{scale}**. {models} Every number is of a run directory of its own; all points of a
+comparison share noise and labels, differences are paired, intervals are 95 % (delete-a-group
+jackknife over images, for one set of trained models and one reference; not corrected for the
+number of comparisons). A verdict is what its test says, no more: the claims of the paper are about
+other models, and a claim that fails here may hold there.
+"""
+
+
+def write_ledger(
+    figures: Sequence[Figure],
+    data: Mapping[str, FigureData],
+    findings: Sequence[Finding],
+    missing: Mapping[str, str],
+    told: Reproduction,
+) -> Path:
+    """Writes REPORT.md, and the pictures into REPORT/.
+
+    Returns:
+        The path of the Markdown file.
+    """
+    folder = Path(told.report)
+    folder.mkdir(parents=True, exist_ok=True)
+    command = "torchrun --nproc_per_node=2 scripts/reproduce.py paper=ledger"
+    if told.scale.name != "miniature":
+        command += f" scale={told.scale.name}"
+    lines = [HEAD.format(command=command, scale=told.scale.name, models=_models(data, told))]
+    lines += table_lines(
+        Table(
+            ["claim", "statement", "verdict"],
+            [[f.claim.id, f.claim.statement, f.status] for f in findings],
+        )
+    )
+    lines += ["", "## The figures", "", *table_lines(_budgets(figures, data, missing))]
+    lines += ["", "Resolves: the difference of FID that can be told from nothing, the median half",
+              "width of paired intervals up to fraction 0.5. Minutes: on 2 cores, alone; figures",
+              "share points. At full scale the same command takes `scale=full`; expected are the",
+              f"paper's values. {TOLERANCE}", ""]  # fmt: skip
+    for figure in figures:
+        own = [f for f in findings if figure.name in f.claim.sources]
+        lines += _section(figure, data.get(figure.name), own, folder, told)
+    untested = [f for f in findings if not f.claim.sources]
+    lines += ["## Not tested", ""]
+    lines += [f"- **{f.claim.id}** {f.claim.statement} Not tested: {f.numbers}." for f in untested]
+    lines += [
+        "",
+        *_notes(),
+        "",
+        f"Versions: {', '.join(f'{k} {v}' for k, v in versions().items())}.",
+    ]
+    path = folder.with_name(f"{folder.name}.md")
+    write_text(path, "\n".join(lines) + "\n")
+    return path
+
+
+def _models(data: Mapping[str, FigureData], told: Reproduction) -> str:
+    if told.scale.name == "miniature":
+        return "The models are the shipped ones (Fashion-MNIST, 0.33, 1.28 and 5.03 M parameters)."
+    return f"The models are those of pair {told.scale.pairs['small', 'medium', 'large']}."
+
+
+def _budgets(
+    figures: Sequence[Figure], data: Mapping[str, FigureData], missing: Mapping[str, str]
+) -> Table:
+    rows = []
+    for figure in figures:
+        own = data.get(figure.name)
+        counts = sorted({r.spot.images for r in own.results}) if own else []
+        reach = resolution(own.results) if own else None
+        rows.append([
+            f"paper={figure.name}",
+            figure.about if own else f"not run: {missing.get(figure.name, '')}",
+            str(len(own.results)) if own else "-",
+            ", ".join(map(str, counts)) or "-",
+            "-" if reach is None else f"{reach:.2g}",
+            "-" if figure.minutes is None else f"{figure.minutes:g}",
+        ])  # fmt: skip
+    return Table(["command", "scale", "points", "images each", "resolves", "minutes"], rows)
+
+
+def _section(
+    figure: Figure,
+    data: FigureData | None,
+    findings: Sequence[Finding],
+    folder: Path,
+    told: Reproduction,
+) -> list[str]:
+    lines = [f"## {figure.title}", ""]
+    picture = save_picture(data, folder) if data else None
+    if picture:
+        lines += [f"![{figure.title}]({folder.name}/{picture})", ""]
+    if data:
+        lines += [line.replace("## ", "### ") for line in own_lines(data)]
+        lines += [line.replace("## ", "### ") for line in comparison_lines(data.results)]
+    for finding in findings:
+        claim = finding.claim
+        lines += [
+            f"**{claim.id}: {finding.status}.** {claim.statement}",
+            "",
+            f"- Paper: {claim.paper}.",
+            f"- Test: {claim.test}.",
+            f"- Ours: {finding.numbers}.",
+            *([f"- Note: {claim.remark}"] if claim.remark else []),
+            "",
+        ]
+    return lines
+
+
+def _notes() -> list[str]:
+    """What a reader of the paper and its release must know to repeat it."""
+    return (Path(__file__).with_name("notes.md").read_text()).splitlines()

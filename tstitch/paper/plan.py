@@ -1,0 +1,166 @@
+"""Which runs a figure is made of; a mix of two models is a run of the pair that holds them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+from tstitch.cli import compose
+from tstitch.errors import UserError
+from tstitch.experiment import Experiment, parse_experiment
+from tstitch.options import option
+from tstitch.pair import PairSpec, parse_pair
+from tstitch.paper.settings import ROLES, Curve, Reproduction, Shares
+from tstitch.sweep.plan import PlannedPoint, protocol_name
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One measured point of a figure."""
+
+    curve: int  # its place among the figure's curves
+    models: tuple[str, ...]  # of the curve
+    sampler: str
+    steps: int
+    guidance: float
+    kind: str
+    shares: Shares  # of small, medium and large
+    variant: str
+    images: int
+    expected: Mapping[str, float]
+    error: float  # of reading the expected FID
+    roles: tuple[str, ...]  # of the run's own denoisers
+    planned: PlannedPoint
+
+    @property
+    def experiment(self) -> Experiment:
+        """The checked run."""
+        return self.planned.experiment
+
+    @property
+    def fraction(self) -> float:
+        """Share of all models but the curve's largest."""
+        return round(1 - self.shares[ROLES.index(self.models[-1])], 9)
+
+    @property
+    def row(self) -> tuple[Any, ...]:
+        """What the points that are compared with one another share."""
+        return self.curve, self.sampler, self.steps, self.guidance, self.images
+
+
+def plan_spots(
+    curves: tuple[Curve, ...], told: Reproduction, *, trial: bool = False, whole: bool = False
+) -> tuple[Spot, ...]:
+    """The points of some curves, checked; nothing is loaded.
+
+    Args:
+        trial: for a dry run: weights that are still to be given are taken for random ones.
+        whole: every run has the pair of all the curve's models, also those without a share.
+
+    Raises:
+        UserError: a value that a run refuses, or weights that are missing.
+    """
+    spots = []
+    for place, curve in enumerate(curves):
+        for steps, guidance in product(curve.steps, curve.guidance):
+            schedules = product(curve.variants.items(), curve.kinds, curve.shares)
+            for number, ((variant, weights), kind, shares) in enumerate(schedules):
+                expected = curve.expected[number] if curve.expected else {}
+                given = _given(variant, weights, trial)
+                spots.append(
+                    _spot(place, curve, told, (steps, guidance), variant, given, kind, shares,
+                          expected, whole)
+                )  # fmt: skip
+    return tuple(spots)
+
+
+def _given(variant: str, weights: Mapping[str, str | None], trial: bool) -> dict[str, str]:
+    missing = [role for role, source in weights.items() if source is None]
+    if missing and not trial:
+        raise UserError(
+            f"checkpoints.{variant}: missing; the authors' are not public: give your own, "
+            f"checkpoints={{{variant}:/path}} (or random)"
+        )
+    return {role: source or "random" for role, source in weights.items()}
+
+
+def _spot(
+    place: int,
+    curve: Curve,
+    told: Reproduction,
+    protocol: tuple[int, float],
+    variant: str,
+    weights: dict[str, str],
+    kind: str,
+    shares: Shares,
+    expected: Mapping[str, float],
+    whole: bool,
+) -> Spot:
+    steps, guidance = protocol
+    roles = curve.models if whole else _members(shares, curve.models)
+    used = {role for role, share in zip(ROLES, shares, strict=True) if share}
+    own = told.weights | {role: source for role, source in weights.items() if role in used}
+    overrides = [f"run.root={told.root}", f"run.num_images={curve.images}"]
+    overrides += [f"sampler={curve.sampler}", f"sampler.steps={steps}"]
+    overrides += [f"guidance.scale={guidance}", *told.scale.overrides, *told.overrides]
+    names = denoiser_names(roles)
+    sources = [
+        f"pair.denoisers.{names[r]}.weights='{own[r]}'" for r in ROLES if r in own and r in names
+    ]
+    base = _composed(told.scale.pairs[roles], (*overrides, *sources))
+    experiment = parse_experiment(base | {"stitch": _stitch(kind, roles, shares)})
+    name = protocol_name(experiment)
+    label = schedule_label(kind, curve.models, shares)
+    fraction = None
+    if kind == "fraction" and len(curve.models) == 2:
+        fraction = shares[ROLES.index(curve.models[0])]
+    series = f"{name}, {' + '.join(curve.models)}" + (f", {variant}" if variant else "")
+    mix = shares if len(curve.models) > 2 else None
+    planned = PlannedPoint(name, series, label, fraction, mix, experiment)
+    return Spot(
+        place, curve.models, curve.sampler, steps, guidance, kind, shares, variant, curve.images,
+        expected, curve.error, roles, planned,
+    )  # fmt: skip
+
+
+def _members(shares: Shares, models: tuple[str, ...]) -> tuple[str, ...]:
+    """Models of the pair that runs a mix: those with a share, and another one if it is alone."""
+    used = tuple(role for role, share in zip(ROLES, shares, strict=True) if share)
+    if len(used) > 1:
+        return used
+    # One rule for every figure, so that they share the run.
+    return ("small", "medium") if used == ("medium",) else ("small", "large")
+
+
+def denoiser_names(roles: tuple[str, ...]) -> dict[str, str]:
+    """Name of each model in the configuration of the pair of these models."""
+    names = ROLES if len(roles) == 3 else ("small", "large")
+    return dict(zip(roles, names, strict=True))
+
+
+def schedule_label(kind: str, models: tuple[str, ...], shares: Shares) -> str:
+    """`fraction 0.4`, `0.4/0.3/0.3`, `interleave`."""
+    if kind != "fraction":
+        return kind
+    if len(models) == 3:
+        return "/".join(f"{share:g}" for share in shares)
+    return f"fraction {shares[ROLES.index(models[0])]:g}"
+
+
+def _stitch(kind: str, roles: tuple[str, ...], shares: Shares) -> dict[str, Any]:
+    own = [shares[ROLES.index(role)] for role in roles]
+    if len(roles) == 3:
+        return option("stitch", "fractions") | {"fractions": own}
+    section = option("stitch", kind)
+    return section | ({"fraction": own[0]} if "fraction" in section else {})
+
+
+def configured_pair(name: str) -> PairSpec:
+    """The pair of this name as configured."""
+    return parse_pair(_composed(name, ())["pair"])
+
+
+@cache
+def _composed(pair: str, overrides: tuple[str, ...]) -> dict[str, Any]:
+    return compose("sample", [f"pair={pair}", *overrides])

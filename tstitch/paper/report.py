@@ -1,0 +1,188 @@
+"""report of a figure: verdicts, budget, the paper's values beside ours, tables and a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from evaluation.machine import versions
+from evaluation.markdown import table_lines
+from evaluation.panels import draw_panels
+from evaluation.plots import save_figure
+from evaluation.points import metric_names
+from evaluation.tables import Table, interval, result_table
+from tstitch.files import write_text
+from tstitch.paper.compare import TOLERANCE, compare_with_paper
+from tstitch.paper.figures import FigureData
+from tstitch.paper.measure import Result
+from tstitch.paper.pictures import panels_of
+from tstitch.paper.settings import Reproduction
+from tstitch.paper.verdicts import Finding
+
+
+def write_report(data: FigureData, findings: Sequence[Finding], told: Reproduction) -> Path:
+    """Writes REPORT.md, and its picture into REPORT/.
+
+    Returns:
+        The path of the Markdown file.
+    """
+    folder = Path(told.report)
+    picture = save_picture(data, folder)
+    lines = [f"# {data.figure.title}", "", f"Scale: {told.scale.name} ({data.figure.about})."]
+    lines += ["", *verdict_lines(findings)]
+    if picture:
+        lines += ["", f"![{data.figure.title}]({folder.name}/{picture})"]
+    lines += ["", *own_lines(data), *comparison_lines(data.results), *point_lines(data)]
+    lines += ["", "## Protocol", "", *protocol_lines(data)]
+    path = folder.with_name(f"{folder.name}.md")
+    write_text(path, "\n".join(lines) + "\n")
+    return path
+
+
+def save_picture(data: FigureData, folder: Path) -> str | None:
+    """NAME.png and NAME.pdf in a folder; the file's name, None if there is nothing to draw."""
+    panels = panels_of(data)
+    if not panels:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = 2 if data.figure.kind == "similarity" else 3
+    save_figure(draw_panels(panels, columns), folder / data.figure.name)
+    return f"{data.figure.name}.png"
+
+
+def verdict_lines(findings: Sequence[Finding]) -> list[str]:
+    """One line per claim."""
+    lines = []
+    for finding in findings:
+        claim = finding.claim
+        lines.append(
+            f"- **{claim.id} {finding.status}**: {claim.statement} Ours: {finding.numbers}."
+        )
+    return lines
+
+
+def resolution(results: Sequence[Result]) -> float | None:
+    """The difference of FID that can be told from nothing: median half width up to 0.5."""
+    halves = [
+        (d.high - d.low) / 2
+        for r in results
+        if r.spot.fraction <= 0.5 and (d := r.point.differences.get("fid"))
+    ]
+    return median(halves) if halves else None
+
+
+def own_lines(data: FigureData) -> list[str]:
+    """The table of what has no run directory."""
+    extra = data.extra
+    if "timing" in extra:
+        timing = extra["timing"]
+        rows = [
+            [f"{f:g}", *(f"{1e3 * s / timing['batch_size']:.1f}" for s in seconds),
+             f"{timing['seconds'][0][0] / seconds[0]:.2f}x"]
+            for f, seconds in zip(timing["fractions"], timing["seconds"], strict=True)
+        ]  # fmt: skip
+        header = ["fraction", "ms / image, median", "least", "most", "speed-up"]
+        return ["## Time", "", *table_lines(Table(header, rows)), ""]
+    if "rows" in extra and data.figure.kind == "footprint":
+        rows = [
+            [" + ".join(r["models"]), f"{r['parameters'] / 1e6:.2f}", _mega(r["storage_bytes"]),
+             _mega(r["memory_bytes"])]
+            for r in extra["rows"]
+        ]  # fmt: skip
+        header = ["models", "parameters (M)", "storage (MB)", "peak memory (MB)"]
+        return ["## Memory and storage", "", *table_lines(Table(header, rows)), ""]
+    if data.figure.kind == "predict":
+        return prediction_lines(data)
+    return []
+
+
+def prediction_lines(data: FigureData) -> list[str]:
+    """Measured and predicted safe fractions."""
+    rows = []
+    for row in data.extra["rows"]:
+        cells = [row["protocol"]]
+        if data.extra["check"]:
+            cells.append(f"{row['safe']:.2f} [{row['safe_low']:.2f}, {row['safe_high']:.2f}]")
+        for method in ("change", "similarity"):
+            cells.append(f"{row[f'{method}_predicted']:.2f}")
+            if data.extra["check"]:
+                cells.append(f"{row[f'{method}_predicted'] - row['safe']:+.2f}")
+        rows.append(cells)
+    errors = ["off by"] if data.extra["check"] else []
+    header = ["protocol", *(["measured safe fraction"] if errors else [])]
+    header += ["by the change of the image", *errors, "by the similarity", *errors]
+    about = (
+        f"Safe: FID rises by at most {data.extra['rise']:.0%} of FID(0). Estimates from "
+        f"{data.extra['images']} images; each sampler's threshold is the mean of what the others "
+        "have at their measured safe fractions."
+        if errors
+        else f"Estimates from {data.extra['images']} images, thresholds of the configuration."
+    )
+    return ["## Safe fractions", "", about, "", *table_lines(Table(header, rows)), ""]
+
+
+def comparison_lines(results: Sequence[Result]) -> list[str]:
+    """The paper's FID beside ours, and which points lie outside the tolerance."""
+    found = compare_with_paper(results)
+    if not found:
+        return []
+    outside = [c for c in found if not c.inside]
+    named = "; ".join(f"{c.result.spot.planned.series}, {_short(c.result)}" for c in outside)
+    rows = [
+        [c.result.spot.planned.series, _short(c.result), f"{c.paper:g}",
+         interval(c.ours.value, c.ours.low, c.ours.high), f"{c.ours.value - c.paper:+.2f}",
+         f"{c.tolerance:.2f}", "" if c.inside else "outside"]
+        for c in found
+    ]  # fmt: skip
+    header = ["protocol", "schedule", "FID, paper", "FID, ours", "difference", "tolerance", ""]
+    head = f"{len(outside)} of {len(found)} points lie outside the tolerance"
+    return [
+        "## Beside the paper", "", f"{head}{': ' + named if named else ''}. {TOLERANCE}", "",
+        *table_lines(Table(header, rows)), "",
+    ]  # fmt: skip
+
+
+def point_lines(data: FigureData) -> list[str]:
+    """Tables of all points, one per protocol."""
+    lines: list[str] = []
+    if not data.results:
+        return lines
+    # Points of different numbers of images are in tables of their own.
+    for images in dict.fromkeys(r.spot.images for r in data.results):
+        points = [r.point for r in data.results if r.spot.images == images]
+        names = metric_names(points)
+        for series in dict.fromkeys(point.series for point in points):
+            table = result_table(points, series, names)
+            lines += [f"## {series}, {images} images", "", *table_lines(table), ""]
+    reach = resolution(data.results)
+    if reach is not None:
+        lines.append(f"Differences of FID of about {reach:.2g} can be told from nothing (median "
+                     "half width of the paired 95 % intervals up to fraction 0.5).")  # fmt: skip
+    return lines
+
+
+def protocol_lines(data: FigureData) -> list[str]:
+    """What all points share."""
+    lines = []
+    if data.results:
+        result = data.results[0]
+        run, evaluation = result.spot.experiment.run, result.evaluation
+        reference = evaluation["protocol"]["reference"]
+        lines += [
+            f"- pair: {result.spot.experiment.pair.name}; seed {run.seed}, classes {run.classes}, "
+            f"dtype {run.dtype}, batch size {run.batch_size}",
+            f"- reference: {reference['label']} ({reference['num_images']} images); "
+            f"{evaluation['metrics']['fid']['name']}; intervals: paired delete-a-group jackknife, "
+            f"{evaluation['groups']} groups of image indices",
+        ]
+    elif "timing" in data.extra:
+        lines.append(f"- device: {data.extra['timing']['device']}")
+    shown = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return [*lines, f"- versions: {shown}"]
+
+
+def _short(result: Result) -> str:
+    return result.spot.planned.label + (f", {result.spot.variant}" if result.spot.variant else "")
+
+
+def _mega(count: int | None) -> str:
+    return "-" if count is None else f"{count / 1e6:.1f}"

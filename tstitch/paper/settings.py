@@ -1,0 +1,243 @@
+"""The checked configuration of scripts/reproduce.py: a figure, a scale, and what overrides them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from tstitch.errors import UserError
+from tstitch.section import Section
+from tstitch.settings import DIR_PATTERN
+
+ROLES = ("small", "medium", "large")
+KINDS = ("curves", "similarity", "spectrum", "footprint", "tuning", "predict", "ledger")
+SCHEDULES = ("fraction", "interleave", "decreasing", "large_to_small")
+FIELDS = (
+    "paper", "scale", "root", "report", "dry_run", "throughput", "images", "overrides", "weights",
+    "checkpoints", "training",
+)  # fmt: skip
+CURVE: dict[str, Any] = {
+    "models": None, "sampler": None, "steps": None, "guidance": [1.5], "fractions": [],
+    "kinds": ["fraction"], "simplex": None, "mixes": [], "images": None, "variants": {"": {}},
+    "expected": None,
+}  # fmt: skip
+Shares = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Which pairs stand for the paper's models; described in configs/scale/."""
+
+    name: str
+    pairs: dict[tuple[str, ...], str]  # name of the pair, by the models it holds
+    images: int
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Runs that differ in their schedule, for each number of steps, guidance and variant."""
+
+    models: tuple[str, ...]
+    sampler: str
+    steps: tuple[int, ...]
+    guidance: tuple[float, ...]
+    kinds: tuple[str, ...]
+    shares: tuple[Shares, ...]  # of small, medium and large, one per schedule
+    images: int
+    variants: dict[str, dict[str, str | None]]  # other weights by model, None = still to be given
+    expected: tuple[dict[str, float], ...]  # the paper's values per schedule, or empty
+    error: float  # of reading its FID
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure or table of the paper at one scale."""
+
+    name: str
+    kind: str
+    title: str
+    claims: tuple[str, ...]
+    minutes: float | None  # on 2 cores; None = not stated
+    about: str  # what the scale changes
+    curves: tuple[Curve, ...]
+    own: dict[str, Any]  # of its kind alone: timing, probe, mix, training
+    published: tuple[Curve, ...]  # the paper's protocol with its values
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """Everything that scripts/reproduce.py is told."""
+
+    figure: Figure
+    members: tuple[str, ...]  # of the ledger
+    scale: Scale
+    root: str
+    report: str
+    dry_run: bool
+    throughput: float | None  # FLOP/s
+    overrides: tuple[str, ...]
+    weights: dict[str, str]
+    training: tuple[str, ...]
+
+
+def parse_reproduction(config: dict[str, Any]) -> Reproduction:
+    """Checks the configuration of scripts/reproduce.py; loads nothing.
+
+    Raises:
+        UserError: a bad field.
+    """
+    section = Section(config, "", FIELDS)
+    scale = _parse_scale(section.raw("scale"))
+    images = None if section.raw("images") is None else section.integer("images", 4)
+    checkpoints = section.raw("checkpoints")
+    if not isinstance(checkpoints, Mapping):
+        raise section.refuse("checkpoints", "give {400K:/path,...}")
+    figure, members = _parse_figure(section.raw("paper"), scale, images, checkpoints)
+    root, report = section.text("root"), section.raw("report")
+    report = (
+        f"{root}/paper/{figure.name}-{scale.name}" if report is None else section.text("report")
+    )
+    for name, value in (("root", root), ("report", report)):
+        if not DIR_PATTERN.fullmatch(value):
+            raise UserError(f"{name}={value}: use only letters, digits and _ . / -")
+    throughput = section.raw("throughput")
+    weights = Section(section.raw("weights"), "weights", ROLES)
+    return Reproduction(
+        figure=figure,
+        members=members,
+        scale=scale,
+        root=root,
+        report=report,
+        dry_run=section.flag("dry_run"),
+        throughput=None if throughput is None else section.number("throughput", 1e-6) * 1e12,
+        overrides=_texts(section, "overrides"),
+        weights={r: weights.text(r) for r in ROLES if weights.raw(r) is not None},
+        training=_texts(section, "training"),
+    )
+
+
+def _parse_scale(config: Any) -> Scale:
+    section = Section(config, "scale", ("name", "pairs", "images", "overrides"))
+    pairs = {}
+    for entry in section.raw("pairs"):
+        pairs[tuple(entry["models"])] = entry["pair"]
+    wanted = [("small", "large"), ("small", "medium"), ("medium", "large"), ROLES]
+    if set(pairs) != set(wanted):
+        raise section.refuse("pairs", "name a pair for each of " + "; ".join(map(str, wanted)))
+    name, images = section.text("name"), section.integer("images", 4)
+    return Scale(name, pairs, images, _texts(section, "overrides"))
+
+
+def _parse_figure(
+    config: Any, scale: Scale, images: int | None, checkpoints: Mapping[str, str]
+) -> tuple[Figure, tuple[str, ...]]:
+    if not isinstance(config, Mapping) or scale.name not in config:
+        raise UserError(f"scale={scale.name}: the figure has no section of that name; add one")
+    name, own = config["name"], dict(config[scale.name])
+    path = f"paper.{scale.name}"
+    curves = own.pop("curves", [])
+    parsed = tuple(
+        _parse_curve(curve, f"{path}.curves.{i}", images or scale.images, images, checkpoints)
+        for i, curve in enumerate(curves)
+    )
+    minutes, about = own.pop("minutes"), own.pop("about")
+    if images is not None and "probe" in own and "images" in own["probe"]:
+        own["probe"] = own["probe"] | {"images": images}
+    if config["kind"] == "predict" and not own["probe"]["check"]:
+        parsed = tuple(replace(curve, images=own["probe"]["images"]) for curve in parsed)
+    section = Section({"kind": config["kind"]}, "paper", ("kind",))
+    figure = Figure(
+        name=name,
+        kind=section.choice("kind", KINDS),
+        title=config["title"],
+        claims=tuple(config["claims"]),
+        minutes=minutes,
+        about=about,
+        curves=parsed,
+        own=own,
+        published=tuple(
+            _parse_curve(curve, f"paper.full.curves.{i}", scale.images, None, {})
+            for i, curve in enumerate(config.get("full", {}).get("curves", []))
+            if "expected" in curve and config["kind"] == "curves"
+        ),
+    )
+    return figure, tuple(config.get("members", ()))
+
+
+def _parse_curve(
+    config: Any, path: str, default: int, images: int | None, checkpoints: Mapping[str, str]
+) -> Curve:
+    section = Section(CURVE | dict(config), path, tuple(CURVE))
+    models = tuple(section.raw("models"))
+    kinds = tuple(section.raw("kinds"))
+    if unknown := [kind for kind in kinds if kind not in SCHEDULES]:
+        raise section.refuse("kinds", f"{unknown[0]} is none of {', '.join(SCHEDULES)}")
+    if not set(models) <= set(ROLES) or len(models) < 2:
+        raise section.refuse("models", f"choose two or three of {', '.join(ROLES)}")
+    schedules = _shares(section, models)
+    variants = {
+        label: {role: checkpoints.get(label, source) for role, source in weights.items()}
+        for label, weights in section.raw("variants").items()
+    }
+    expected = section.raw("expected") or {}
+    own = section.raw("images")
+    count = len(schedules) * len(kinds) * max(len(variants), 1)
+    return Curve(
+        models=models,
+        sampler=section.text("sampler"),
+        steps=section.integers("steps", 2),
+        guidance=tuple(float(value) for value in section.raw("guidance")),
+        kinds=kinds,
+        shares=schedules,
+        images=images or own or default,
+        variants=variants,
+        expected=_expected(expected, count, path),
+        error=float(expected.get("error", 0.0)),
+        source=str(expected.get("source", "")),
+    )
+
+
+def _shares(section: Section, models: tuple[str, ...]) -> tuple[Shares, ...]:
+    """Shares of small, medium and large, of every schedule."""
+    mixes: list[tuple[float, ...]] = [tuple(mix) for mix in section.raw("mixes")]
+    if section.raw("simplex") is not None:
+        parts = round(1 / section.number("simplex", 0.01, 1.0))
+        counts = product(range(parts + 1), repeat=len(models) - 1)
+        whole = [(*c, parts - sum(c)) for c in counts if sum(c) <= parts]
+        mixes += [tuple(n / parts for n in count) for count in whole]
+    if len(models) == 2:
+        mixes += [(f, 1 - f) for f in section.raw("fractions")]
+    for mix in mixes:
+        good = len(mix) == len(models) and all(0 <= part <= 1 for part in mix)
+        if not good or not math.isclose(sum(mix), 1, abs_tol=1e-7):
+            raise UserError(f"paper: shares {mix} of {', '.join(models)} must add up to 1")
+    return tuple(
+        tuple(round(dict(zip(models, mix, strict=True)).get(role, 0.0), 9) for role in ROLES)
+        for mix in mixes
+    )
+
+
+def _expected(config: Mapping[str, Any], count: int, path: str) -> tuple[dict[str, float], ...]:
+    """The paper's values per schedule; a value that is not known is left out."""
+    if "mixes" in config:
+        names = ("fid", "inception_score", "seconds")
+        listed = sorted(config["mixes"])  # as `_shares` lists them
+        columns = {name: [mix[3 + k] for mix in listed] for k, name in enumerate(names)}
+    else:
+        columns = {k: v for k, v in config.items() if k not in ("source", "error")}
+    if any(len(values) != count for values in columns.values()):
+        raise UserError(f"{path}.expected: give {count} values of each metric, or null")
+    return tuple(
+        {name: float(v[i]) for name, v in columns.items() if v[i] is not None}
+        for i in range(count if columns else 0)
+    )
+
+
+def _texts(section: Section, name: str) -> tuple[str, ...]:
+    values = section.raw(name)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise section.refuse(name, "give a list of overrides, e.g. [run.dtype=bf16]")
+    return tuple(values)

@@ -1,0 +1,64 @@
+"""Fine-tuning models on their own interval of timesteps, and on all (Table 6)."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from samplers import NUM_TIMESTEPS
+from tstitch.cli import compose
+from tstitch.fingerprint import fingerprint
+from tstitch.paper.plan import configured_pair
+from tstitch.paper.settings import ROLES, Figure, Reproduction
+from tstitch.training.run import run_training
+
+ALL, OWN, BEFORE = "all timesteps", "own interval", "pretrained"
+log = logging.getLogger(__name__)
+
+
+def interval_of(mix: Sequence[float], place: int) -> tuple[int, int]:
+    """Timesteps first..end-1 that a model runs: progress in (c_{k-1}, c_k], Sec. 3.2.
+
+    Args:
+        mix: shares of all models, small to large.
+        place: the model's.
+    """
+    noisy, clean = sum(mix[:place]), sum(mix[: place + 1])
+    edges = [round(NUM_TIMESTEPS * (1 - edge)) for edge in (clean, noisy)]
+    return edges[0], edges[1]
+
+
+def train_variants(figure: Figure, told: Reproduction) -> Figure:
+    """Trains what is missing; the figure with a variant of weights for each training.
+
+    Every rank calls it alike. Trainings resume, and are kept under root.
+
+    Raises:
+        UserError: no data, or a bad training override.
+    """
+    mix, curve = figure.own["mix"], figure.curves[0]
+    variants: dict[str, dict[str, str | None]] = {BEFORE: {}}
+    for label in (ALL, OWN):
+        variants[label] = {}
+        for place, role in enumerate(ROLES):
+            if place == 0:  # the paper leaves the small one as it is
+                continue
+            span = (0, NUM_TIMESTEPS) if label == ALL else interval_of(mix, place)
+            variants[label][role] = _train(figure, told, role, span)
+    return replace(figure, curves=(replace(curve, variants=variants), *figure.curves[1:]))
+
+
+def _train(figure: Figure, told: Reproduction, role: str, span: tuple[int, int]) -> str:
+    """Path of the tuned weights of a model."""
+    trio = told.scale.pairs[ROLES]
+    source = told.weights.get(role) or configured_pair(trio).denoisers[ROLES.index(role)].weights
+    given = [*figure.own["training"], *told.training]
+    overrides = [f"pair={trio}", f"train.denoiser={role}", f"train.timesteps=[{span[0]},{span[1]}]"]
+    overrides += [f"train.init='{source}'", *given]
+    digest = fingerprint({"training": overrides})[:8]
+    folder = Path(told.root) / "paper" / f"{figure.name}-{told.scale.name}" / f"{role}-{digest}"
+    log.info("table6: %s on timesteps %d to %d", role, *span)
+    config: dict[str, Any] = compose("train", [*overrides, f"train.dir={folder}"])
+    run_training(config)
+    return str(folder / "ema.safetensors")
