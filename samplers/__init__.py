@@ -8,6 +8,7 @@ from .noise_schedule import NUM_TIMESTEPS, alphas_cumprod, linear_betas, respace
 from .randomness import PerImageRandomness
 from .spacing import ddim_stride_timesteps, respaced_timesteps, spaced_timesteps
 from .stitch import (
+    Budget,
     Decreasing,
     Explicit,
     Fraction,
@@ -15,9 +16,11 @@ from .stitch import (
     Interleave,
     LargeToSmall,
     StitchSchedule,
+    spend,
 )
 
 __all__ = [
+    "Budget",
     "DDIM",
     "DDPM",
     "DPMSolver",
@@ -40,4 +43,5 @@ __all__ = [
     "respaced_timesteps",
     "sample",
     "spaced_timesteps",
+    "spend",
 ]

@@ -176,3 +176,62 @@ class Explicit(StitchSchedule):
         if max(values) >= num_models:
             raise ValueError(f"models={values}: choose indices from 0 to {num_models - 1}")
         return tuple(values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(StitchSchedule):
+    """The best schedule that a time allows (T-Stitch, App. A.1): one of the two targets is given.
+
+    It is resolved by measured times: `spend` gives the steps of each denoiser, and `models` is
+    then filled in.
+    """
+
+    speedup: float | None = None  # over the largest denoiser alone, at least 1
+    ms_per_image: float | None = None  # of one process, denoisers alone
+    models: Sequence[int] | None = None  # the resolved schedule, noisiest step first
+
+    def __post_init__(self) -> None:
+        if (self.speedup is None) == (self.ms_per_image is None):
+            raise ValueError(
+                f"speedup={self.speedup}: give either speedup or ms_per_image, the other null"
+            )
+        if self.speedup is not None:
+            check_number("speedup", self.speedup, 1, 1e6)
+        if self.ms_per_image is not None:
+            check_number("ms_per_image", self.ms_per_image, 0, 1e9)
+
+    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+        if self.models is None:
+            raise ValueError(
+                "models=None: a budget is resolved by scripts/sample.py alone; choose "
+                "stitch=fraction or fractions here"
+            )
+        return Explicit(models=self.models).assign(timesteps, num_models)
+
+
+def spend(seconds: Sequence[float], steps: int, limit: float) -> tuple[int, ...]:
+    """Models of a trajectory, small to large, that take no more than a time.
+
+    The largest gets as many steps as the limit allows, then the next: on the Pareto front of
+    three models (Fig. 6) the mixes with the most steps of the large one have the lowest FID.
+
+    Args:
+        seconds: of one step of each model.
+        steps: of the trajectory.
+        limit: seconds of all steps.
+
+    Raises:
+        ValueError: even the fastest model takes longer.
+    """
+    if steps * min(seconds) > limit * (1 + 1e-9):
+        raise ValueError(f"the fastest model alone takes {steps * min(seconds):.6g} s")
+    left, counts = steps, [0] * len(seconds)
+    for model in range(len(seconds) - 1, 0, -1):
+        spare, dearer = min(seconds[:model]), seconds[model]
+        count = left
+        if dearer > spare:
+            count = min(left, int((limit - left * spare) / (dearer - spare) + 1e-9))
+        counts[model], left = count, left - count
+        limit -= count * dearer
+    counts[0] = left
+    return tuple(model for model, count in enumerate(counts) for _ in range(count))

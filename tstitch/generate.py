@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tstitch import distributed
+from tstitch.budget import resolve_budget
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.finish import find_open_units, finish, written_files
@@ -33,8 +34,9 @@ def run_sampling(config: dict[str, Any]) -> Path:
     Raises:
         UserError: bad input, on every rank alike; finished shards stay.
     """
+    config, resources = resolve_budget(config)
     experiment = parse_experiment(config)
-    resources = Resources(experiment)
+    resources = resources or Resources(experiment)
     with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
         folder = complete_run(experiment, resources, tracker)
         if distributed.is_main():

@@ -16,6 +16,7 @@ from tstitch.fingerprint import differences, fingerprint
 CONFIG_FILE = "config.yaml"
 SHARDS = "shards"
 LOCK_FILE = ".lock"
+SCHEDULE_FILE = "schedule.json"  # of stitch=budget
 # Ranks of a killed launcher end by themselves within a second or two.
 LOCK_WAIT_S = 8.0
 OWN_FILES = ("samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", CONFIG_FILE)
@@ -86,7 +87,8 @@ class RunDirectory:
         foreign = [
             p.name
             for p in self.path.iterdir()
-            if p.name not in (SHARDS, LOCK_FILE) and not p.match(f".{CONFIG_FILE}.*tmp")
+            if p.name not in (SHARDS, LOCK_FILE, SCHEDULE_FILE)
+            and not p.match(f".{CONFIG_FILE}.*tmp")
         ]
         if foreign:
             raise UserError(

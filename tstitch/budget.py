@@ -1,0 +1,149 @@
+"""Resolves `stitch=budget`: step times are measured once, the schedule stays with the run."""
+
+import json
+import logging
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from evaluation.timing import StageTimer
+from samplers import Budget, spend
+from tstitch import distributed
+from tstitch.cli import instantiate
+from tstitch.errors import UserError
+from tstitch.experiment import Experiment, parse_experiment
+from tstitch.files import write_text
+from tstitch.fingerprint import fingerprint
+from tstitch.options import option
+from tstitch.pipeline import draw_unit
+from tstitch.resources import Resources
+from tstitch.rundir import SCHEDULE_FILE, writing
+from tstitch.shards import Unit
+from tstitch.stitcher import Stitcher
+
+TARGET = "samplers.Budget"
+ROUNDS = 5
+log = logging.getLogger(__name__)
+
+
+def resolve_budget(config: dict[str, Any]) -> tuple[dict[str, Any], Resources | None]:
+    """The configuration with the schedule in place of its budget, and what was loaded for it.
+
+    Every rank calls it alike: rank 0 measures, all get its answer. A run directory that has a
+    schedule for the same target keeps it, so that a resumed run goes on as it began.
+
+    Raises:
+        UserError: a bad target, or one that the fastest denoiser alone cannot reach.
+    """
+    section = config["stitch"]
+    if not isinstance(section, dict) or section.get("_target_") != TARGET or section["models"]:
+        return config, None
+    budget = instantiate(section, "stitch")
+    experiment = _all_large(config)
+    resources = Resources(experiment)
+    key = distributed.on_main(lambda: _key(experiment, resources, budget))
+    folder = Path(experiment.run.dir or _directory(experiment, key))
+    fresh = experiment.run.overwrite and not distributed.restarts()
+    stored = distributed.on_main(lambda: None if fresh else _read(folder, key))
+    if stored is None:
+        stitcher = Stitcher(experiment, resources.loaded())
+        stored = distributed.on_main(lambda: _resolve(stitcher, budget))
+        distributed.on_main(lambda: _write(folder, key, stored))
+    log.info("%s: %s", folder / SCHEDULE_FILE, _describe(stored))
+    resolved = config | {
+        "stitch": section | {"models": stored["models"]},
+        "run": config["run"] | {"dir": str(folder)},
+    }
+    return resolved, resources
+
+
+def measure_steps(stitcher: Stitcher) -> list[float]:
+    """Seconds per image of one guided step of each denoiser, medians of interleaved rounds."""
+    size = stitcher.experiment.run.batch_size
+    batch, _ = draw_unit(stitcher, Unit(0, size))
+    t = stitcher.experiment.sampler.plan[0].t
+    models = range(len(stitcher.experiment.pair.denoisers))
+    found: list[list[float]] = [[] for _ in models]
+    for number in range(ROUNDS + 1):
+        for model in models:
+            timer = StageTimer(stitcher.device)
+            with timer.stage("step"):
+                stitcher.evaluate(model, batch, t)
+            if number:  # the first one warms up
+                found[model].append(timer.seconds()["step"] / size)
+    return [median(seconds) for seconds in found]
+
+
+def _all_large(config: dict[str, Any]) -> Experiment:
+    denoisers = config["pair"].get("denoisers") if isinstance(config["pair"], dict) else None
+    count = len(denoisers) if isinstance(denoisers, dict) else 1
+    whole = option("stitch", "fractions") | {"fractions": [0.0] * (count - 1) + [1.0]}
+    return parse_experiment(config | {"stitch": whole})
+
+
+def _key(experiment: Experiment, resources: Resources, budget: Budget) -> dict[str, Any]:
+    """What decides the images but for the schedule, and the target in its place."""
+    engine = resources.engine
+    decides = experiment.decides(resources.digests, engine.precision, engine.decides())
+    target = {"speedup": budget.speedup, "ms_per_image": budget.ms_per_image}
+    return {"target": target, "run": fingerprint(decides | {"stitch": target})}
+
+
+def _directory(experiment: Experiment, key: dict[str, Any]) -> str:
+    kind, run = type(experiment.sampler).__name__.lower(), experiment.run
+    speedup, ms = key["target"]["speedup"], key["target"]["ms_per_image"]
+    target = f"speedup{speedup:g}" if speedup is not None else f"{ms:g}ms"
+    name = f"{kind}{experiment.sampler.steps}-{target}-cfg{experiment.guidance.scale:g}"
+    name = f"{name}-seed{run.seed}-{key['run'][:8]}".replace("+", "")
+    return f"{run.root}/{experiment.pair.name}/{name}"
+
+
+def _resolve(stitcher: Stitcher, budget: Budget) -> dict[str, Any]:
+    seconds = measure_steps(stitcher)
+    steps = stitcher.experiment.sampler.steps
+    names = [spec.name for spec in stitcher.experiment.pair.denoisers]
+    whole = steps * seconds[-1]
+    limit = budget.ms_per_image / 1e3 if budget.speedup is None else whole / budget.speedup
+    try:
+        models = spend(seconds, steps, limit)
+    except ValueError as error:
+        least = steps * min(seconds)
+        if budget.speedup is None:
+            raise UserError(
+                f"stitch.ms_per_image={budget.ms_per_image:g}: the fastest denoiser alone takes "
+                f"{1e3 * least:.3g}; choose more, or fewer sampler.steps"
+            ) from error
+        raise UserError(
+            f"stitch.speedup={budget.speedup:g}: the fastest denoiser alone gives "
+            f"{whole / least:.3g}; choose at most that"
+        ) from error
+    taken = sum(seconds[model] for model in models)
+    return {
+        "models": list(models),
+        "steps": {name: models.count(k) for k, name in enumerate(names)},
+        "step_ms_per_image": {n: 1e3 * s for n, s in zip(names, seconds, strict=True)},
+        "ms_per_image": 1e3 * taken,
+        "speedup": whole / taken,
+        "batch_size": stitcher.experiment.run.batch_size,
+        "device": stitcher.device_name,
+    }
+
+
+def _describe(stored: dict[str, Any]) -> str:
+    steps = ", ".join(f"{name} {count}" for name, count in stored["steps"].items())
+    return f"{steps} steps, {stored['ms_per_image']:.4g} ms / image, {stored['speedup']:.3g}x"
+
+
+def _read(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        content = json.loads((folder / SCHEDULE_FILE).read_text())
+        return content["schedule"] if content["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(folder: Path, key: dict[str, Any], schedule: dict[str, Any]) -> None:
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"key": key, "schedule": schedule}, indent=1) + "\n"
+        write_text(folder / SCHEDULE_FILE, text)
