@@ -1,7 +1,7 @@
 """A checked configuration of one run: pair, sampler with its stitch schedule, guidance."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from samplers import Sampler, StitchSchedule
@@ -91,16 +91,31 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     """
     Section(config, "", SECTIONS)
     pair = parse_pair(config["pair"])
-    stitch = instantiate(config["stitch"], "stitch")
-    if not isinstance(stitch, StitchSchedule):
-        raise UserError(f"stitch._target_={config['stitch']['_target_']}: is no StitchSchedule")
-    sampler = _parse_sampler(config, stitch, len(pair.denoisers))
+    sampler = _parse_sampler(config, _parse_stitch(config), len(pair.denoisers))
     guidance = parse_guidance(config["guidance"])
     run = parse_run(config["run"], pair.num_classes)
     engine = parse_engine(config["engine"])
     evaluation = parse_evaluation(config["evaluation"])
     tracking = parse_tracking(config["tracking"])
     return Experiment(config, pair, sampler, guidance, run, engine, evaluation, tracking)
+
+
+def with_stitch(experiment: Experiment, section: dict[str, Any]) -> Experiment:
+    """The same run under another stitch schedule.
+
+    Raises:
+        UserError: a schedule that does not fit.
+    """
+    config = experiment.config | {"stitch": section}
+    sampler = _parse_sampler(config, _parse_stitch(config), len(experiment.pair.denoisers))
+    return replace(experiment, config=config, sampler=sampler)
+
+
+def _parse_stitch(config: dict[str, Any]) -> StitchSchedule:
+    stitch = instantiate(config["stitch"], "stitch")
+    if not isinstance(stitch, StitchSchedule):
+        raise UserError(f"stitch._target_={config['stitch']['_target_']}: is no StitchSchedule")
+    return stitch
 
 
 def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, num_models: int) -> Sampler:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tstitch.cli import compose
 from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment
+from tstitch.experiment import Experiment, parse_experiment, with_stitch
 from tstitch.options import option
 from tstitch.pair import PairSpec, parse_pair
 from tstitch.paper.settings import ROLES, Curve, Reproduction, Shares
@@ -108,8 +108,8 @@ def _spot(
     sources = [
         f"pair.denoisers.{names[r]}.weights='{own[r]}'" for r in ROLES if r in own and r in names
     ]
-    base = _composed(told.scale.pairs[roles], (*overrides, *sources))
-    experiment = parse_experiment(base | {"stitch": _stitch(kind, roles, shares)})
+    base = _all_large(told.scale.pairs[roles], (*overrides, *sources))
+    experiment = with_stitch(base, _stitch(kind, roles, shares))
     name = protocol_name(experiment)
     label = schedule_label(kind, curve.models, shares)
     fraction = None
@@ -158,9 +158,13 @@ def _stitch(kind: str, roles: tuple[str, ...], shares: Shares) -> dict[str, Any]
 
 def configured_pair(name: str) -> PairSpec:
     """The pair of this name as configured."""
-    return parse_pair(_composed(name, ())["pair"])
+    return parse_pair(compose("sample", [f"pair={name}"])["pair"])
 
 
 @cache
-def _composed(pair: str, overrides: tuple[str, ...]) -> dict[str, Any]:
-    return compose("sample", [f"pair={pair}", *overrides])
+def _all_large(pair: str, overrides: tuple[str, ...]) -> Experiment:
+    """The run of a pair's largest model; checked once, whatever the schedules."""
+    config = compose("sample", [f"pair={pair}", *overrides])
+    fractions = [0.0] * (len(config["pair"]["denoisers"]) - 1) + [1.0]
+    whole = option("stitch", "fractions") | {"fractions": fractions}
+    return parse_experiment(config | {"stitch": whole})

@@ -1,0 +1,87 @@
+"""Reproductions in miniature of the miniature: the shipped models, 4 steps, a handful of images."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tstitch.cli import compose
+from tstitch.errors import UserError
+from tstitch.paper.run import run_reproduction
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "reproduce.py"
+PATIENCE_S = 300
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """As many threads in this process as in the commands."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory) -> Path:
+    """A few images to compare with: the shipped reference takes seconds to read."""
+    path = tmp_path_factory.mktemp("reference") / "real.npz"
+    tiles = np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8)
+    np.savez(path, tiles.repeat(7, axis=1).repeat(7, axis=2))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(reference):
+    """Overrides of every reproduction here."""
+    own = [
+        "sampler.steps=4", "run.batch_size=4", "run.device=cpu", "engine.threads=1",
+        f"evaluation.reference={reference}", "evaluation.floor=null", "evaluation.groups=4",
+    ]  # fmt: skip
+    return ("images=8", f"overrides=[{','.join(own)}]")
+
+
+@pytest.fixture(scope="session")
+def reproduce(tiny):
+    """reproduce(root, *overrides): the report's path, made in this process."""
+
+    def run(root: Path, *overrides: str) -> Path | None:
+        return run_reproduction(compose("reproduce", [*tiny, f"root={root}", *overrides]))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def refusal(reproduce):
+    """refusal(root, *overrides): the one line that a reproduction ends with."""
+
+    def run(root: Path, *overrides: str) -> str:
+        with pytest.raises(UserError) as caught:
+            reproduce(root, *overrides)
+        message = str(caught.value)
+        assert len(message.splitlines()) == 1, message
+        return message
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def command(tiny):
+    """command(*arguments, processes): the finished command; 1 or more processes are torchrun's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("TORCHELASTIC")}
+
+    def run(*arguments: str, processes: int = 0) -> subprocess.CompletedProcess:
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        return subprocess.run(
+            [sys.executable, *(launcher if processes else []), str(SCRIPT), *tiny, *arguments],
+            env=kept | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+
+    return run

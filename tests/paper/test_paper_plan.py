@@ -1,0 +1,118 @@
+"""What a figure is made of: points, pairs that run them, the paper's values beside them."""
+
+from itertools import product
+
+import pytest
+
+from samplers import Fractions
+from tstitch.cli import compose
+from tstitch.paper.cost import count_cost
+from tstitch.paper.plan import plan_spots
+from tstitch.paper.settings import parse_reproduction
+from tstitch.paper.tuning import interval_of
+
+CURVES = ["fig1", "fig5", "fig6", "fig8", "fig9", "fig12", "fig13", "fig15", "fig18", "table7"]
+
+
+def told(name, *overrides):
+    return parse_reproduction(compose("reproduce", [f"paper={name}", *overrides]))
+
+
+def planned(name, *overrides):
+    figure = told(name, *overrides)
+    return plan_spots(figure.figure.curves, figure, trial=True)
+
+
+@pytest.mark.parametrize(("name", "scale"), list(product(CURVES, ("miniature", "full"))))
+def test_every_figure_can_be_planned(name, scale):
+    """Catches: a figure whose overrides or schedules no run accepts."""
+    spots = planned(name, f"scale={scale}")
+    counts = {"fig1": 11, "fig6": 66, "table7": 5}
+    assert len(spots) == counts.get(name, len(spots)) and spots
+    for spot in spots:
+        assert spot.experiment.sampler.steps == spot.steps
+        assert spot.experiment.guidance.scale == spot.guidance
+        assert spot.experiment.run.num_images == spot.images
+
+
+def test_table_9_is_figure_1():
+    """Catches: an alias that samples its points anew."""
+    one, other = told("fig1"), told("table9")
+    assert one.figure == other.figure and one.report == other.report
+
+
+def test_figures_share_their_runs():
+    """Catches: a mix of two of three models run as a trio, with a directory of its own."""
+    trio, pairs = planned("fig6", "images=8"), planned("fig5", "images=8")
+    assert count_cost(trio).runs == 66
+    assert count_cost((*trio, *pairs)).runs == 66
+    assert count_cost((*trio, *planned("fig1", "images=8"))).runs == 66
+
+
+@pytest.mark.parametrize("scale", ["miniature", "full"])
+def test_steps_of_the_mixes(scale):
+    """Catches: shares given to the wrong models of a pair."""
+    for spot in planned("fig6", f"scale={scale}"):
+        counts = dict(zip(spot.roles, spot.experiment.steps_per_denoiser.values(), strict=True))
+        wanted = [round(share * spot.steps) for share in spot.shares]
+        assert [counts.get(role, 0) for role in ("small", "medium", "large")] == wanted
+        assert len(spot.experiment.pair.denoisers) == max(2, sum(s > 0 for s in spot.shares))
+
+
+def test_values_of_the_paper_stand_at_their_points():
+    """Catches: a list of values in another order than the schedules."""
+    at = {spot.shares: spot.expected for spot in planned("fig6", "scale=full")}
+    assert at[0.4, 0.2, 0.4]["fid"] == 9.95 and at[0.0, 0.3, 0.7]["inception_score"] == 253.3
+    assert at[1.0, 0.0, 0.0] == {"fid": 33.0, "inception_score": 58.0, "seconds": 1.57}
+    at = {spot.fraction: spot.expected for spot in planned("fig1", "scale=full")}
+    assert at[0.4]["fid"] == 8.95 and at[1.0]["recall"] == 0.63 and at[0.5]["seconds"] == 9.4
+    assert "inception_score" not in at[0.1]
+    at = {spot.kind: spot.expected["fid"] for spot in planned("table7", "scale=full")[1:]}
+    assert at["fraction"] == 10.06
+    assert (at["decreasing"], at["interleave"], at["large_to_small"]) == (12.94, 19.02, 27.61)
+    at = {
+        (s.sampler, s.steps, s.fraction): s.expected["fid"] for s in planned("fig8", "scale=full")
+    }
+    assert at["ddpm", 20, 0.4] == 22.2 and at["dpm_solver", 50, 1.0] == 35.3
+
+
+def test_full_scale_is_the_papers_protocol():
+    """Catches: full scale with the miniature's seed, labels or number of images."""
+    spot = planned("fig1", "scale=full")[4]
+    experiment = spot.experiment
+    assert experiment.pair.name == "imagenet256_s_xl" and experiment.run.num_images == 5000
+    assert experiment.run.classes == "random" and experiment.guidance.channels == 3
+    assert experiment.steps_per_denoiser == {"small": 40, "large": 60}
+    assert experiment.config["sampler"]["eta"] == 0
+
+
+def test_cost_of_figure_1():
+    """Catches: guidance that does not double the evaluations, runs counted twice."""
+    spots = planned("fig1", "scale=full")
+    cost = count_cost(spots)
+    assert (cost.points, cost.runs, cost.images) == (11, 11, 55_000)
+    assert cost.evaluations == 11 * 5000 * 200
+    # Half of all evaluations are DiT-XL's, 118.6 G multiply-adds, half DiT-S's, 6.06 (counted).
+    assert cost.flops == pytest.approx(55_000 * 100 * 2 * (118.6e9 + 6.06e9), rel=0.01)
+
+
+@pytest.mark.parametrize("mix", [(0.5, 0.3, 0.2), (0.4, 0.0, 0.6), (0.1, 0.25, 0.65)])
+def test_intervals_are_what_the_schedule_runs(mix):
+    """Catches: a model tuned on its neighbour's timesteps, or an end that is off by one."""
+    timesteps = list(range(999, -1, -1))
+    models = Fractions(fractions=mix).assign(timesteps, 3)
+    for place in range(3):
+        first, end = interval_of(mix, place)
+        ran = [t for t, model in zip(timesteps, models, strict=True) if model == place]
+        assert ran == list(range(end - 1, first - 1, -1))
+
+
+def test_variants_replace_the_weights_of_models_that_run():
+    """Catches: checkpoints that make the all-large run another run."""
+    spots = planned("fig18")
+    sources = {}
+    for spot in spots:
+        weights = {s.name: s.weights for s in spot.experiment.pair.denoisers}
+        sources.setdefault(spot.fraction, set()).add(weights["small"])
+        assert weights["large"] == "shipped:fashion_mnist/large.safetensors"
+    assert len(sources[0.0]) == 1 and all(len(found) == 6 for f, found in sources.items() if f)

@@ -1,0 +1,269 @@
+"""Verdicts and comparisons on made-up measurements: each must be able to say no."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from evaluation.jackknife import GROUPS
+from tstitch.cli import compose
+from tstitch.paper.compare import compare_with_paper
+from tstitch.paper.figures import FigureData
+from tstitch.paper.measure import Result
+from tstitch.paper.plan import plan_spots
+from tstitch.paper.predict import estimate_curves, safe_fraction
+from tstitch.paper.settings import parse_reproduction
+from tstitch.paper.tuning import ALL, BEFORE, OWN
+from tstitch.paper.verdicts import FAILS, HOLDS, UNTESTED, judge, read_claims
+
+CLAIMS = {claim.id: claim for claim in read_claims()}
+STEP_S = {"small": 0.001, "medium": 0.004, "large": 0.01}
+
+
+def metric(value, spread=0.01, seed=0):
+    noise = np.random.default_rng(seed).normal(size=GROUPS) * spread / GROUPS
+    return {"name": "m", "value": value, "replicates": (value + noise).tolist()}
+
+
+def result(spot, **values):
+    """A point whose every metric has independent noise: differences have an interval."""
+    seed = abs(hash((spot.shares, spot.kind, spot.sampler, spot.variant))) % 2**31
+    metrics = {name: metric(value, seed=seed) for name, value in values.items()}
+    steps = dict(zip(spot.roles, spot.experiment.steps_per_denoiser.values(), strict=True))
+    point = SimpleNamespace(
+        steps_per_denoiser=steps,
+        seconds_per_denoiser={role: n * STEP_S[role] for role, n in steps.items()},
+        gmacs_per_image=sum(n * STEP_S[role] * 1000 for role, n in steps.items()),
+        differences={},
+    )
+    return Result(spot, {"metrics": metrics}, point, Path())
+
+
+def data(name, value, *overrides, extra=None, scale="miniature", variants=None):
+    """FigureData of `paper=name` with FID = value(spot)."""
+    told = parse_reproduction(compose("reproduce", [f"paper={name}", f"scale={scale}", *overrides]))
+    spots = plan_spots(told.figure.curves, told, trial=True)
+    found = [result(s, **v) if isinstance(v := value(s), dict) else result(s, fid=v) for s in spots]
+    return FigureData(told.figure, found, extra or {})
+
+
+def status(claim, *figures):
+    """The verdict on a claim by its figures."""
+    found = judge(CLAIMS[claim], dict(zip(CLAIMS[claim].sources, figures, strict=True)), {})
+    assert found.numbers
+    return found.status
+
+
+def flat(limit, late=3.0):
+    """FID 2 up to a fraction, then rising linearly to `late`."""
+    return lambda s: 2 + max(0.0, s.fraction - limit) / (1 - limit) * (late - 2)
+
+
+def test_flat_up_to_two_fifths():
+    """Catches: a verdict that sees the ends alone."""
+    assert status("C1", data("fig1", flat(0.4))) == HOLDS
+    assert status("C1", data("fig1", flat(0.2))) == FAILS
+
+
+def timing(seconds):
+    fractions = [i / 10 for i in range(11)]
+    return {"timing": {"fractions": fractions, "rounds": 3, "batch_size": 8,
+                       "seconds": [[seconds(f)] * 3 for f in fractions]}}  # fmt: skip
+
+
+def test_speed_up_and_line():
+    """Catches: fractions mixed up with one another, a curve taken for a line."""
+    straight = data("fig1", flat(0.4), extra=timing(lambda f: 10 - 9.2 * f))
+    bent = data("fig1", flat(0.4), extra=timing(lambda f: 10 - 9 * f**3))
+    assert [status(c, straight) for c in ("C2", "C3", "C11")] == [HOLDS] * 3
+    assert [status(c, bent) for c in ("C2", "C11")] == [FAILS] * 2
+    slow = data("fig1", flat(0.4), extra=timing(lambda f: 10 - 8 * f))
+    assert status("C3", slow) == FAILS
+
+
+def test_monotone_rise():
+    """Catches: a dip between 0.5 and 1 that is not seen."""
+    assert status("C4", data("fig1", flat(0.4))) == HOLDS
+    dip = data("fig1", lambda s: flat(0.4)(s) - 0.5 * (s.fraction == 0.8))
+    assert status("C4", dip) == FAILS
+
+
+def test_ends_bound_the_curve():
+    """Catches: one pair judged for all three."""
+    assert status("C5", data("fig5", flat(0.4))) == HOLDS
+    bump = data("fig5", lambda s: flat(0.4)(s) + 2 * (s.fraction == 0.9 and s.curve == 2))
+    assert status("C5", bump) == FAILS
+    assert status("C6", data("fig5", flat(0.4))) == HOLDS
+    assert status("C6", data("fig5", lambda s: flat(0.4 if s.curve else 0.1)(s))) == FAILS
+
+
+def test_precision_and_recall():
+    """Catches: precision and recall taken for one another."""
+
+    def values(precision_from, recall_from):
+        return lambda s: {
+            "fid": flat(0.4)(s),
+            "precision": 0.8 - max(0.0, s.fraction - precision_from) * 0.3,
+            "recall": 0.7 - max(0.0, s.fraction - recall_from) * 0.3,
+        }
+
+    assert status("C7", data("fig1", values(0.4, 0.6))) == HOLDS
+    assert status("C7", data("fig1", values(0.1, 0.6))) == FAILS
+    assert status("C7", data("fig1", values(0.4, 0.2))) == FAILS
+
+
+def mixes(rise):
+    return lambda s: 2 + rise(s.shares[0]) + 0.5 * max(0.0, s.shares[1] - 0.5)
+
+
+def test_front_of_three_models():
+    """Catches: a front with a gap that is called smooth."""
+    smooth = data("fig6", mixes(lambda f: 3 * max(0.0, f - 0.4)))
+    assert status("C8", smooth) == HOLDS
+    steep = data("fig6", lambda s: 2.0 if s.shares[2] == 1 else 3 + s.shares[0])
+    assert status("C8", steep) == FAILS
+    assert status("C9", data("fig12", mixes(lambda f: 3 * max(0.0, f - 0.2)))) == HOLDS
+    broken = data(
+        "fig12", lambda s: (3.0 if s.guidance < 3 else 9.0) * (s.shares[2] < 1) + s.fraction
+    )
+    assert status("C9", broken) == FAILS
+
+
+def test_samplers_and_steps():
+    """Catches: one sampler at one number of steps that rises unseen."""
+    assert status("C13", data("fig8", flat(0.4)), data("fig9", flat(0.4))) == HOLDS
+    rising = data("fig8", lambda s: flat(0.1 if (s.sampler, s.steps) == ("ddpm", 20) else 0.4)(s))
+    assert status("C13", rising, data("fig9", flat(0.4))) == FAILS
+
+
+def test_orders():
+    """Catches: an order of schedules that is judged by its ends."""
+    fid = {"fraction": 2.0, "decreasing": 3.0, "interleave": 4.0, "large_to_small": 5.0}
+    assert status("C14", data("table7", lambda s: fid[s.kind])) == HOLDS
+    swapped = fid | {"decreasing": 4.0, "interleave": 3.0}
+    assert status("C14", data("table7", lambda s: swapped[s.kind])) == FAILS
+
+
+def test_checkpoints():
+    """Catches: the difference of a checkpoint at 1 taken for that at 0.2."""
+
+    def worse(at):
+        return lambda s: 2 + (s.variant == "1,000 steps") * (s.fraction >= at)
+
+    assert status("C18", data("fig18", worse(0.6))) == HOLDS
+    assert status("C18", data("fig18", worse(0.2))) == FAILS
+    assert status("C18", data("fig18", lambda s: 2.0)) == FAILS
+
+
+def test_counts_of_images():
+    """Catches: values compared where differences should be: FID falls with more images."""
+    assert status("C19", data("fig13", lambda s: flat(0.4)(s) + 100 / s.images)) == HOLDS
+    other = data("fig13", lambda s: flat(0.4 if s.images < 1000 else 0.1)(s))
+    assert status("C19", other) == FAILS
+
+
+def test_fewer_steps():
+    """Catches: mixes that need more time than the run with fewer steps."""
+
+    def value(stitched):
+        return lambda s: stitched(s) if len(s.models) == 3 else 2 + 0.5 * (20 / s.steps - 1)
+
+    assert status("C20", data("fig15", value(lambda s: 2 + 0.1 * s.shares[0]))) == HOLDS
+    assert status("C20", data("fig15", value(lambda s: 2 + 2 * s.shares[0] + s.shares[1]))) == FAILS
+
+
+def test_similarity_and_frequencies():
+    """Catches: late steps taken for early ones."""
+    rising, falling = np.linspace(0.5, 1, 10).tolist(), np.linspace(1, 0.5, 10).tolist()
+    falling[:2] = [0.99, 0.97]
+
+    def similar(values):
+        course = {"small/large": {"cosine": values, "distance": values}}
+        extra = {"shared": course, "separate": course, "timesteps": list(range(10))}
+        return data("fig3", lambda s: 1.0, extra=extra)
+
+    assert [status("C16", similar(v)) for v in (falling, rising)] == [HOLDS, FAILS]
+    early, late = [0, 0.9, 1, 1, 1], [0, 0, 0, 0.2, 1]
+
+    def spectrum(low, high):
+        return data("fig11", lambda s: 1.0, extra={"amplitude": [
+            [a, a, b, b] for a, b in zip(low, high, strict=True)]})  # fmt: skip
+
+    assert [status("C17", spectrum(*v)) for v in ((early, late), (late, early))] == [HOLDS, FAILS]
+
+
+def test_tuning_and_footprint():
+    """Catches: variants in another order, ratios upside down."""
+    told = parse_reproduction(compose("reproduce", ["paper=table6"]))
+    [spot] = plan_spots(told.figure.curves, told)
+
+    def tuned(*values):
+        at = dict(zip((BEFORE, ALL, OWN), values, strict=True))
+        spots = [(replace(spot, variant=label), value) for label, value in at.items()]
+        return FigureData(told.figure, [result(s, fid=v) for s, v in spots], {})
+
+    assert [status("C22", tuned(*v)) for v in ((3, 2, 1), (3, 1, 2))] == [HOLDS, FAILS]
+
+    def sizes(both):
+        keys = ("parameters", "memory_bytes", "storage_bytes")
+        rows = [dict.fromkeys(keys, size) for size in (5, 100, both)]
+        return data("table8", lambda s: 1.0, extra={"rows": rows})
+
+    assert [status("C23", sizes(v)) for v in (105, 150)] == [HOLDS, FAILS]
+
+
+def test_points_outside_the_papers_tolerance():
+    """Catches: a tolerance that is the same early and late, or forgets the error of reading."""
+    early = data("fig1", lambda s: s.expected["fid"] + 0.2, scale="full")
+    found = compare_with_paper(early.results)
+    assert [c.inside for c in found] == [False] * 7 + [True] * 4
+    read = data("fig5", lambda s: s.expected["fid"] - 0.2, scale="full")
+    assert all(c.inside for c in compare_with_paper(read.results))
+
+
+def test_every_claim_has_a_verdict():
+    """Catches: a claim without a test or a reason, a figure that does not know its claims."""
+    assert list(CLAIMS) == [f"C{i}" for i in range(1, 27)]
+    for claim in CLAIMS.values():
+        assert bool(claim.untested) != bool(claim.test and claim.sources)
+        for name in claim.sources:
+            assert claim.id in compose("reproduce", [f"paper={name}"])["paper"]["claims"]
+    found = judge(CLAIMS["C22"], {}, {"table6": "no data"})
+    assert (found.status, found.numbers) == (UNTESTED, "no data")
+
+
+@pytest.mark.parametrize(
+    ("values", "limit", "expected"),
+    [([0, 0, 1], 0.5, 0.75), ([0, 1, 1], 0.5, 0.25), ([0, 0, 0], 0.5, 1.0), ([1, 1, 1], 0.5, 0.0),
+     ([0, 1, 0], 0.5, 0.25)],
+)  # fmt: skip
+def test_safe_fraction(values, limit, expected):
+    """Catches: the last crossing in place of the first."""
+    assert safe_fraction([0.0, 0.5, 1.0], values, limit) == pytest.approx(expected)
+
+
+def test_predictions_find_the_same_switch(tmp_path):
+    """Catches: a threshold taken from the curve that it predicts, images of another run."""
+    told = parse_reproduction(compose("reproduce", ["paper=predict"]))
+    spots = plan_spots(told.figure.curves, told)
+    results = []
+    for number, spot in enumerate(spots):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        images = np.full((64, 28, 28, 3), round(200 * spot.fraction**2), np.uint8)
+        np.savez(folder / "samples.npz", arr_0=images)
+        made = result(spot, fid=2 + spot.fraction**2)
+        results.append(Result(made.spot, made.evaluation, made.point, folder))
+    cosine = [1 - 0.1 * (1 - t / 1000) for t in range(999, -1, -50)]
+    course = {"timesteps": list(range(999, -1, -50)), "shared": {"small/large": {"cosine": cosine}}}
+    found = estimate_curves(results, [course] * 3, told.figure.own["probe"])
+    json.dumps(found)
+    for row in found["rows"]:
+        # f squared reaches 5 % of 2 at 0.316, up to the interpolation between fractions.
+        assert row["safe"] == pytest.approx(0.316, abs=0.08)
+        assert row["change_predicted"] == pytest.approx(row["safe"], abs=0.08)
+        assert row["similarity_predicted"] == pytest.approx(row["safe"], abs=0.15)
+    assert found["rows"][0]["change_threshold"] != found["rows"][1]["change_threshold"]
