@@ -33,7 +33,6 @@ class Panel:
     x_label: str
     y_label: str
     lines: list[Line] = field(default_factory=list)
-    log: bool = False
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
@@ -53,8 +52,6 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
         axes = figure.add_subplot(rows, columns, place + 1)
         for line in panel.lines:
             handles.setdefault(line.name, _draw(axes, line, names.index(line.name)))
-        if panel.log:
-            axes.set_yscale("log")
         axes.set_title(panel.title)
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)

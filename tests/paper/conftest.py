@@ -42,7 +42,7 @@ def tiny(reference):
         "sampler.steps=4", "run.batch_size=4", "run.device=cpu", "engine.threads=1",
         f"evaluation.reference={reference}", "evaluation.floor=null", "evaluation.groups=4",
     ]  # fmt: skip
-    return ("images=8", f"overrides=[{','.join(own)}]")
+    return ("images=8", "overrides=[" + ",".join(f"'{word}'" for word in own) + "]")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from multiprocessing.connection import Connection
+from statistics import median
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from tstitch.pair import build_network, locate_weights
 from tstitch.pipeline import draw_unit
 from tstitch.shards import Unit
 from tstitch.stitcher import Stitcher
+
+
+REPEATS = 3  # the allocator's whims
 
 
 def measure_footprint(experiment: Experiment) -> list[dict[str, Any]]:
@@ -43,7 +47,9 @@ def measure_footprint(experiment: Experiment) -> list[dict[str, Any]]:
                 "models": list(names),
                 "parameters": sum(p.numel() for n in networks for p in n.parameters()),
                 "storage_bytes": None if None in files else sum(f.stat().st_size for f in files),
-                "memory_bytes": _in_a_process(_config(experiment, names)),
+                "memory_bytes": median(
+                    _in_a_process(_config(experiment, names)) for _ in range(REPEATS)
+                ),
             }
         )
     return rows

@@ -58,7 +58,8 @@ def write_ledger(
     for figure in figures:
         own = [f for f in findings if figure.name in f.claim.sources]
         lines += _section(figure, data.get(figure.name), own, folder, told)
-    untested = [f for f in findings if not f.claim.sources]
+    shown = {figure.name for figure in figures}
+    untested = [f for f in findings if not shown & set(f.claim.sources)]
     lines += ["## Not tested", ""]
     lines += [f"- **{f.claim.id}** {f.claim.statement} Not tested: {f.numbers}." for f in untested]
     lines += [

@@ -35,7 +35,7 @@ def _fractions(data: FigureData) -> list[Panel]:
     name = _metric(found[0][0], "fid")
     for row in found:
         title = f"{row[0].spot.steps} steps" if several else ""
-        panel = panels.setdefault(title, Panel(title, FRACTION, name, log=True))
+        panel = panels.setdefault(title, Panel(title, FRACTION, name))
         panel.lines.append(_line(row, _label(row, found), "fid"))
         panel.lines.extend(_published(row))
     result = list(panels.values())
@@ -151,7 +151,7 @@ def _mixes(data: FigureData) -> list[Panel]:
             if some
         ]
         title = f"guidance {guidance:g}"
-        panels.append(Panel(title, MS, _metric(mixes[0], "fid"), lines, log=True))
+        panels.append(Panel(title, MS, _metric(mixes[0], "fid"), lines))
     return panels
 
 

@@ -176,6 +176,9 @@ def protocol_lines(data: FigureData) -> list[str]:
         ]
     elif "timing" in data.extra:
         lines.append(f"- device: {data.extra['timing']['device']}")
+    if "probe" in data.figure.own:
+        probe = data.figure.own["probe"]
+        lines.append("- looked at: " + ", ".join(f"{name} {probe[name]}" for name in probe))
     shown = ", ".join(f"{name} {version}" for name, version in versions().items())
     return [*lines, f"- versions: {shown}"]
 

@@ -16,6 +16,7 @@ from tstitch.paper.plan import plan_spots
 from tstitch.paper.probes import probe_spot
 from tstitch.paper.report import verdict_lines, write_report
 from tstitch.paper.settings import ROLES, Figure, Reproduction, parse_reproduction
+from tstitch.paper.tuning import count_training
 from tstitch.paper.verdicts import judge, read_claims
 from tstitch.rundir import writing
 
@@ -38,7 +39,10 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
     if told.figure.kind == "ledger":
         figures = [_member(name, config) for name in told.members]
     # Everything is checked before anything is sampled.
-    plans = {f.name: plan_spots(f.curves, told, trial=told.dry_run) for f in figures}
+    plans = {
+        f.name: plan_spots(f.curves, told, trial=told.dry_run or f.kind == "tuning")
+        for f in figures
+    }
     if told.dry_run:
         if distributed.is_main():
             _print_costs(figures, plans, told)
@@ -116,7 +120,7 @@ def _print_costs(figures: list[Figure], plans: dict[str, Any], told: Reproductio
             probe_spot(probe, told, ROLES)
             print("  " + ", ".join(f"{name} {value}" for name, value in probe.items()))
         if "training" in figure.own:
-            print(f"  4 trainings: {' '.join([*figure.own['training'], *told.training])}")
+            _print_trainings(figure, told)
         for line in describe_cost(count_cost(plans[figure.name]), told.throughput):
             print(f"  {line}")
         if figure.minutes:
@@ -126,6 +130,14 @@ def _print_costs(figures: list[Figure], plans: dict[str, Any], told: Reproductio
         print("together, shared points counted once:")
         for line in describe_cost(count_cost(everything), told.throughput):
             print(f"  {line}")
+
+
+def _print_trainings(figure: Figure, told: Reproduction) -> None:
+    given = [*figure.own["training"], *told.training]
+    print(f"  trainings: {' '.join(given)}")
+    flops = count_training(figure, told)
+    hours = "" if told.throughput is None else f", {flops / told.throughput / 3600:,.1f} hours"
+    print(f"  {flops / 1e15:,.2f} PFLOPs of training (3 times the forward pass){hours}")
 
 
 def _list(values: Any) -> str:

@@ -239,5 +239,5 @@ def _expected(config: Mapping[str, Any], count: int, path: str) -> tuple[dict[st
 def _texts(section: Section, name: str) -> tuple[str, ...]:
     values = section.raw(name)
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise section.refuse(name, "give a list of overrides, e.g. [run.dtype=bf16]")
+        raise section.refuse(name, f"give quoted overrides, \"{name}=['run.dtype=bf16']\"")
     return tuple(values)

@@ -6,9 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from evaluation.flops import count_flops
 from samplers import NUM_TIMESTEPS
 from tstitch.cli import compose
 from tstitch.fingerprint import fingerprint
+from tstitch.pair import build_network
 from tstitch.paper.plan import configured_pair
 from tstitch.paper.settings import ROLES, Figure, Reproduction
 from tstitch.training.run import run_training
@@ -38,14 +42,13 @@ def train_variants(figure: Figure, told: Reproduction) -> Figure:
         UserError: no data, or a bad training override.
     """
     mix, curve = figure.own["mix"], figure.curves[0]
-    variants: dict[str, dict[str, str | None]] = {BEFORE: {}}
-    for label in (ALL, OWN):
-        variants[label] = {}
-        for place, role in enumerate(ROLES):
-            if place == 0:  # the paper leaves the small one as it is
-                continue
-            span = (0, NUM_TIMESTEPS) if label == ALL else interval_of(mix, place)
-            variants[label][role] = _train(figure, told, role, span)
+    variants: dict[str, dict[str, str | None]] = {}
+    for label, weights in curve.variants.items():
+        spans = {
+            role: (0, NUM_TIMESTEPS) if label == ALL else interval_of(mix, ROLES.index(role))
+            for role in weights
+        }
+        variants[label] = {role: _train(figure, told, role, span) for role, span in spans.items()}
     return replace(figure, curves=(replace(curve, variants=variants), *figure.curves[1:]))
 
 
@@ -62,3 +65,21 @@ def _train(figure: Figure, told: Reproduction, role: str, span: tuple[int, int])
     config: dict[str, Any] = compose("train", [*overrides, f"train.dir={folder}"])
     run_training(config)
     return str(folder / "ema.safetensors")
+
+
+def count_training(figure: Figure, told: Reproduction) -> float:
+    """FLOPs of all trainings of the figure, a backward pass counted as two forward ones."""
+    pair = configured_pair(told.scale.pairs[ROLES])
+    fields = compose("train", [*_known(figure.own["training"]), *_known(told.training)])["train"]
+    total = 0.0
+    for weights in figure.curves[0].variants.values():
+        for role in weights:
+            with torch.device("meta"):
+                network = build_network(pair, pair.denoisers[ROLES.index(role)])
+            total += 3.0 * count_flops(network, pair.space.shape)
+    return total * fields["steps"] * fields["batch_size"]
+
+
+def _known(overrides: Sequence[str]) -> list[str]:
+    """Without the data, whose folder may still have to be given."""
+    return [word for word in overrides if word.startswith("train.")]

@@ -1,0 +1,211 @@
+"""Reproductions through the real command: points, resume, reports, ledger, bad input."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tstitch.cli import compose
+from tstitch.generate import run_sampling
+from tstitch.paper.run import run_reproduction
+
+ONE_FIGURE = ("paper=table7",)
+
+
+def samples(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("samples.npz")}
+
+
+def evaluations(root: Path) -> dict[str, dict]:
+    files = root.rglob("evaluation.json")
+    return {p.parent.name: json.loads(p.read_text())["metrics"] for p in files}
+
+
+@pytest.fixture(scope="module")
+def table7(reproduce, tmp_path_factory):
+    """A finished table 7; to be read, not changed."""
+    root = tmp_path_factory.mktemp("table7")
+    return root, reproduce(root, *ONE_FIGURE)
+
+
+def test_figure_through_the_command(command, table7, tmp_path):
+    """Catches: a report on other runs than the command's, points that depend on the ranks."""
+    root, report = table7
+    done = command(*ONE_FIGURE, f"root={tmp_path}", processes=2)
+    assert done.returncode == 0, done.stderr
+    assert samples(tmp_path) == samples(root) and len(samples(root)) == 5
+    assert "C14" in done.stdout
+    text, other = report.read_text(), (tmp_path / "paper" / "table7-miniature.md").read_text()
+    for word in ("interleave", "large_to_small", "8 images", "FID (Fashion-MNIST classifier)"):
+        assert word in text and word in other
+    verdict = next(line for line in text.splitlines() if "C14" in line)
+    assert verdict in other
+
+
+def test_command_resumes(table7, reproduce, caplog):
+    """Catches: points that are sampled or evaluated again."""
+    root, report = table7
+    before = {p: p.stat().st_mtime_ns for p in root.rglob("*.npz")}
+    with caplog.at_level("INFO", logger="tstitch"):
+        assert reproduce(root, *ONE_FIGURE) == report
+    assert {p: p.stat().st_mtime_ns for p in root.rglob("*.npz")} == before
+    assert "0 of 8 images to sample" in caplog.text and "evaluating" not in caplog.text
+
+
+def test_figures_share_points(table7, tiny, caplog, tmp_path):
+    """Catches: figure 1 sampling what table 7 has."""
+    root, _ = table7
+    at_half = next(p for p in root.rglob("samples.npz") if "steps2-2" in str(p))
+    with caplog.at_level("INFO", logger="tstitch"):
+        two_counts(root, tiny, tmp_path)
+    assert f"{at_half.parent}: 0 of 8 images to sample" in caplog.text
+
+
+def two_counts(root: Path, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    """Figure 13 at 8 and 16 images; the pair's points at 8 are there already."""
+    config = compose("reproduce", ["paper=fig13", f"root={root}", f"report={tmp_path}/fig13"])
+    own = compose("reproduce", list(tiny))
+    few, many = config["paper"]["miniature"]["curves"]
+    for curve, images in ((few, 8), (many, 16)):
+        curve["images"], curve["fractions"] = images, [0, 0.5, 1]
+    run_reproduction(config | {"overrides": own["overrides"]})
+
+
+def test_fewer_images_of_a_longer_run(table7, tiny, tmp_path):
+    """Catches: a run cut to the smaller number, or the metrics of all its images."""
+    root, _ = table7
+    two_counts(root, tiny, tmp_path)
+    folder = next(p.parent for p in root.rglob("evaluation-8.json") if "steps2-2" in str(p))
+    with np.load(folder / "samples.npz") as archive:
+        assert len(archive["arr_0"]) == 16
+    config = compose("sample", [
+        "sampler=ddim", "stitch.fraction=0.5", "run.seed=5", "run.num_images=8",
+        f"run.root={tmp_path}", *compose("reproduce", list(tiny))["overrides"],
+    ])  # fmt: skip
+    alone = json.loads((run_sampling(config) / "evaluation.json").read_text())["metrics"]
+    first = json.loads((folder / "evaluation-8.json").read_text())["metrics"]
+    assert {k: v["value"] for k, v in first.items()} == pytest.approx(
+        {k: v["value"] for k, v in alone.items()}
+    )
+    whole = json.loads((folder / "evaluation.json").read_text())
+    assert whole["num_images"] == 16
+    assert whole["metrics"]["fid"]["value"] != pytest.approx(first["fid"]["value"])
+
+
+def test_ledger(tiny, table7, reproduce, tmp_path):
+    """Catches: a claim that is missing, a picture that is not there, a figure run twice."""
+    root, _ = table7
+    members = "paper.members=[table7,fig3,fig11,predict]"
+    report = tmp_path / "claims"
+    probes = ["paper=ledger", members, f"report={report}"]
+    path = reproduce(root, *probes)
+    text = path.read_text()
+    assert path == tmp_path / "claims.md"
+    for number in range(1, 27):
+        assert re.search(rf"\| C{number} \|.*\| (holds|does not hold|not tested) \|", text)
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert pictures == ["claims/fig3.png", "claims/fig11.png", "claims/predict.png"]
+    assert all((tmp_path / name).is_file() for name in pictures)
+    assert "run paper=fig1" in text and "Contradictions" in text
+    first = {p: p.stat().st_mtime_ns for p in root.rglob("measured.json")}
+    reproduce(root, *probes)
+    assert {p: p.stat().st_mtime_ns for p in root.rglob("measured.json")} == first and first
+
+
+def test_equal_models_predict_alike(reproduce, tiny, tmp_path):
+    """Catches: predictions compared at different latents or timesteps."""
+    same = [f"denoiser@pair.denoisers.{k}=fashion_mnist_small" for k in ("medium", "large")]
+    own = compose("reproduce", list(tiny))["overrides"]
+    config = compose("reproduce", ["paper=fig3", "images=6", f"root={tmp_path}"])
+    run_reproduction(config | {"overrides": [*own, *same]})
+    found = json.loads((tmp_path / "paper" / "fig3-miniature" / "measured.json").read_text())
+    courses = found["measured"]
+    for kind in ("shared", "separate"):
+        for pair in ("small/medium", "small/large", "medium/large"):
+            assert courses[kind][pair]["cosine"] == pytest.approx([1] * 4, abs=1e-6)
+            assert courses[kind][pair]["distance"] == pytest.approx([0] * 4, abs=1e-6)
+
+
+def test_two_trajectories_part(reproduce, tmp_path):
+    """Catches: `separate` measured along the shared trajectory."""
+    reproduce(tmp_path, "paper=fig3")
+    path = tmp_path / "paper" / "fig3-miniature" / "measured.json"
+    found = json.loads(path.read_text())["measured"]
+    shared, separate = (found[k]["small/large"]["distance"] for k in ("shared", "separate"))
+    assert separate[0] == pytest.approx(shared[0]) and separate[-1] > 1.05 * shared[-1]
+
+
+def test_memory_and_storage(reproduce, tmp_path):
+    """Catches: weights counted twice, a pair that holds one model."""
+    reproduce(tmp_path, "paper=table8")
+    path = tmp_path / "paper" / "table8-miniature" / "measured.json"
+    small, large, both = json.loads(path.read_text())["measured"]["rows"]
+    assert both["parameters"] == small["parameters"] + large["parameters"]
+    assert both["storage_bytes"] == small["storage_bytes"] + large["storage_bytes"]
+    assert both["memory_bytes"] > large["memory_bytes"] - 4e6 > small["memory_bytes"]
+
+
+def test_tuned_models_run_in_the_mix(reproduce, tmp_path):
+    """Catches: tuning that changes nothing, or the weights of the other variant."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28))
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    header = bytes([0, 0, 8, 3]) + np.array([60, 28, 28], ">u4").tobytes()
+    (folder / "train-images-idx3-ubyte").write_bytes(header + images.astype(np.uint8).tobytes())
+    header = bytes([0, 0, 8, 1]) + np.array([60], ">u4").tobytes()
+    labels = (np.arange(60) % 10).astype(np.uint8)
+    (folder / "train-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+    own = ["data=idx_folder", f"data.folder={folder}", "train.steps=2", "train.batch_size=4",
+           "train.decay_steps=0", "train.warmup_steps=0", "train.learning_rate=1e-3"]  # fmt: skip
+    training = "training=[" + ",".join(f"'{word}'" for word in own) + "]"
+    report = reproduce(tmp_path / "runs", "paper=table6", training, "images=8")
+    assert len(set(samples(tmp_path / "runs").values())) == 3
+    assert "own interval" in report.read_text()
+    weights = {p.read_bytes() for p in (tmp_path / "runs").rglob("ema.safetensors")}
+    assert len(weights) == 4
+
+
+@pytest.mark.parametrize("figure", ["ledger", "fig6", "fig18", "table6"])
+def test_dry_run_needs_no_weights(figure, command, tmp_path):
+    """Catches: a dry run that samples, fetches, or refuses what is still to be given."""
+    done = command(
+        f"paper={figure}", "scale=full", "dry_run=true", "throughput=10", f"root={tmp_path}/runs",
+        "images=5000", "overrides=[]",
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hours at 10 TFLOP/s" in done.stdout and "5,000 images each" in done.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+BAD = [
+    (["paper=fig7"], "paper=fig7: choose one of"),
+    (["scale=huge"], "scale=huge: choose one of"),
+    (["images=2"], "images=2: choose a whole number of at least 4"),
+    (["throughput=0"], "throughput=0: choose a number"),
+    (["root=a:b"], "root=a:b: use only letters"),
+    (["report=a b"], "report=a b: use only letters"),
+    (["weights.small=3"], "weights.small=3: give a non-empty text"),
+    (["overrides=ddim"], "overrides='ddim': give quoted overrides"),
+    (["overrides=['nonsense=1']"], "nonsense: unknown key"),
+    (["overrides=['evaluation=none']", "paper=table7"], "is not evaluated"),
+    (["paper=fig18", "scale=full", "overrides=[]"], "checkpoints.400K: missing"),
+    (["weights.large=/no/such/file", "paper=table7"], "/no/such/file"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD)
+def test_bad_input_is_one_line(words, message, refusal, tmp_path):
+    """Catches: a traceback, or images sampled before the bad value is seen."""
+    text = refusal(tmp_path / "runs", *words)
+    assert message in text
+
+
+def test_bad_input_through_the_command(command, tmp_path):
+    """Catches: an exit code of 1, a second line."""
+    done = command("paper=fig18", "scale=full", f"root={tmp_path}")
+    assert done.returncode == 2 and not done.stdout
+    assert (
+        done.stderr.startswith("error: checkpoints.400K: missing") and done.stderr.count("\n") == 1
+    )
