@@ -22,7 +22,6 @@ from tstitch.pipeline import draw_unit
 from tstitch.shards import Unit
 from tstitch.stitcher import Stitcher
 
-
 REPEATS = 3  # the allocator's whims
 
 

@@ -82,7 +82,7 @@ def _given(variant: str, weights: Mapping[str, str | None], trial: bool) -> dict
             f"checkpoints.{variant}: missing; the authors' are not public: give your own, "
             f"checkpoints={{{variant}:/path}} (or random)"
         )
-    return {role: source or "random" for role, source in weights.items()}
+    return {role: source or f"{variant}, {role}" for role, source in weights.items()}
 
 
 def _spot(

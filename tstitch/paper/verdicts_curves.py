@@ -9,6 +9,8 @@ import numpy as np
 from evaluation.jackknife import Interval
 from evaluation.pareto import pareto_front
 from evaluation.tables import interval as shown
+from tstitch.archive import IMAGES, SAMPLES
+from tstitch.npz import stream_rows
 from tstitch.paper.figures import FigureData
 from tstitch.paper.measure import Result
 
@@ -44,6 +46,22 @@ def listed(changes: Mapping[float, Interval]) -> str:
     return "; ".join(f"{f:g}: {text(change, '+')}" for f, change in changes.items())
 
 
+def brightness(row: Sequence[Result], low: float, high: float) -> str:
+    """How much lighter the images are than the row's first point's, of 255: where FID begins to
+    rise, a difference of this kind is an early error of the small model that stays."""
+    if not (row[0].folder / SAMPLES).is_file():
+        return ""
+    count = row[0].spot.images
+    means = [next(stream_rows(r.folder / SAMPLES, IMAGES, count)).mean() for r in row]
+    shown = {
+        r.spot.fraction: mean - means[0]
+        for r, mean in zip(row, means, strict=True)
+        if low < r.spot.fraction <= high + 1e-9
+    }
+    changes = ", ".join(f"{f:g}: {change:+.1f}" for f, change in shown.items())
+    return f"; mean pixel value against fraction 0 ({means[0]:.1f} of 255): {changes}"
+
+
 def step_seconds(results: Iterable[Result]) -> dict[str, float]:
     """Seconds per image of one guided step of each model, medians over runs.
 
@@ -76,9 +94,10 @@ def largest_step(along: Sequence[Result]) -> float:
 
 
 def c1(data: FigureData) -> Answer:
-    changes = rises(rows(data.results)[0], 0, 0.4)
-    base = rows(data.results)[0][0].estimate()
-    return all(c.low <= 0 for c in changes.values()), f"FID(0) {text(base)}; {listed(changes)}"
+    row = rows(data.results)[0]
+    changes, base = rises(row, 0, 0.4), row[0].estimate()
+    ends = f"FID(0) {text(base)}; {listed(changes)}{brightness(row, 0, 0.4)}"
+    return all(c.low <= 0 for c in changes.values()), ends
 
 
 def c2(data: FigureData) -> Answer:
@@ -205,7 +224,10 @@ def c13(*figures: FigureData) -> Answer:
         bad = {f: c for f, c in changes.items() if c.low > 0}
         good = good and not bad
         mark = "rises" if bad else "flat"
-        parts.append(f"{name.split(',')[0]} {mark} ({listed(changes)} on {row[0].value():.3g})")
+        parts.append(
+            f"{name.split(',')[0]} {mark} ({listed(changes)} on {row[0].value():.3g}"
+            f"{brightness(row, 0, 0.2)})"
+        )
     return good, "; ".join(parts)
 
 
