@@ -135,11 +135,19 @@ def _describe(stored: dict[str, Any]) -> str:
 
 
 def _read(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    """The schedule that the directory has; none if there is none, or only a damaged one."""
     try:
         content = json.loads((folder / SCHEDULE_FILE).read_text())
-        return content["schedule"] if content["key"] == key else None
+        before, target, schedule = content["key"], content["key"]["target"], content["schedule"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    if before != key:
+        kept = ", ".join(f"{name} {value}" for name, value in target.items() if value is not None)
+        raise UserError(
+            f"run.dir={folder}: belongs to another run, with a schedule for {kept} and these "
+            "weights, sampler and engine or others; choose another run.dir, or run.overwrite=true"
+        )
+    return schedule
 
 
 def _write(folder: Path, key: dict[str, Any], schedule: dict[str, Any]) -> None:

@@ -1,0 +1,103 @@
+"""`stitch=budget`: measured once, kept with the run, the same on every rank."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from samplers import Budget, spend
+
+BUDGET = ("stitch=budget", "stitch.speedup=1.3")
+
+
+def schedule(folder: Path) -> dict:
+    return json.loads((folder / "schedule.json").read_text())["schedule"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps"), [((1.0, 3.0), 7), ((1.0, 2.0, 5.0), 6), ((2.0, 1.0, 4.0), 5)]
+)
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.77, 1.0])
+def test_spend_takes_the_most_of_the_largest(seconds, steps, share):
+    """Catches: a schedule over the limit, a step of the large one left out, an order that is not
+    small to large."""
+    limit = max(steps * min(seconds), share * steps * max(seconds))
+    models = spend(seconds, steps, limit)
+    assert list(models) == sorted(models) and len(models) == steps
+    assert sum(seconds[m] for m in models) <= limit + 1e-9
+    every = product(range(steps + 1), repeat=len(seconds))
+    allowed = [
+        counts[::-1]
+        for counts in every
+        if sum(counts) == steps
+        and sum(n * s for n, s in zip(counts, seconds, strict=True)) <= limit + 1e-9
+    ]
+    best = max(allowed)[::-1]
+    assert tuple(models.count(k) for k in range(len(seconds))) == best
+
+
+def test_ends_of_the_budget():
+    """Catches: rounding that costs the last step, a limit below the fastest model."""
+    assert spend((0.1, 0.3), 10, 3.0) == (1,) * 10
+    assert spend((0.1, 0.3), 10, 1.0) == (0,) * 10
+    with pytest.raises(ValueError, match="fastest model alone takes 1 s"):
+        spend((0.1, 0.3), 10, 0.99)
+
+
+def test_unresolved_budget_has_no_schedule():
+    """Catches: a budget that silently becomes all large."""
+    with pytest.raises(ValueError, match="scripts/sample.py"):
+        Budget(speedup=2).assign([999, 500, 0], 2)
+
+
+def test_resume_keeps_the_schedule(sample, images, tmp_path):
+    """Catches: a second measurement, after which the run has images of two schedules."""
+    folder = sample(tmp_path / "run", *BUDGET)
+    stored, first = (folder / "schedule.json").read_bytes(), images(folder)
+    again = sample(tmp_path / "run", *BUDGET, "run.num_images=32")
+    assert (again / "schedule.json").read_bytes() == stored
+    assert len(images(again)) == 32 and (images(again)[:24] == first).all()
+    content = schedule(folder)
+    assert content["speedup"] >= 1.3 and sum(content["steps"].values()) == 4
+    fixed = sample(tmp_path / "fixed", "stitch=explicit", f"stitch.models={content['models']}")
+    assert (images(fixed) == first).all()
+
+
+def test_ranks_share_one_measurement(command, images, tmp_path):
+    """Catches: ranks that measured for themselves, a directory that depends on the times."""
+    arguments = (*BUDGET, f"run.root={tmp_path}", "run.dir=null")
+    done = command(*arguments, processes=2)
+    assert done.returncode == 0, done.stderr
+    [folder] = [path.parent for path in tmp_path.rglob("schedule.json")]
+    before = images(folder)
+    done = command(*arguments, "run.num_images=40")
+    assert done.returncode == 0, done.stderr
+    assert (images(folder)[:24] == before).all() and len(images(folder)) == 40
+
+
+def test_another_target_is_another_run(sample, refusal, tmp_path):
+    """Catches: a schedule kept for a target that it does not meet."""
+    folder = sample(tmp_path / "run", *BUDGET)
+    faster = schedule(folder)["steps"]
+    message = refusal(tmp_path / "run", "stitch=budget", "stitch.speedup=1")
+    assert "belongs to another run, with a schedule for speedup 1.3" in message
+    assert schedule(folder)["steps"] == faster
+    sample(tmp_path / "run", "stitch=budget", "stitch.speedup=1", "run.overwrite=true")
+    assert schedule(folder)["steps"] == {"small": 0, "large": 4} != faster
+
+
+BAD = [
+    (["stitch.speedup=1000"], "stitch.speedup=1000: the fastest denoiser alone gives"),
+    (["stitch.speedup=0.5"], "stitch.speedup=0.5: choose"),
+    (["stitch.ms_per_image=3"], "stitch.speedup=1.5: give either"),
+    (["stitch.speedup=null"], "stitch.speedup=None: give either"),
+    (["stitch.speedup=null", "stitch.ms_per_image=1e-6"], "stitch.ms_per_image=1e-06: the fastest"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD)
+def test_bad_budget_is_one_line(words, message, refusal, tmp_path):
+    """Catches: a target that cannot be met and is met by nothing."""
+    assert message in refusal(tmp_path / "run", "stitch=budget", *words)
+    assert not (tmp_path / "run").exists()
