@@ -144,8 +144,8 @@ def _read(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     if before != key:
         kept = ", ".join(f"{name} {value}" for name, value in target.items() if value is not None)
         raise UserError(
-            f"run.dir={folder}: belongs to another run, with a schedule for {kept} and these "
-            "weights, sampler and engine or others; choose another run.dir, or run.overwrite=true"
+            f"run.dir={folder}: belongs to another run (its schedule is for {kept}, or for other "
+            "weights, sampler or engine); choose another run.dir, or run.overwrite=true"
         )
     return schedule
 

@@ -81,7 +81,7 @@ def test_another_target_is_another_run(sample, refusal, tmp_path):
     folder = sample(tmp_path / "run", *BUDGET)
     faster = schedule(folder)["steps"]
     message = refusal(tmp_path / "run", "stitch=budget", "stitch.speedup=1")
-    assert "belongs to another run, with a schedule for speedup 1.3" in message
+    assert "belongs to another run (its schedule is for speedup 1.3" in message
     assert schedule(folder)["steps"] == faster
     sample(tmp_path / "run", "stitch=budget", "stitch.speedup=1", "run.overwrite=true")
     assert schedule(folder)["steps"] == {"small": 0, "large": 4} != faster

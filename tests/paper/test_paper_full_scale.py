@@ -1,0 +1,55 @@
+"""Full scale without weights: DiT-S/2 and DiT-XL/2 with random ones, a tiny autoencoder."""
+
+import numpy as np
+import pytest
+import torch
+
+from tstitch.cli import compose
+from tstitch.paper.run import run_reproduction
+
+RANDOM = {"small": "random", "medium": "random", "large": "random"}
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory) -> str:
+    """A random AutoencoderKL that halves the side."""
+    from diffusers import AutoencoderKL
+
+    folder = tmp_path_factory.mktemp("vae")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        AutoencoderKL(
+            block_out_channels=(8, 8),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            latent_channels=4,
+            norm_num_groups=4,
+        ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def overrides(vae, tmp_path_factory) -> list[str]:
+    """Two steps at 49 tokens, and a feature space that needs no download."""
+    path = tmp_path_factory.mktemp("real") / "real.npz"
+    np.savez(path, np.random.default_rng(0).integers(0, 256, (20, 28, 28, 3), dtype=np.uint8))
+    space = ["pair.space.size=14", f"pair.space.vae={vae}", "sampler.steps=2"]
+    return [*space, "run.batch_size=4", "run.device=cpu", f"evaluation.weights={path}",
+            "evaluation.extractor={_target_: tiles.TileMeans}", f"evaluation.reference={path}", "evaluation.floor=null", "evaluation.groups=4"]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_figure_1_with_the_papers_networks(overrides, tmp_path):
+    """Catches: a full scale that was planned and never run."""
+    config = compose("reproduce", ["paper=fig1", "scale=full", "images=4", f"root={tmp_path}"])
+    curve = config["paper"]["full"]["curves"][0]
+    known = curve["expected"]["fid"]
+    curve["fractions"] = [0, 0.4, 0.5, 1]
+    curve["expected"] = {"source": "Fig. 1", "error": 0, "fid": [known[i] for i in (0, 4, 5, 10)]}
+    del config["paper"]["full"]["timing"]
+    config["paper"]["claims"] = []
+    config["paper"]["name"] = "fig1_trial"
+    path = run_reproduction(config | {"overrides": overrides, "weights": RANDOM})
+    text = path.read_text()
+    assert "4 of 4 points lie outside the tolerance" in text
+    assert "imagenet256_s_xl" in text and "| 8.95 |" in text
