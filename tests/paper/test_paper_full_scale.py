@@ -34,8 +34,9 @@ def overrides(vae, tmp_path_factory) -> list[str]:
     path = tmp_path_factory.mktemp("real") / "real.npz"
     np.savez(path, np.random.default_rng(0).integers(0, 256, (20, 28, 28, 3), dtype=np.uint8))
     space = ["pair.space.size=14", f"pair.space.vae={vae}", "sampler.steps=2"]
-    return [*space, "run.batch_size=4", "run.device=cpu", f"evaluation.weights={path}",
-            "evaluation.extractor={_target_: tiles.TileMeans}", f"evaluation.reference={path}", "evaluation.floor=null", "evaluation.groups=4"]  # fmt: skip
+    run = ["run.batch_size=4", "run.device=cpu", f"evaluation.reference={path}"]
+    extractor = ["evaluation.extractor={_target_: tiles.TileMeans}", f"evaluation.weights={path}"]
+    return [*space, *run, *extractor, "evaluation.floor=null", "evaluation.groups=4"]
 
 
 @pytest.mark.slow
