@@ -6,10 +6,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from evaluation.timing import StageTimer
 from samplers import Budget, spend
 from tstitch import distributed
 from tstitch.cli import instantiate
+from tstitch.engine.steps import time_step
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.files import write_text
@@ -17,12 +17,12 @@ from tstitch.fingerprint import fingerprint
 from tstitch.options import option
 from tstitch.pipeline import draw_unit
 from tstitch.resources import Resources
-from tstitch.rundir import SCHEDULE_FILE, writing
+from tstitch.rundir import SCHEDULE_FILE, RunDirectory, writing
 from tstitch.shards import Unit
 from tstitch.stitcher import Stitcher
 
 TARGET = "samplers.Budget"
-ROUNDS = 5
+ROUNDS, LEAST_S = 5, 0.05
 log = logging.getLogger(__name__)
 
 
@@ -47,8 +47,8 @@ def resolve_budget(config: dict[str, Any]) -> tuple[dict[str, Any], Resources | 
     stored = distributed.on_main(lambda: None if fresh else _read(folder, key))
     if stored is None:
         stitcher = Stitcher(experiment, resources.loaded())
-        stored = distributed.on_main(lambda: _resolve(stitcher, budget))
-        distributed.on_main(lambda: _write(folder, key, stored))
+        distributed.everywhere(lambda: stitcher.prepare(every=True))
+        stored = distributed.on_main(lambda: _measure_once(stitcher, budget, folder, key, fresh))
     log.info("%s: %s", folder / SCHEDULE_FILE, _describe(stored))
     resolved = config | {
         "stitch": section | {"models": stored["models"]},
@@ -61,16 +61,11 @@ def measure_steps(stitcher: Stitcher) -> list[float]:
     """Seconds per image of one guided step of each denoiser, medians of interleaved rounds."""
     size = stitcher.experiment.run.batch_size
     batch, _ = draw_unit(stitcher, Unit(0, size))
-    t = stitcher.experiment.sampler.plan[0].t
     models = range(len(stitcher.experiment.pair.denoisers))
     found: list[list[float]] = [[] for _ in models]
-    for number in range(ROUNDS + 1):
+    for _ in range(ROUNDS):
         for model in models:
-            timer = StageTimer(stitcher.device)
-            with timer.stage("step"):
-                stitcher.evaluate(model, batch, t)
-            if number:  # the first one warms up
-                found[model].append(timer.seconds()["step"] / size)
+            found[model].append(time_step(stitcher, model, batch, LEAST_S) / size)
     return [median(seconds) for seconds in found]
 
 
@@ -150,8 +145,16 @@ def _read(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     return schedule
 
 
-def _write(folder: Path, key: dict[str, Any], schedule: dict[str, Any]) -> None:
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"key": key, "schedule": schedule}, indent=1) + "\n"
-        write_text(folder / SCHEDULE_FILE, text)
+def _measure_once(
+    stitcher: Stitcher, budget: Budget, folder: Path, key: dict[str, Any], fresh: bool
+) -> dict[str, Any]:
+    """The schedule by times of now, stored while no other run has the directory."""
+    schedule = _resolve(stitcher, budget)
+    with RunDirectory(str(folder)).reserved():
+        stored = None if fresh else _read(folder, key)  # another command may have been faster
+        if stored is None:
+            stored = schedule
+            with writing(folder):
+                text = json.dumps({"key": key, "schedule": schedule}, indent=1) + "\n"
+                write_text(folder / SCHEDULE_FILE, text)
+    return stored

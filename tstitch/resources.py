@@ -1,7 +1,10 @@
 """What several runs share: weights, loaded denoisers and the evaluator."""
 
+import gc
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tstitch import distributed
 from tstitch.engine.host import prepare_host
@@ -24,15 +27,17 @@ class Resources:
 
     Args:
         experiment: any of the runs.
+        before: of other runs; its evaluator is taken over if it is the same.
 
     Raises:
         UserError: a device, precision or engine option that is not there, or no weights.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, before: "Resources | None" = None) -> None:
         self.engine = choose_engine(experiment.engine, experiment.run)
         prepare_host(self.engine)
         self._experiment = experiment
+        self.evaluation = experiment.evaluation
         self._loaded: LoadedPair | None = None
         distributed.start()
         _check_alike(self.engine)
@@ -42,7 +47,11 @@ class Resources:
         self.floors: list[dict[str, Any]] = []
         settings = experiment.evaluation
         if settings.enabled:
-            self.evaluator = Evaluator(settings, self.engine.device)
+            same = before and before.evaluator and before.engine.device == self.engine.device
+            if same and before.evaluation == settings:
+                self.evaluator = before.evaluator
+            else:
+                self.evaluator = Evaluator(settings, self.engine.device)
             size = experiment.pair.space.image_size
             self.evaluator.check_size(size, size, f"pair={experiment.pair.name}")
             space, digest = self.evaluator.space, self.evaluator.identity["reference"]
@@ -58,6 +67,13 @@ class Resources:
                 )
             )
         return self._loaded
+
+    def unload(self) -> None:
+        """Frees the denoisers; they are loaded again when they are needed."""
+        self._loaded = None
+        gc.collect()  # closures of an engine hold the networks in cycles
+        if self.engine.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def evaluate(self, samples: Path, first: int | None = None) -> dict[str, Any]:
         """Metrics of a samples.npz, or of its first images, on every rank."""

@@ -61,19 +61,40 @@ class RunDirectory:
         with writing(self.path):
             self._refuse_foreign()
             self.shards.mkdir(parents=True, exist_ok=True)
-            try:
-                self._lock.acquire(timeout=LOCK_WAIT_S)
-            except Timeout:
-                raise UserError(
-                    f"run.dir={self.path}: another run is working there; wait for it, or choose "
-                    "another run.dir"
-                ) from None
+            self._take()
             for leftover in (*self.path.glob(".*.tmp"), *self.shards.glob(".*.tmp")):
                 leftover.unlink(missing_ok=True)
             if overwrite:
                 self._clear()
+                if config["stitch"].get("_target_") != "samplers.Budget":
+                    (self.path / SCHEDULE_FILE).unlink(missing_ok=True)
             self._compare(decides)
             self._write_config(decides, config)
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Keeps other runs out for the block, before the directory is opened.
+
+        Raises:
+            UserError: not writable, in use, or somebody else's.
+        """
+        with writing(self.path):
+            self._refuse_foreign()
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _take(self) -> None:
+        try:
+            self._lock.acquire(timeout=LOCK_WAIT_S)
+        except Timeout:
+            raise UserError(
+                f"run.dir={self.path}: another run is working there; wait for it, or choose "
+                "another run.dir"
+            ) from None
 
     def close(self) -> None:
         """Gives the lock back."""

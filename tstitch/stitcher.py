@@ -47,8 +47,11 @@ class Stitcher:
         ]
 
     @torch.inference_mode()
-    def prepare(self) -> dict[str, float]:
+    def prepare(self, every: bool = False) -> dict[str, float]:
         """Compiles and records what the schedule uses, before the first batch needs it.
+
+        Args:
+            every: all denoisers of the pair, for what looks at them besides.
 
         Returns:
             Seconds by denoiser; empty where there is nothing to prepare, or no longer.
@@ -62,7 +65,10 @@ class Stitcher:
         size, shape = self.experiment.run.batch_size, self.experiment.pair.space.shape
         x = torch.zeros((size, *shape), device=self.device)
         y = torch.zeros(size, dtype=torch.int64, device=self.device)
-        first = {step.model: step.t for step in reversed(self.experiment.sampler.plan)}
+        plan = self.experiment.sampler.plan
+        first = {step.model: step.t for step in reversed(plan)}
+        if every:
+            first = dict.fromkeys(range(len(self._names)), plan[0].t) | first
         # The largest first: what the others need fits into its memory.
         for model, t in sorted(first.items(), reverse=True):
             started = time.perf_counter()

@@ -52,5 +52,5 @@ def test_figure_1_with_the_papers_networks(overrides, tmp_path):
     config["paper"]["name"] = "fig1_trial"
     path = run_reproduction(config | {"overrides": overrides, "weights": RANDOM})
     text = path.read_text()
-    assert "4 of 4 points lie outside the tolerance" in text
-    assert "imagenet256_s_xl" in text and "| 8.95 |" in text
+    assert "Not compared: FID depends on the number of images, 4 here and 5,000 there" in text
+    assert "imagenet256_s_xl" in text and "fraction" in text

@@ -158,6 +158,20 @@ def test_checkpoints():
     assert status("C18", data("fig18", lambda s: 2.0)) == FAILS
 
 
+def test_what_is_not_resolved_is_not_tested():
+    """Catches: a flat course that only has wide intervals."""
+    figure = data("fig1", flat(0.4))
+    for result in figure.results:
+        entry = result.evaluation["metrics"]["fid"]
+        noise = np.random.default_rng(int(1e3 * result.spot.fraction))
+        entry["replicates"] = (entry["value"] + noise.normal(size=GROUPS) / 20).tolist()
+    assert status("C1", figure) == UNTESTED
+    assert status("C7", data("fig1", flat(0.4))) == UNTESTED  # no precision there
+    assert status("C8", data("fig6", lambda s: 2 + s.fraction * 0)) == UNTESTED  # a front of one
+    alike = data("fig13", flat(0.4), "images=64")
+    assert status("C19", alike) == UNTESTED
+
+
 def test_counts_of_images():
     """Catches: values compared where differences should be: FID falls with more images."""
     assert status("C19", data("fig13", lambda s: flat(0.4)(s) + 100 / s.images)) == HOLDS

@@ -18,6 +18,7 @@ from evaluation.timing import StageTimer
 from tstitch.engine.host import prepare_host
 from tstitch.engine.memory import peak_bytes
 from tstitch.engine.settings import choose_engine
+from tstitch.engine.steps import LEAST_S, time_step
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.loaded import LoadedPair
@@ -31,7 +32,6 @@ NO_MEMORY = (
     "benchmark.batch_sizes: out of device memory with all engines loaded; choose smaller ones, or "
     "fewer benchmark.dtypes or benchmark.compile at a time"
 )
-STEP_SECONDS = 0.3  # a denoiser is timed over as many steps as take about this long
 
 
 def serve(connection: Connection, config: dict[str, Any], number: int, processes: int) -> None:
@@ -106,9 +106,12 @@ class Worker:
             torch.cuda.reset_peak_memory_stats(self._engine.device)
         return rate
 
-    def step_seconds(self, least: float = STEP_SECONDS) -> dict[str, float]:
+    def step_seconds(self, least: float = LEAST_S) -> dict[str, float]:
         """Seconds of one guided evaluation of a batch, by denoiser."""
-        return {name: self._step(k, least) for k, name in enumerate(self._loaded.networks)}
+        stitcher = next(iter(self._stitchers.values()))
+        batch = self._first_batch(stitcher)
+        names = enumerate(self._loaded.networks)
+        return {name: time_step(stitcher, k, batch, least) for k, name in names}
 
     def sample(self, fraction: float, batches: int, folder: str) -> dict[str, Any]:
         """Samples and stores some batches, below a folder from which they are removed again.
@@ -147,21 +150,6 @@ class Worker:
     def peak_bytes(self) -> int:
         """Of the device's memory on CUDA since the last matmul(), else of the process."""
         return peak_bytes(self._engine.device)
-
-    def _step(self, model: int, least: float) -> float:
-        stitcher = next(iter(self._stitchers.values()))
-        batch = self._first_batch(stitcher)
-        t, repeats = stitcher.experiment.sampler.plan[0].t, 1
-        stitcher.evaluate(model, batch, t)  # after a pause, caches and clocks are cold
-        while True:
-            timer = self._timer()
-            with timer.stage("steps"):
-                for _ in range(repeats):
-                    stitcher.evaluate(model, batch, t)
-            seconds = timer.seconds()["steps"]
-            if seconds >= least:
-                return seconds / repeats
-            repeats = max(2 * repeats, int(repeats * least / max(seconds, 1e-9)))
 
     def _first_batch(self, stitcher: Stitcher) -> Batch:
         return draw_unit(stitcher, Unit(0, stitcher.experiment.run.batch_size))[0]

@@ -7,18 +7,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from evaluation.machine import device_name, versions
 from tstitch import distributed
 from tstitch.engine.host import available_cores
 from tstitch.experiment import Experiment
 from tstitch.files import write_text
+from tstitch.fingerprint import fingerprint
+from tstitch.generate import decide
 from tstitch.paper.footprint import measure_footprint
 from tstitch.paper.measure import Result, Stock, measure
-from tstitch.paper.plan import Spot, plan_spots
+from tstitch.paper.plan import plan_spots
 from tstitch.paper.predict import estimate_curves
 from tstitch.paper.probes import Probe, measure_similarity, measure_spectrum, on_rank_0, probe_spot
 from tstitch.paper.settings import ROLES, Figure, Reproduction
 from tstitch.paper.timing import time_fractions
 from tstitch.paper.tuning import train_variants
+from tstitch.resources import Resources
 from tstitch.rundir import writing
 
 MEASURED = "measured.json"
@@ -45,7 +49,11 @@ def produce(figure: Figure, told: Reproduction, stock: Stock, report: Path) -> F
     """
     log.info("%s: %s", figure.name, figure.title)
     if figure.kind == "tuning":
+        stock.release()
         figure = train_variants(figure, told)
+    if figure.kind == "predict" and not figure.own["probe"]["check"]:
+        overrides = (*told.overrides, "evaluation=none")
+        told = replace(told, overrides=overrides, unscored=True)
     results = measure(plan_spots(figure.curves, told), report, stock)
     extra: dict[str, Any] = {}
     if figure.kind in PROBES:
@@ -53,7 +61,7 @@ def produce(figure: Figure, told: Reproduction, stock: Stock, report: Path) -> F
     if figure.kind == "predict":
         extra = _estimates(figure, told, stock, results)
     if "timing" in figure.own:
-        extra |= _timing(figure, told, results)
+        extra |= _timing(figure, told, stock)
     return FigureData(figure, results, extra)
 
 
@@ -92,11 +100,13 @@ def _read(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
         return None
 
 
-def _key(experiment: Experiment, figure: Figure) -> dict[str, Any]:
-    parts = ("pair", "sampler", "guidance", "engine")
-    return {part: experiment.config[part] for part in parts} | {
-        "run": [experiment.run.seed, experiment.run.device, experiment.run.dtype],
+def _key(experiment: Experiment, figure: Figure, resources: Resources) -> dict[str, Any]:
+    """What decides a measurement: weights, sampler, engine, machine, and the figure's own part."""
+    decides = distributed.on_main(lambda: decide(experiment, resources))
+    return {
+        "run": fingerprint(decides),
         "own": figure.own,
+        "machine": [device_name(resources.engine.device), available_cores(), versions()["torch"]],
     }
 
 
@@ -106,10 +116,12 @@ def _probe(
     def run(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
         spot = probe_spot(figure.own["probe"], told, models)
 
-        def measured() -> dict[str, Any]:
-            return on_rank_0(look, Probe(spot, stock.of(spot.experiment)))
+        resources = stock.of(spot.experiment)
 
-        return _kept(figure, told, _key(spot.experiment, figure), measured)
+        def measured() -> dict[str, Any]:
+            return on_rank_0(look, Probe(spot, resources))
+
+        return _kept(figure, told, _key(spot.experiment, figure, resources), measured)
 
     return run
 
@@ -121,12 +133,13 @@ def _footprint(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, An
     config = experiment.config | {"run": experiment.config["run"] | {"batch_size": probe["images"]}}
     run = replace(experiment.run, batch_size=probe["images"])
     alone = replace(experiment, config=config, run=run)
-    stock.of(experiment)  # fetches the weights
+    resources = stock.of(experiment)  # fetches the weights
 
     def measured() -> dict[str, Any]:
+        stock.release()
         return distributed.on_main(lambda: {"rows": measure_footprint(alone)})
 
-    return _kept(figure, told, _key(experiment, figure), measured)
+    return _kept(figure, told, _key(experiment, figure, resources), measured)
 
 
 PROBES = {
@@ -136,33 +149,49 @@ PROBES = {
 }
 
 
-def _timing(figure: Figure, told: Reproduction, results: list[Result]) -> dict[str, Any]:
+def _timing(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
     spots = plan_spots(figure.curves[:1], told)
     experiment, folder = spots[0].experiment, folder_of(figure, told)
+    fractions, resources = [spot.fraction for spot in spots], stock.of(experiment)
+    key = _key(experiment, figure, resources) | {"fractions": fractions}
 
     def measured() -> dict[str, Any]:
+        stock.release()  # its processes need the memory
+
         def work() -> dict[str, Any]:
             with writing(folder, "root"):
                 folder.mkdir(parents=True, exist_ok=True)
-            fractions = [spot.fraction for spot in spots]
             found = time_fractions(experiment, fractions, figure.own["timing"], folder)
             return {"timing": found | {"cores": available_cores()}}
 
         return distributed.on_main(work)
 
-    return _kept(figure, told, _key(experiment, figure), measured)
+    return _kept(figure, told, key, measured)
 
 
 def _estimates(
     figure: Figure, told: Reproduction, stock: Stock, results: list[Result]
 ) -> dict[str, Any]:
     """Of every curve: predictions compared along its trajectory, and the first images changed."""
-    similar: list[dict[str, Any]] = []
-    for curve in figure.curves:
-        own = {"sampler": curve.sampler, "steps": curve.steps[0], "guidance": curve.guidance[0]}
-        spot: Spot = probe_spot(own | {"images": figure.own["probe"]["images"]}, told, curve.models)
-        probe = Probe(spot, stock.of(spot.experiment))
-        similar.append(on_rank_0(measure_similarity, probe))
+    spots = [
+        probe_spot(
+            {"sampler": c.sampler, "steps": c.steps[0], "guidance": c.guidance[0]}
+            | {"images": figure.own["probe"]["images"]},
+            told,
+            c.models,
+        )
+        for c in figure.curves
+    ]
+    keys = [_key(spot.experiment, figure, stock.of(spot.experiment)) for spot in spots]
+
+    def measured() -> dict[str, Any]:
+        courses = []
+        for spot in spots:
+            probe = Probe(spot, stock.of(spot.experiment))
+            courses.append(on_rank_0(measure_similarity, probe))
+        return {"courses": courses}
+
+    similar = _kept(figure, told, {"curves": keys}, measured)["courses"]
     if not distributed.is_main():
         return {}
     return estimate_curves(results, similar, figure.own["probe"])

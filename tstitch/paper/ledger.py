@@ -7,9 +7,16 @@ from evaluation.machine import versions
 from evaluation.markdown import table_lines
 from evaluation.tables import Table
 from tstitch.files import write_text
+from tstitch.options import figure_section
 from tstitch.paper.compare import TOLERANCE
 from tstitch.paper.figures import FigureData
-from tstitch.paper.report import comparison_lines, own_lines, resolution, save_picture
+from tstitch.paper.report import (
+    comparison_lines,
+    own_lines,
+    protocol_lines,
+    resolution,
+    save_picture,
+)
 from tstitch.paper.settings import Figure, Reproduction
 from tstitch.paper.verdicts import Finding
 
@@ -40,10 +47,8 @@ def write_ledger(
     """
     folder = Path(told.report)
     folder.mkdir(parents=True, exist_ok=True)
-    command = "torchrun --nproc_per_node=2 scripts/reproduce.py paper=ledger"
-    if told.scale.name != "miniature":
-        command += f" scale={told.scale.name}"
-    lines = [HEAD.format(command=command, scale=told.scale.name, models=_models(data, told))]
+    shown = HEAD.format(command=_command(told), scale=told.scale.name, models=_models(told))
+    lines = [shown]
     lines += table_lines(
         Table(
             ["claim", "statement", "verdict"],
@@ -73,7 +78,21 @@ def write_ledger(
     return path
 
 
-def _models(data: Mapping[str, FigureData], told: Reproduction) -> str:
+def _command(told: Reproduction) -> str:
+    """The command line, with what was not left as it is."""
+    words = ["scripts/reproduce.py paper=ledger"]
+    words += [] if told.scale.name == "miniature" else [f"scale={told.scale.name}"]
+    words += [] if told.images is None else [f"images={told.images}"]
+    words += [f"weights.{role}={source}" for role, source in told.weights.items()]
+    for name in ("overrides", "training"):
+        if values := getattr(told, name):
+            words.append(f"{name}=[{','.join(values)}]")
+    if told.members != tuple(figure_section("ledger")["members"]):
+        words.append(f"paper.members=[{','.join(told.members)}]")
+    return " ".join(words)
+
+
+def _models(told: Reproduction) -> str:
     if told.scale.name == "miniature":
         return "The models are the shipped ones (Fashion-MNIST, 0.33, 1.28 and 5.03 M parameters)."
     return f"The models are those of pair {told.scale.pairs['small', 'medium', 'large']}."
@@ -110,6 +129,7 @@ def _section(
     if picture:
         lines += [f"![{figure.title}]({folder.name}/{picture})", ""]
     if data:
+        lines += [*protocol_lines(data)[:-1], ""]
         lines += [line.replace("## ", "### ") for line in own_lines(data)]
         lines += [line.replace("## ", "### ") for line in comparison_lines(data.results)]
     for finding in findings:

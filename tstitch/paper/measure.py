@@ -29,7 +29,7 @@ class Result:
 
     spot: Spot
     evaluation: dict[str, Any]  # of Evaluator.evaluate, replicates included
-    point: Point  # its differences are to the curve's largest model alone
+    point: Point | None  # differences are to the curve's largest model alone; None = no metrics
     folder: Path
 
     def value(self, metric: str = "fid") -> float:
@@ -49,7 +49,7 @@ class Result:
 
 
 class Stock:
-    """Resources of the pair in use; another pair takes their place."""
+    """Resources of the pair in use; another pair takes their place, the evaluator stays."""
 
     def __init__(self) -> None:
         self._key = ""
@@ -57,14 +57,24 @@ class Stock:
 
     def of(self, experiment: Experiment) -> Resources:
         """Weights, engine and evaluator of a run; every rank calls it alike."""
-        parts = ("pair", "engine", "evaluation")
-        own = {part: experiment.config[part] for part in parts}
-        key = fingerprint(own | {"run": [experiment.run.device, experiment.run.dtype]})
+        key = resources_key(experiment)
         if key != self._key or self._resources is None:
-            self._resources = None  # the old one's memory first
-            self._resources = Resources(experiment)
+            before = self._resources
+            self.release()
+            self._resources = Resources(experiment, before)
             self._key = key
         return self._resources
+
+    def release(self) -> None:
+        """Gives the memory of the networks back, for what another process or a training needs."""
+        if self._resources is not None:
+            self._resources.unload()
+
+
+def resources_key(experiment: Experiment) -> str:
+    """What two runs must have in common to share their resources."""
+    own = {part: experiment.config[part] for part in ("pair", "engine", "evaluation")}
+    return fingerprint(own | {"run": [experiment.run.device, experiment.run.dtype]})
 
 
 def measure(spots: Sequence[Spot], report: Path, stock: Stock) -> list[Result]:
@@ -76,7 +86,8 @@ def measure(spots: Sequence[Spot], report: Path, stock: Stock) -> list[Result]:
     Raises:
         UserError: bad input, or no evaluation; finished shards stay.
     """
-    order = sorted(range(len(spots)), key=lambda i: (spots[i].planned.experiment.pair.name, i))
+    keys = [resources_key(spot.experiment) for spot in spots]
+    order = sorted(range(len(spots)), key=lambda i: (keys.index(keys[i]), i))
     done: dict[int, tuple[Path, dict[str, Any]]] = {}
     for number, place in enumerate(order, 1):
         spot = spots[place]
@@ -87,6 +98,9 @@ def measure(spots: Sequence[Spot], report: Path, stock: Stock) -> list[Result]:
     results = []
     for place, spot in enumerate(spots):
         folder, evaluation = done[place]
+        if not evaluation:
+            results.append(Result(spot, {}, None, folder))
+            continue
         baseline = _baseline(place, spots)
         other = None if baseline in (None, place) else done[baseline][1]
         point = _named(make_point(spot.planned, folder, evaluation, other, report), spot)
@@ -95,7 +109,7 @@ def measure(spots: Sequence[Spot], report: Path, stock: Stock) -> list[Result]:
 
 
 def complete(experiment: Experiment, resources: Resources) -> tuple[Path, dict[str, Any]]:
-    """The run's directory, and the evaluation of its images.
+    """The run's directory, and the evaluation of its images, empty where none is wanted.
 
     A directory that holds more images than wanted keeps them; the first are evaluated.
     """
@@ -103,12 +117,15 @@ def complete(experiment: Experiment, resources: Resources) -> tuple[Path, dict[s
     count = experiment.run.num_images
     held = distributed.on_main(lambda: count_images(Path(experiment.directory(decides)) / SAMPLES))
     run = replace(experiment.run, num_images=max(count, held))
-    folder = complete_run(replace(experiment, run=run), resources, Tracker(None))
+    config = experiment.config | {"run": experiment.config["run"] | {"num_images": run.num_images}}
+    folder = complete_run(replace(experiment, run=run, config=config), resources, Tracker(None))
+    if not experiment.evaluation.enabled:
+        return folder, {}
     if held > count:
         return folder, score_first(folder, count, resources)
     evaluation = distributed.on_main(lambda: read_evaluation(folder))
     if evaluation is None:
-        raise UserError(f"{folder}: is not evaluated; give evaluation.reference in overrides")
+        raise UserError(f"{folder}: is not evaluated; run the command again")
     return folder, evaluation
 
 

@@ -40,7 +40,8 @@ def _fractions(data: FigureData) -> list[Panel]:
         panel.lines.extend(_published(row))
     result = list(panels.values())
     if len(found) == 1:
-        result += [_panel_of(found[0], metric) for metric in ("precision", "recall")]
+        known = found[0][0].evaluation["metrics"]
+        result += [_panel_of(found[0], m) for m in ("precision", "recall") if m in known]
     if "timing" in data.extra:
         timing = data.extra["timing"]
         ms = [[1e3 * s / timing["batch_size"] for s in row] for row in timing["seconds"]]
@@ -181,8 +182,9 @@ def _spectrum(data: FigureData) -> Panel:
 def _predictions(data: FigureData) -> list[Panel]:
     panels = []
     for row in data.extra["rows"]:
+        rise = [Line("rise of FID / FID(0), measured", row["fractions"], row["rise"])]
         lines = [
-            Line("rise of FID / FID(0), measured", row["fractions"], row["rise"]),
+            *(rise if data.extra["check"] else []),
             Line("change of the final image", row["fractions"], row["change"]),
             Line("1 - cosine of predictions", row["fractions"], row["similarity"]),
         ]

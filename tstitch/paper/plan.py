@@ -76,8 +76,7 @@ def plan_spots(
 
 
 def _given(variant: str, weights: Mapping[str, str | None], trial: bool) -> dict[str, str]:
-    missing = [role for role, source in weights.items() if source is None]
-    if missing and not trial:
+    if None in weights.values() and not trial:
         raise UserError(
             f"checkpoints.{variant}: missing; the authors' are not public: give your own, "
             f"checkpoints={{{variant}:/path}} (or random)"
@@ -110,6 +109,11 @@ def _spot(
     ]
     base = _all_large(told.scale.pairs[roles], (*overrides, *sources))
     experiment = with_stitch(base, _stitch(kind, roles, shares))
+    if not experiment.evaluation.enabled and not told.unscored:
+        raise UserError(
+            "evaluation.reference=null: a figure compares quality; give evaluation.reference in "
+            "overrides"
+        )
     name = protocol_name(experiment)
     label = schedule_label(kind, curve.models, shares)
     fraction = None
@@ -119,8 +123,8 @@ def _spot(
     mix = shares if len(curve.models) > 2 else None
     planned = PlannedPoint(name, series, label, fraction, mix, experiment)
     return Spot(
-        place, curve.models, curve.sampler, steps, guidance, kind, shares, variant, curve.images,
-        expected, curve.error, roles, planned,
+        place, curve.models, curve.sampler, experiment.sampler.steps, experiment.guidance.scale,
+        kind, shares, variant, curve.images, expected, curve.error, roles, planned,
     )  # fmt: skip
 
 

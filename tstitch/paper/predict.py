@@ -3,8 +3,8 @@
 The safe fraction of a curve is the largest one up to which FID rises by at most a given part of
 FID(0). Two quantities foretell it, each by a threshold that is taken from the other curves:
 
-- similarity: 1 - cosine of the small and the large model's predictions at one shared latent, at
-  the step where the models change (the large one's trajectory, mean over images);
+- similarity: 1 - cosine of the small and the large model's predictions at one shared latent, the
+  largest of the steps that the small one takes (the large one's trajectory, mean over images);
 - change: how far the final image moves against fraction 0 with the same noise, relative to how
   far it moves at fraction 1 (RMS over pixels, mean over images).
 """
@@ -77,23 +77,26 @@ def crossing_value(fractions: Sequence[float], values: Sequence[float], at: floa
 
 def _row(own: list[Result], course: dict[str, Any], probe: dict[str, Any]) -> dict[str, Any]:
     large, fractions = own[0], [r.spot.fraction for r in own]
-    limit = probe["rise"] * large.value()
-    rises = [r.minus(large) for r in own]
-    change = _changes(own, probe["images"])
-    return {
+    row = {
         "protocol": large.spot.planned.protocol,
         "images": large.spot.images,
         "fractions": fractions,
+        "similarity": _worst_so_far(fractions, course),
+        "change": _changes(own, probe["images"]),
+    }
+    if not probe["check"]:
+        return row
+    limit = probe["rise"] * large.value()
+    rises = [r.minus(large) for r in own]
+    return row | {
         "rise": [rise.value / large.value() for rise in rises],
         "safe": safe_fraction(fractions, [rise.value for rise in rises], limit),
         "safe_low": safe_fraction(fractions, [rise.high for rise in rises], limit),
         "safe_high": safe_fraction(fractions, [rise.low for rise in rises], limit),
-        "similarity": _at_switch(fractions, course),
-        "change": change,
     }
 
 
-def _at_switch(fractions: list[float], course: dict[str, Any]) -> list[float]:
+def _worst_so_far(fractions: list[float], course: dict[str, Any]) -> list[float]:
     """The worst 1 - cosine up to each fraction; nothing where the small model runs no step."""
     [values] = [entry["cosine"] for entry in course["shared"].values()]
     progress = [1 - t / 1000 for t in course["timesteps"]]
@@ -104,6 +107,9 @@ def _at_switch(fractions: list[float], course: dict[str, Any]) -> list[float]:
 
 
 def _changes(own: list[Result], count: int) -> list[float]:
-    images = [next(stream_rows(r.folder / SAMPLES, IMAGES, count)).astype(float) for r in own]
-    moved = [np.sqrt(((i - images[0]) ** 2).mean((1, 2, 3))).mean() for i in images]
+    first, moved = None, []
+    for result in own:
+        images = next(stream_rows(result.folder / SAMPLES, IMAGES, count)).astype(np.float32)
+        first = images if first is None else first
+        moved.append(np.sqrt(((images - first) ** 2).mean((1, 2, 3))).mean())
     return [float(value / moved[-1]) if moved[-1] else 0.0 for value in moved]

@@ -43,6 +43,7 @@ class Probe:
         experiment, loaded = spot.experiment, resources.loaded()
         self._sampler: Sampler = experiment.sampler
         self._stitcher = Stitcher(experiment, loaded)
+        distributed.everywhere(lambda: self._stitcher.prepare(every=True))
         names, size = denoiser_names(spot.roles), experiment.run.batch_size
         self.denoisers: dict[str, Denoiser] = {
             role: loaded.denoiser(names[role], experiment.guidance, size) for role in spot.roles

@@ -11,11 +11,11 @@ from evaluation.plots import save_figure
 from evaluation.points import metric_names
 from evaluation.tables import Table, interval, result_table
 from tstitch.files import write_text
-from tstitch.paper.compare import TOLERANCE, compare_with_paper
+from tstitch.paper.compare import COUNT, TOLERANCE, compare_with_paper
 from tstitch.paper.figures import FigureData
 from tstitch.paper.measure import Result
 from tstitch.paper.pictures import panels_of
-from tstitch.paper.settings import Reproduction
+from tstitch.paper.settings import ROLES, Reproduction
 from tstitch.paper.verdicts import Finding
 
 
@@ -65,7 +65,7 @@ def resolution(results: Sequence[Result]) -> float | None:
     halves = [
         (d.high - d.low) / 2
         for r in results
-        if r.spot.fraction <= 0.5 and (d := r.point.differences.get("fid"))
+        if r.point and r.spot.fraction <= 0.5 and (d := r.point.differences.get("fid"))
     ]
     return median(halves) if halves else None
 
@@ -75,13 +75,21 @@ def own_lines(data: FigureData) -> list[str]:
     extra = data.extra
     if "timing" in extra:
         timing = extra["timing"]
+        theirs = _published_times(data)
+        whole = theirs.get(0.0, 0.0)
         rows = [
             [f"{f:g}", *(f"{1e3 * s / timing['batch_size']:.1f}" for s in seconds),
-             f"{timing['seconds'][0][0] / seconds[0]:.2f}x"]
+             f"{timing['seconds'][0][0] / seconds[0]:.2f}x",
+             f"{whole / theirs[f]:.2f}x" if f in theirs else "-"]
             for f, seconds in zip(timing["fractions"], timing["seconds"], strict=True)
         ]  # fmt: skip
-        header = ["fraction", "ms / image, median", "least", "most", "speed-up"]
-        return ["## Time", "", *table_lines(Table(header, rows)), ""]
+        header = ["fraction", "ms / image, median", "least", "most", "speed-up", "paper's"]
+        about = (
+            f"Batches of {timing['batch_size']} images in one process on {timing['device']}, "
+            f"{timing['threads']} threads; median, least and most of {timing['rounds']} rounds in "
+            "which all fractions take turns."
+        )
+        return ["## Time", "", about, "", *table_lines(Table(header, rows)), ""]
     if "rows" in extra and data.figure.kind == "footprint":
         rows = [
             [" + ".join(r["models"]), f"{r['parameters'] / 1e6:.2f}", _mega(r["storage_bytes"]),
@@ -93,6 +101,19 @@ def own_lines(data: FigureData) -> list[str]:
     if data.figure.kind == "predict":
         return prediction_lines(data)
     return []
+
+
+def _published_times(data: FigureData) -> dict[float, float]:
+    """Seconds of the paper by fraction, of the figure's first published curve."""
+    if not data.figure.published:
+        return {}
+    curve = data.figure.published[0]
+    place = ROLES.index(curve.models[-1])
+    return {
+        round(1 - shares[place], 9): values["seconds"]
+        for shares, values in zip(curve.shares, curve.expected, strict=True)
+        if "seconds" in values
+    }
 
 
 def prediction_lines(data: FigureData) -> list[str]:
@@ -124,7 +145,7 @@ def comparison_lines(results: Sequence[Result]) -> list[str]:
     """The paper's FID beside ours, and which points lie outside the tolerance."""
     found = compare_with_paper(results)
     if not found:
-        return []
+        return _not_compared(results)
     outside = [c for c in found if not c.inside]
     named = "; ".join(f"{c.result.spot.planned.series}, {_short(c.result)}" for c in outside)
     rows = [
@@ -137,14 +158,38 @@ def comparison_lines(results: Sequence[Result]) -> list[str]:
     head = f"{len(outside)} of {len(found)} points lie outside the tolerance"
     return [
         "## Beside the paper", "", f"{head}{': ' + named if named else ''}. {TOLERANCE}", "",
-        *table_lines(Table(header, rows)), "",
+        *table_lines(Table(header, rows)), "", *_other_values(results),
     ]  # fmt: skip
+
+
+def _not_compared(results: Sequence[Result]) -> list[str]:
+    """Why there is nothing beside the paper's values, where it has some."""
+    counts = {r.spot.images for r in results if "fid" in r.spot.expected}
+    if not counts:
+        return []
+    shown = ", ".join(f"{count:,}" for count in sorted(counts))
+    return [
+        "## Beside the paper", "",
+        f"Not compared: FID depends on the number of images, {shown} here and {COUNT:,} there.", "",
+    ]  # fmt: skip
+
+
+def _other_values(results: Sequence[Result]) -> list[str]:
+    """What the paper gives besides FID, beside ours; no tolerance is known."""
+    rows = [
+        [r.spot.planned.series, _short(r), entry["name"], f"{paper:g}", f"{entry['value']:.4g}"]
+        for r in results
+        for metric, paper in r.spot.expected.items()
+        if metric != "fid" and (entry := r.evaluation["metrics"].get(metric))
+    ]
+    header = ["protocol", "schedule", "metric", "paper", "ours"]
+    return [*table_lines(Table(header, rows)), ""] if rows else []
 
 
 def point_lines(data: FigureData) -> list[str]:
     """Tables of all points, one per protocol."""
     lines: list[str] = []
-    if not data.results:
+    if not data.results or data.results[0].point is None:
         return lines
     # Points of different numbers of images are in tables of their own.
     for images in dict.fromkeys(r.spot.images for r in data.results):
@@ -163,7 +208,7 @@ def point_lines(data: FigureData) -> list[str]:
 def protocol_lines(data: FigureData) -> list[str]:
     """What all points share."""
     lines = []
-    if data.results:
+    if data.results and data.results[0].evaluation:
         result = data.results[0]
         run, evaluation = result.spot.experiment.run, result.evaluation
         reference = evaluation["protocol"]["reference"]

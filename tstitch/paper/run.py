@@ -9,14 +9,14 @@ from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.options import figure_section
 from tstitch.paper.cost import count_cost, describe_cost
-from tstitch.paper.figures import FigureData, produce
+from tstitch.paper.figures import produce
 from tstitch.paper.ledger import write_ledger
 from tstitch.paper.measure import Stock
 from tstitch.paper.plan import plan_spots
 from tstitch.paper.probes import probe_spot
 from tstitch.paper.report import verdict_lines, write_report
 from tstitch.paper.settings import ROLES, Figure, Reproduction, parse_reproduction
-from tstitch.paper.tuning import count_training
+from tstitch.paper.tuning import check_training, count_training
 from tstitch.paper.verdicts import judge, read_claims
 from tstitch.rundir import writing
 
@@ -38,24 +38,46 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
     figures = [told.figure]
     if told.figure.kind == "ledger":
         figures = [_member(name, config) for name in told.members]
-    # Everything is checked before anything is sampled.
-    plans = {
-        f.name: plan_spots(f.curves, told, trial=told.dry_run or f.kind == "tuning")
-        for f in figures
-    }
     if told.dry_run:
+        lines = [line for figure in figures for line in _cost_lines(figure, told)]
+        lines += _total_lines(figures, told)
         if distributed.is_main():
-            _print_costs(figures, plans, told)
+            print("\n".join(lines), flush=True)
         return None
     distributed.start()
+    # Everything is checked before anything is sampled, by every rank alike.
+    refused = {figure.name: _refusal(figure, told) for figure in figures}
+    missing = {name: reason for name, reason in refused.items() if reason is not None}
+    if missing and told.figure.kind != "ledger":
+        raise UserError(missing[told.figure.name])
     distributed.on_main(lambda: _make_folder(told))
-    path = _ledger(figures, told) if told.figure.kind == "ledger" else _figure(told)
+    path = _ledger(figures, missing, told) if told.figure.kind == "ledger" else _figure(told)
     log.info("%s", path)
     return path
 
 
 def _member(name: str, config: dict[str, Any]) -> Figure:
     return parse_reproduction(config | {"paper": figure_section(name)}).figure
+
+
+def _refusal(figure: Figure, told: Reproduction) -> str | None:
+    """Why a figure cannot be made here for want of the user's own data or weights.
+
+    Raises:
+        UserError: a bad value, which has to be mended.
+    """
+    unscored = figure.kind == "predict" and not figure.own["probe"]["check"]
+    plan_spots(figure.curves, replace(told, unscored=unscored), trial=True)
+    if figure.kind in ("similarity", "spectrum", "footprint"):
+        probe_spot(figure.own["probe"], replace(told, unscored=True), ROLES)
+    try:
+        if figure.kind == "tuning":
+            check_training(figure, told)
+        else:
+            plan_spots(figure.curves, replace(told, unscored=unscored))
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _make_folder(told: Reproduction) -> None:
@@ -68,7 +90,7 @@ def _figure(told: Reproduction) -> Path:
     data = produce(told.figure, told, Stock(), Path(told.report))
 
     def write() -> Path:
-        wanted = [c for c in read_claims() if c.sources and told.figure.name in c.sources]
+        wanted = [c for c in read_claims() if c.id in told.figure.claims]
         # Of a claim about several figures, this one alone.
         own = [replace(c, figures=[], figure=told.figure.name) for c in wanted]
         findings = [judge(claim, {told.figure.name: data}, {}) for claim in own]
@@ -80,17 +102,13 @@ def _figure(told: Reproduction) -> Path:
     return distributed.on_main(write)
 
 
-def _ledger(figures: list[Figure], told: Reproduction) -> Path:
-    stock, missing = Stock(), {}
-    data: dict[str, FigureData] = {}
+def _ledger(figures: list[Figure], missing: dict[str, str], told: Reproduction) -> Path:
+    stock, data = Stock(), {}
+    for name, reason in missing.items():
+        log.warning("%s is left out: %s", name, reason)
     for figure in figures:
-        try:
+        if figure.name not in missing:
             data[figure.name] = produce(figure, told, stock, Path(told.report))
-        except UserError as error:
-            if figure.kind != "tuning":
-                raise
-            missing[figure.name] = str(error)  # it needs training data, the others do not
-            log.warning("%s: %s", figure.name, error)
 
     def write() -> Path:
         findings = [judge(claim, data, missing) for claim in read_claims()]
@@ -102,42 +120,47 @@ def _ledger(figures: list[Figure], told: Reproduction) -> Path:
     return distributed.on_main(write)
 
 
-def _print_costs(figures: list[Figure], plans: dict[str, Any], told: Reproduction) -> None:
-    """Protocol and cost of every figure, and of all together."""
-    for figure in figures:
-        print(f"{figure.name}: {figure.title} ({told.scale.name}: {figure.about})")
-        for curve in figure.curves:
-            print(
-                f"  {' + '.join(curve.models)}, {curve.sampler}, steps {_list(curve.steps)}, "
-                f"guidance {_list(curve.guidance)}, {len(curve.shares)} schedules"
-                + (f" of {_list(curve.kinds)}" if curve.kinds != ("fraction",) else "")
-                + (f", {len(curve.variants)} variants" if len(curve.variants) > 1 else "")
-                + f", {curve.images:,} images each"
-                + (f"; expected: {curve.source}" if curve.source else "")
-            )
-        if "probe" in figure.own and "steps" in figure.own["probe"]:
-            probe = figure.own["probe"]
-            probe_spot(probe, told, ROLES)
-            print("  " + ", ".join(f"{name} {value}" for name, value in probe.items()))
-        if "training" in figure.own:
-            _print_trainings(figure, told)
-        for line in describe_cost(count_cost(plans[figure.name]), told.throughput):
-            print(f"  {line}")
-        if figure.minutes:
-            print(f"  about {figure.minutes:g} minutes on 2 cores")
-    if len(figures) > 1:
-        everything = [spot for spots in plans.values() for spot in spots]
-        print("together, shared points counted once:")
-        for line in describe_cost(count_cost(everything), told.throughput):
-            print(f"  {line}")
+def _cost_lines(figure: Figure, told: Reproduction) -> list[str]:
+    """Protocol and cost of a figure."""
+    lines = [f"{figure.name}: {figure.title} ({told.scale.name}: {figure.about})"]
+    for curve in figure.curves:
+        lines.append(
+            f"  {' + '.join(curve.models)}, {curve.sampler}, steps {_list(curve.steps)}, "
+            f"guidance {_list(curve.guidance)}, {len(curve.shares)} schedules"
+            + (f" of {_list(curve.kinds)}" if curve.kinds != ("fraction",) else "")
+            + (f", {len(curve.variants)} variants" if len(curve.variants) > 1 else "")
+            + f", {curve.images:,} images each"
+            + (f"; expected: {curve.source}" if curve.source else "")
+        )
+    if "probe" in figure.own:
+        shown = ", ".join(f"{name} {value}" for name, value in figure.own["probe"].items())
+        lines.append(f"  looks at: {shown}")
+    if "training" in figure.own:
+        lines += _training_lines(figure, told)
+    if figure.curves:
+        spots = plan_spots(figure.curves, told, trial=True)
+        lines += [f"  {line}" for line in describe_cost(count_cost(spots), told.throughput)]
+    if figure.minutes:
+        lines.append(f"  about {figure.minutes:g} minutes on 2 cores")
+    return lines
 
 
-def _print_trainings(figure: Figure, told: Reproduction) -> None:
+def _training_lines(figure: Figure, told: Reproduction) -> list[str]:
     given = [*figure.own["training"], *told.training]
-    print(f"  trainings: {' '.join(given)}")
     flops = count_training(figure, told)
     hours = "" if told.throughput is None else f", {flops / told.throughput / 3600:,.1f} hours"
-    print(f"  {flops / 1e15:,.2f} PFLOPs of training (3 times the forward pass){hours}")
+    return [
+        f"  trainings: {' '.join(given)}",
+        f"  {flops / 1e15:,.2f} PFLOPs of training (3 times the forward pass){hours}",
+    ]
+
+
+def _total_lines(figures: list[Figure], told: Reproduction) -> list[str]:
+    if len(figures) < 2:
+        return []
+    spots = [spot for f in figures for spot in plan_spots(f.curves, told, trial=True)]
+    lines = describe_cost(count_cost(spots), told.throughput)
+    return ["together, shared points counted once:", *(f"  {line}" for line in lines)]
 
 
 def _list(values: Any) -> str:

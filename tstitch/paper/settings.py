@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from tstitch.errors import UserError
@@ -12,6 +13,16 @@ from tstitch.settings import DIR_PATTERN
 
 ROLES = ("small", "medium", "large")
 KINDS = ("curves", "similarity", "spectrum", "footprint", "tuning", "predict", "ledger")
+METHODS = ("similarity", "change")  # of predicting the safe fraction
+PROBE = ("sampler", "steps", "guidance", "images")
+PROBE_FIELDS = {
+    "similarity": PROBE,
+    "spectrum": PROBE,
+    "footprint": PROBE,
+    "predict": ("images", "rise", "check", "thresholds"),
+}
+# Of a run's overrides.
+RESERVED = ("pair", "run.dir", "run.root", "run.num_images", "run.overwrite")
 SCHEDULES = ("fraction", "interleave", "decreasing", "large_to_small")
 FIELDS = (
     "paper", "scale", "root", "report", "dry_run", "throughput", "images", "overrides", "weights",
@@ -78,9 +89,11 @@ class Reproduction:
     report: str
     dry_run: bool
     throughput: float | None  # FLOP/s
+    images: int | None  # in place of the figures' own
     overrides: tuple[str, ...]
     weights: dict[str, str]
     training: tuple[str, ...]
+    unscored: bool = False  # images alone are wanted, no metrics
 
 
 def parse_reproduction(config: dict[str, Any]) -> Reproduction:
@@ -95,7 +108,14 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
     checkpoints = section.raw("checkpoints")
     if not isinstance(checkpoints, Mapping):
         raise section.refuse("checkpoints", "give {400K:/path,...}")
-    figure, members = _parse_figure(section.raw("paper"), scale, images, checkpoints)
+    try:
+        figure, members = _parse_figure(section.raw("paper"), scale, images, checkpoints)
+    except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(
+            f"paper.{scale.name}: a field is missing or of a wrong kind "
+            f"({type(error).__name__}: {line}); compare it with configs/paper/"
+        ) from error
     root, report = section.text("root"), section.raw("report")
     report = (
         f"{root}/paper/{figure.name}-{scale.name}" if report is None else section.text("report")
@@ -103,6 +123,8 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
     for name, value in (("root", root), ("report", report)):
         if not DIR_PATTERN.fullmatch(value):
             raise UserError(f"{name}={value}: use only letters, digits and _ . / -")
+    if not Path(report).name:
+        raise UserError(f"report={report}: name a folder; the report is FOLDER.md")
     throughput = section.raw("throughput")
     weights = Section(section.raw("weights"), "weights", ROLES)
     return Reproduction(
@@ -112,18 +134,29 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
         root=root,
         report=report,
         dry_run=section.flag("dry_run"),
+        images=images,
         throughput=None if throughput is None else section.number("throughput", 1e-6) * 1e12,
-        overrides=_texts(section, "overrides"),
+        overrides=_free(_texts(section, "overrides")),
         weights={r: weights.text(r) for r in ROLES if weights.raw(r) is not None},
         training=_texts(section, "training"),
     )
 
 
+def _free(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """The overrides, none of which may be what a figure decides."""
+    for word in overrides:
+        name = word.partition("=")[0].lstrip("+~")
+        if name in RESERVED or name.startswith("stitch"):
+            raise UserError(f"overrides: {word} is for the figure to decide; leave it out")
+    return overrides
+
+
 def _parse_scale(config: Any) -> Scale:
     section = Section(config, "scale", ("name", "pairs", "images", "overrides"))
-    pairs = {}
-    for entry in section.raw("pairs"):
-        pairs[tuple(entry["models"])] = entry["pair"]
+    try:
+        pairs = {tuple(entry["models"]): str(entry["pair"]) for entry in section.raw("pairs")}
+    except (TypeError, KeyError) as error:
+        raise section.refuse("pairs", "give a list of {models: [...], pair: NAME}") from error
     wanted = [("small", "large"), ("small", "medium"), ("medium", "large"), ROLES]
     if set(pairs) != set(wanted):
         raise section.refuse("pairs", "name a pair for each of " + "; ".join(map(str, wanted)))
@@ -144,14 +177,13 @@ def _parse_figure(
         for i, curve in enumerate(curves)
     )
     minutes, about = own.pop("minutes"), own.pop("about")
-    if images is not None and "probe" in own and "images" in own["probe"]:
-        own["probe"] = own["probe"] | {"images": images}
-    if config["kind"] == "predict" and not own["probe"]["check"]:
+    kind = Section({"kind": config["kind"]}, "paper", ("kind",)).choice("kind", KINDS)
+    own |= _checked(own, kind, path, images)
+    if kind == "predict" and not own["probe"]["check"]:
         parsed = tuple(replace(curve, images=own["probe"]["images"]) for curve in parsed)
-    section = Section({"kind": config["kind"]}, "paper", ("kind",))
     figure = Figure(
         name=name,
-        kind=section.choice("kind", KINDS),
+        kind=kind,
         title=config["title"],
         claims=tuple(config["claims"]),
         minutes=minutes,
@@ -161,10 +193,36 @@ def _parse_figure(
         published=tuple(
             _parse_curve(curve, f"paper.full.curves.{i}", scale.images, None, {})
             for i, curve in enumerate(config.get("full", {}).get("curves", []))
-            if "expected" in curve and config["kind"] == "curves"
+            if "expected" in curve and kind == "curves"
         ),
     )
     return figure, tuple(config.get("members", ()))
+
+
+def _checked(own: dict[str, Any], kind: str, path: str, images: int | None) -> dict[str, Any]:
+    """The probe and the timing of a figure, checked; `images` is for probes but table 8's."""
+    found: dict[str, Any] = {}
+    if kind in PROBE_FIELDS:
+        probe = Section(own["probe"], f"{path}.probe", PROBE_FIELDS[kind])
+        count = probe.integer("images", 2)
+        found["probe"] = dict(own["probe"]) | {
+            "images": count if images is None or kind == "footprint" else images
+        }
+        if kind == "predict":
+            probe.flag("check")
+            probe.number("rise", 0.0, 10.0)
+            limits = Section(probe.raw("thresholds"), f"{path}.probe.thresholds", METHODS)
+            for name in METHODS:
+                limits.number(name, 0.0)
+        else:
+            probe.text("sampler")
+            probe.integer("steps", 2)
+            probe.number("guidance", 0.0)
+    if "timing" in own:
+        timing = Section(own["timing"], f"{path}.timing", ("batch_size", "rounds"))
+        timing.integer("batch_size", 1)
+        timing.integer("rounds", 1)
+    return found
 
 
 def _parse_curve(
@@ -188,11 +246,11 @@ def _parse_curve(
     return Curve(
         models=models,
         sampler=section.text("sampler"),
-        steps=section.integers("steps", 2),
+        steps=section.integers("steps", 1),
         guidance=tuple(float(value) for value in section.raw("guidance")),
         kinds=kinds,
         shares=schedules,
-        images=images or own or default,
+        images=images or (default if own is None else section.integer("images", 4)),
         variants=variants,
         expected=_expected(expected, count, path),
         error=float(expected.get("error", 0.0)),

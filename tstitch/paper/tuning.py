@@ -10,12 +10,15 @@ import torch
 
 from evaluation.flops import count_flops
 from samplers import NUM_TIMESTEPS
+from tstitch import distributed
 from tstitch.cli import compose
 from tstitch.fingerprint import fingerprint
-from tstitch.pair import build_network
+from tstitch.pair import build_network, parse_pair
 from tstitch.paper.plan import configured_pair
 from tstitch.paper.settings import ROLES, Figure, Reproduction
-from tstitch.training.run import run_training
+from tstitch.training.run import open_data, run_training
+from tstitch.training.settings import parse_train
+from tstitch.weights import fetch_weights, weights_digest
 
 ALL, OWN, BEFORE = "all timesteps", "own interval", "pretrained"
 log = logging.getLogger(__name__)
@@ -59,12 +62,26 @@ def _train(figure: Figure, told: Reproduction, role: str, span: tuple[int, int])
     given = [*figure.own["training"], *told.training]
     overrides = [f"pair={trio}", f"train.denoiser={role}", f"train.timesteps=[{span[0]},{span[1]}]"]
     overrides += [f"train.init='{source}'", *given]
-    digest = fingerprint({"training": overrides})[:8]
+    digests = distributed.on_main(lambda: weights_digest(fetch_weights(source, None, "weights")))
+    digest = fingerprint({"training": overrides, "init": digests})[:8]
     folder = Path(told.root) / "paper" / f"{figure.name}-{told.scale.name}" / f"{role}-{digest}"
     log.info("table6: %s on timesteps %d to %d", role, *span)
     config: dict[str, Any] = compose("train", [*overrides, f"train.dir={folder}"])
     run_training(config)
     return str(folder / "ema.safetensors")
+
+
+def check_training(figure: Figure, told: Reproduction) -> None:
+    """Refuses trainings that could not begin; every rank calls it alike.
+
+    Raises:
+        UserError: no data, or a bad training override.
+    """
+    trio = told.scale.pairs[ROLES]
+    given = [*figure.own["training"], *told.training]
+    config = compose("train", [f"pair={trio}", "train.denoiser=large", *given])
+    parse_train(config["train"], list(ROLES), distributed.world_size())
+    distributed.main_first(lambda: open_data(config["data"], parse_pair(config["pair"])))
 
 
 def count_training(figure: Figure, told: Reproduction) -> float:

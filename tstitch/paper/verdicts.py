@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from tstitch.paper.figures import FigureData
-from tstitch.paper.verdicts_curves import CURVE_TESTS
+from tstitch.paper.verdicts_curves import CURVE_TESTS, Untestable
 from tstitch.paper.verdicts_probes import PROBE_TESTS
 
 HOLDS, FAILS, UNTESTED = "holds", "does not hold", "not tested"
@@ -64,5 +64,8 @@ def judge(claim: Claim, data: Mapping[str, FigureData], missing: Mapping[str, st
     for name in claim.sources:
         if name not in data:
             return Finding(claim, UNTESTED, missing.get(name, f"run paper={name}"))
-    holds, numbers = TESTS[claim.id](*(data[name] for name in claim.sources))
+    try:
+        holds, numbers = TESTS[claim.id](*(data[name] for name in claim.sources))
+    except Untestable as reason:
+        return Finding(claim, UNTESTED, str(reason))
     return Finding(claim, HOLDS if holds else FAILS, numbers)

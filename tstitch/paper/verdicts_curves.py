@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -15,6 +16,30 @@ from tstitch.paper.figures import FigureData
 from tstitch.paper.measure import Result
 
 Answer = tuple[bool, str]
+MARGIN = 0.1  # of FID(0); a test that sees no less cannot say that FID does not rise
+MIN_FRONT = 3
+ROWS = 256  # images in memory at once
+
+
+class Untestable(Exception):
+    """What was measured cannot answer; the message says why."""
+
+
+def need(result: Result, *metrics: str) -> None:
+    """Refuses to judge what was not measured."""
+    for metric in metrics:
+        if metric not in result.evaluation["metrics"]:
+            raise Untestable(f"{metric} was not measured; the reference needs images")
+
+
+def check_reach(changes: Iterable[Interval], base: Result) -> None:
+    """Refuses to call a course flat that is only not resolved."""
+    reach = max((c.high - c.low) / 2 for c in changes)
+    if reach > MARGIN * base.value():
+        raise Untestable(
+            f"differences below {reach:.2g} cannot be told from nothing, which is "
+            f"{reach / base.value():.0%} of FID(0); take more images"
+        )
 
 
 def text(value: Interval, sign: str = "") -> str:
@@ -52,7 +77,7 @@ def brightness(row: Sequence[Result], low: float, high: float) -> str:
     if not (row[0].folder / SAMPLES).is_file():
         return ""
     count = row[0].spot.images
-    means = [next(stream_rows(r.folder / SAMPLES, IMAGES, count)).mean() for r in row]
+    means = [mean_pixel(r.folder / SAMPLES, count) for r in row]
     shown = {
         r.spot.fraction: mean - means[0]
         for r, mean in zip(row, means, strict=True)
@@ -60,6 +85,17 @@ def brightness(row: Sequence[Result], low: float, high: float) -> str:
     }
     changes = ", ".join(f"{f:g}: {change:+.1f}" for f, change in shown.items())
     return f"; mean pixel value against fraction 0 ({means[0]:.1f} of 255): {changes}"
+
+
+def mean_pixel(samples: Path, count: int) -> float:
+    """Mean of the first images of a samples.npz, 0 to 255."""
+    total = seen = 0
+    for chunk in stream_rows(samples, IMAGES, ROWS):
+        part = chunk[: count - seen]
+        total, seen = total + float(part.mean()) * len(part), seen + len(part)
+        if seen >= count:
+            break
+    return total / seen
 
 
 def step_seconds(results: Iterable[Result]) -> dict[str, float]:
@@ -89,15 +125,19 @@ def front(results: Sequence[Result], steps: Mapping[str, float]) -> list[Result]
 def largest_step(along: Sequence[Result]) -> float:
     """The largest difference of FID between neighbours, as a part of the whole range."""
     values = [r.value() for r in along]
-    span = max(values) - min(values)
-    return max((abs(b - a) for a, b in pairwise(values)), default=0.0) / span if span else 0.0
+    if len(values) < MIN_FRONT:
+        raise Untestable(f"only {len(values)} mixes are on the front")
+    return max(abs(b - a) for a, b in pairwise(values)) / (max(values) - min(values))
 
 
 def c1(data: FigureData) -> Answer:
     row = rows(data.results)[0]
     changes, base = rises(row, 0, 0.4), row[0].estimate()
     ends = f"FID(0) {text(base)}; {listed(changes)}{brightness(row, 0, 0.4)}"
-    return all(c.low <= 0 for c in changes.values()), ends
+    flat = all(c.low <= 0 for c in changes.values())
+    if flat:
+        check_reach(changes.values(), row[0])
+    return flat, ends
 
 
 def c2(data: FigureData) -> Answer:
@@ -148,6 +188,8 @@ def c6(data: FigureData) -> Answer:
     good, parts = True, []
     for row in rows(data.results):
         span = row[-1].value() - row[0].value()
+        if span <= 0:
+            raise Untestable("the small model alone is not worse than the large one")
         at = {round(r.spot.fraction, 1): r for r in row}
         shares = {f: at[f].minus(row[0]) for f in (0.4, 0.5)}
         good = good and shares[0.4].value <= 0.15 * span
@@ -161,6 +203,7 @@ def c6(data: FigureData) -> Answer:
 
 def c7(data: FigureData) -> Answer:
     row = rows(data.results)[0]
+    need(row[0], "precision", "recall")
     precision, recall = rises(row, 0, 0.4, "precision"), rises(row, 0, 0.7, "recall")
     last = row[-1].minus(row[0], "precision")
     good = all(c.high >= 0 for f, c in precision.items() if f < 0.35) and last.high < 0
@@ -177,6 +220,8 @@ def c8(data: FigureData) -> Answer:
     large = next(r for r in data.results if r.spot.fraction == 0)
     whole = denoise_seconds(large, steps)
     fast = [r for r in data.results if whole / denoise_seconds(r, steps) >= 1.7]
+    if not fast:
+        raise Untestable("no mix is 1.7 times as fast as the large model here")
     best = min(fast, key=lambda r: r.value())
     along = front(data.results, steps)
     jump = largest_step(along)
@@ -214,7 +259,7 @@ def c11(data: FigureData) -> Answer:
 
 
 def c13(*figures: FigureData) -> Answer:
-    good, parts, seen = True, [], set()
+    good, coarse, parts, seen = True, 0, [], set()
     for row in (row for data in figures for row in rows(data.results)):
         name = row[0].spot.planned.protocol
         if name in seen:
@@ -223,11 +268,16 @@ def c13(*figures: FigureData) -> Answer:
         changes = rises(row, 0, 0.4)
         bad = {f: c for f, c in changes.items() if c.low > 0}
         good = good and not bad
-        mark = "rises" if bad else "flat"
+        reach = max((c.high - c.low) / 2 for c in changes.values())
+        unclear = not bad and reach > MARGIN * row[0].value()
+        coarse += unclear
+        mark = "rises" if bad else "not resolved" if unclear else "flat"
         parts.append(
             f"{name.split(',')[0]} {mark} ({listed(changes)} on {row[0].value():.3g}"
             f"{brightness(row, 0, 0.2)})"
         )
+    if good and coarse:
+        raise Untestable(f"{coarse} of {len(seen)} rows are not resolved: " + "; ".join(parts))
     return good, "; ".join(parts)
 
 
@@ -248,6 +298,8 @@ def c18(data: FigureData) -> Answer:
     labels = list(dict.fromkeys(r.spot.variant for r in data.results))
     first = next(label for label in labels if label != "last")
     early, late = (at[first, f].minus(at["last", f]) for f in (0.2, 1.0))
+    if early.low <= 0:
+        check_reach([early], large)
     return early.low <= 0 < late.low, (
         f"{first} minus last: at 0.2 {text(early, '+')}, at 1 {text(late, '+')}; all large "
         f"{large.value():.3g}, last at 1 {at['last', 1.0].value():.3g}"
@@ -256,10 +308,14 @@ def c18(data: FigureData) -> Answer:
 
 def c19(data: FigureData) -> Answer:
     few, many = sorted(rows(data.results), key=lambda row: row[0].spot.images)
+    if few[0].spot.images == many[0].spot.images:
+        raise Untestable("both curves are of the same number of images")
     one, other = rises(few, 0, 1), rises(many, 0, 1)
     good, parts = True, []
     for f in one:
-        reach = np.hypot(one[f].high - one[f].low, other[f].high - other[f].low) / 2
+        # The few are the first of the many: what both share cancels in the difference.
+        wide, narrow = (one[f].high - one[f].low) / 2, (other[f].high - other[f].low) / 2
+        reach = np.sqrt(max(0.0, wide**2 - narrow**2))
         good = good and abs(one[f].value - other[f].value) <= reach
         parts.append(f"{f:g}: {text(one[f], '+')} and {text(other[f], '+')}")
     counts = f"{few[0].spot.images} and {many[0].spot.images} images"
@@ -276,11 +332,12 @@ def c20(data: FigureData) -> Answer:
         for result in sorted(fewer, key=lambda r: -r.spot.steps):
             time = denoise_seconds(result, steps)
             within = [r for r in along if denoise_seconds(r, steps) <= time * (1 + 1e-9)]
-            best = min(r.value() for r in within)
+            best = min((r.value() for r in within), default=np.inf)
             good = good and best <= 1.02 * result.value()
+            shown = f"{best:.3g}" if within else "none"
             parts.append(
                 f"guidance {guidance:g}, {result.spot.steps} steps {result.value():.3g}, "
-                f"best mix in that time {best:.3g}"
+                f"best mix in that time {shown}"
             )
     return good, "; ".join(parts)
 

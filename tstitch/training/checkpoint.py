@@ -24,7 +24,7 @@ class TrainState:
     ema: Ema
     optimizer: torch.optim.Optimizer
     step: int = 0
-    stream: dict[str, int | bool] = field(default_factory=dict)
+    stream: dict[str, int | bool | list[int]] = field(default_factory=dict)
 
 
 def new_state(network: nn.Module, settings: TrainSettings, device: torch.device) -> TrainState:
@@ -37,6 +37,7 @@ def new_state(network: nn.Module, settings: TrainSettings, device: torch.device)
         fused=True,
     )
     stream = {name: getattr(settings, name) for name in ("seed", "batch_size", "flip")}
+    stream["timesteps"] = list(settings.timesteps)
     return TrainState(network, Ema(network, settings.ema_decay), optimizer, stream=stream)
 
 

@@ -48,7 +48,7 @@ def run_training(config: dict[str, Any]) -> None:
 
     distributed.start()
     distributed.main_first(lambda: _load_space(pair, device))
-    dataset = distributed.main_first(lambda: _open_data(config["data"], pair))
+    dataset = distributed.main_first(lambda: open_data(config["data"], pair))
     state = new_state(network, settings, device)
     if load_checkpoint(state, folder):
         log.info("%s: at step %d of %d", folder, state.step, settings.steps)
@@ -72,7 +72,7 @@ def _load_space(pair: PairSpec, device: torch.device) -> None:
         pair.space.to(device).load()
 
 
-def _open_data(config: Any, pair: PairSpec) -> Dataset:
+def open_data(config: Any, pair: PairSpec) -> Dataset:
     """The data set, whose first image must have the size that the pair takes."""
     dataset = instantiate(config, "data")
     if not len(dataset):
