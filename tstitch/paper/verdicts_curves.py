@@ -300,9 +300,15 @@ def c18(data: FigureData) -> Answer:
     early, late = (at[first, f].minus(at["last", f]) for f in (0.2, 1.0))
     if early.low <= 0:
         check_reach([early], large)
+    others = "; ".join(
+        f"{label} {text(at[label, 0.2].minus(at['last', 0.2]), '+')}"
+        for label in labels
+        if label not in ("last", first)
+    )
     return early.low <= 0 < late.low, (
         f"{first} minus last: at 0.2 {text(early, '+')}, at 1 {text(late, '+')}; all large "
-        f"{large.value():.3g}, last at 1 {at['last', 1.0].value():.3g}"
+        f"{large.value():.3g}, last at 1 {at['last', 1.0].value():.3g}; at 0.2 the other "
+        f"checkpoints: {others}"
     )
 
 
