@@ -8,7 +8,7 @@ from samplers import Fractions
 from tstitch.cli import compose
 from tstitch.paper.cost import count_cost
 from tstitch.paper.plan import plan_spots
-from tstitch.paper.settings import parse_reproduction
+from tstitch.paper.settings import benchmark_throughput, parse_reproduction
 from tstitch.paper.tuning import interval_of
 
 CURVES = ["fig1", "fig5", "fig6", "fig8", "fig9", "fig12", "fig13", "fig15", "fig18", "table7"]
@@ -94,6 +94,16 @@ def test_cost_of_figure_1():
     assert cost.evaluations == 11 * 5000 * 200
     # Half of all evaluations are DiT-XL's, 118.6 G multiply-adds, half DiT-S's, 6.06 (counted).
     assert cost.flops == pytest.approx(55_000 * 100 * 2 * (118.6e9 + 6.06e9), rel=0.01)
+
+
+def test_throughput_of_a_benchmark():
+    """Catches: multiply-adds taken for FLOPs, guidance forgotten, the slowest case taken."""
+    rates = [{"fractions": [{"fraction": f, "images_per_second": {"median": r / (1 - f / 2)}}
+              for f in (0, 0.5)]} for r in (3.0, 4.0)]  # fmt: skip
+    protocol = {"guidance": {"scale": 1.5}, "sampler": {"steps": 10},
+                "gmacs_per_evaluation": {"small": 1.0, "large": 8.0}}  # fmt: skip
+    found = benchmark_throughput({"protocol": protocol, "cases": rates})
+    assert found == pytest.approx(4 * 10 * 2 * 8e9 * 2)
 
 
 @pytest.mark.parametrize("mix", [(0.5, 0.3, 0.2), (0.4, 0.0, 0.6), (0.1, 0.25, 0.65)])

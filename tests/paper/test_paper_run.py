@@ -184,6 +184,7 @@ BAD = [
     (["scale=huge"], "scale=huge: choose one of"),
     (["images=2"], "images=2: choose a whole number of at least 4"),
     (["throughput=0"], "throughput=0: choose a number"),
+    (["throughput=no/such.json"], "throughput='no/such.json': give TFLOP/s, or a benchmark.json"),
     (["root=a:b"], "root=a:b: use only letters"),
     (["report=a b"], "report=a b: use only letters"),
     (["weights.small=3"], "weights.small=3: give a non-empty text"),

@@ -59,7 +59,7 @@ def describe_cost(cost: Cost, throughput: float | None) -> list[str]:
         f"({cost.flops / 2e15:,.2f} P multiply-adds)",
     ]
     if throughput is None:
-        lines.append("hours: give throughput=TFLOP/s, of all devices together")
+        lines.append("hours: give throughput=TFLOP/s of all devices, or throughput=benchmark.json")
     else:
         hours = cost.flops / throughput / 3600
         shown = f"{hours:,.2f} hours" if hours >= 1 else f"{60 * hours:,.1f} minutes"

@@ -28,6 +28,8 @@ def write_report(data: FigureData, findings: Sequence[Finding], told: Reproducti
     folder = Path(told.report)
     picture = save_picture(data, folder)
     lines = [f"# {data.figure.title}", "", f"Scale: {told.scale.name} ({data.figure.about})."]
+    if data.figure.minutes:
+        lines[-1] += f" Budget: about {data.figure.minutes:g} minutes on 2 cores."
     lines += ["", *verdict_lines(findings)]
     if picture:
         lines += ["", f"![{data.figure.title}]({folder.name}/{picture})"]

@@ -1,5 +1,6 @@
 """The checked configuration of scripts/reproduce.py: a figure, a scale, and what overrides them."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -125,7 +126,6 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
             raise UserError(f"{name}={value}: use only letters, digits and _ . / -")
     if not Path(report).name:
         raise UserError(f"report={report}: name a folder; the report is FOLDER.md")
-    throughput = section.raw("throughput")
     weights = Section(section.raw("weights"), "weights", ROLES)
     return Reproduction(
         figure=figure,
@@ -135,11 +135,41 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
         report=report,
         dry_run=section.flag("dry_run"),
         images=images,
-        throughput=None if throughput is None else section.number("throughput", 1e-6) * 1e12,
+        throughput=_throughput(section),
         overrides=_free(_texts(section, "overrides")),
         weights={r: weights.text(r) for r in ROLES if weights.raw(r) is not None},
         training=_texts(section, "training"),
     )
+
+
+def _throughput(section: Section) -> float | None:
+    """FLOP/s: a number of TFLOP/s, or what a benchmark of scripts/benchmark.py measured."""
+    value = section.raw("throughput")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        return section.number("throughput", 1e-6) * 1e12
+    try:
+        return benchmark_throughput(json.loads(Path(value).read_text()))
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise section.refuse("throughput", "give TFLOP/s, or a benchmark.json") from error
+
+
+def benchmark_throughput(document: dict[str, Any]) -> float:
+    """FLOP/s of the largest denoiser alone in the fastest case of a benchmark.
+
+    Args:
+        document: benchmark.json.
+    """
+    protocol = document["protocol"]
+    per_step = 1 if protocol["guidance"]["scale"] == 1 else 2
+    evaluations = protocol["sampler"]["steps"] * per_step
+    flops = evaluations * max(protocol["gmacs_per_evaluation"].values()) * 2e9
+    rates = [
+        next(f for f in case["fractions"] if f["fraction"] == 0)["images_per_second"]["median"]
+        for case in document["cases"]
+    ]
+    return max(rates) * flops
 
 
 def _free(overrides: tuple[str, ...]) -> tuple[str, ...]:
