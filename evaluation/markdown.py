@@ -68,9 +68,9 @@ def render_markdown(
     return "\n".join([*lines, ""])
 
 
-def table_lines(table: Table) -> list[str]:
-    """A table in Markdown, numbers to the right."""
-    rule = "|" + "|".join(["---"] + ["--:"] * (len(table.header) - 1)) + "|"
+def table_lines(table: Table, numbers: bool = True) -> list[str]:
+    """A table in Markdown; numbers are set to the right, texts to the left."""
+    rule = "|" + "|".join(["---"] + ["--:" if numbers else "---"] * (len(table.header) - 1)) + "|"
     rows = ["| " + " | ".join(map(_plain, row)) + " |" for row in [table.header, *table.rows]]
     return [rows[0], rule, *rows[1:]]
 

@@ -1,8 +1,9 @@
 """report of a figure: verdicts, budget, the paper's values beside ours, tables and a picture."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 from evaluation.machine import versions
 from evaluation.markdown import table_lines
@@ -11,6 +12,7 @@ from evaluation.plots import save_figure
 from evaluation.points import metric_names
 from evaluation.tables import Table, interval, result_table
 from tstitch.files import write_text
+from tstitch.finish import METRICS
 from tstitch.paper.compare import COUNT, TOLERANCE, compare_with_paper
 from tstitch.paper.figures import FigureData
 from tstitch.paper.measure import Result
@@ -140,7 +142,14 @@ def prediction_lines(data: FigureData) -> list[str]:
         if errors
         else f"Estimates from {data.extra['images']} images, thresholds of the configuration."
     )
-    return ["## Safe fractions", "", about, "", *table_lines(Table(header, rows)), ""]
+    lines = ["## Safe fractions", "", about, "", *table_lines(Table(header, rows)), ""]
+    if errors:
+        means = ", ".join(
+            f"{method} {mean(row[f'{method}_threshold'] for row in data.extra['rows']):.3g}"
+            for method in ("change", "similarity")
+        )
+        lines += [f"Thresholds, means over the samplers: {means}.", ""]
+    return lines
 
 
 def comparison_lines(results: Sequence[Result]) -> list[str]:
@@ -213,10 +222,11 @@ def protocol_lines(data: FigureData) -> list[str]:
     if data.results and data.results[0].evaluation:
         result = data.results[0]
         run, evaluation = result.spot.experiment.run, result.evaluation
+        ran = json.loads((result.folder / METRICS).read_text())["protocol"]
         reference = evaluation["protocol"]["reference"]
         lines += [
             f"- pair: {result.spot.experiment.pair.name}; seed {run.seed}, classes {run.classes}, "
-            f"dtype {run.dtype}, batch size {run.batch_size}",
+            f"{ran['dtype']}, batch size {run.batch_size}, {', '.join(ran['devices'])}",
             f"- reference: {reference['label']} ({reference['num_images']} images); "
             f"{evaluation['metrics']['fid']['name']}; intervals: paired delete-a-group jackknife, "
             f"{evaluation['groups']} groups of image indices",
@@ -225,7 +235,8 @@ def protocol_lines(data: FigureData) -> list[str]:
         lines.append(f"- device: {data.extra['timing']['device']}")
     if "probe" in data.figure.own:
         probe = data.figure.own["probe"]
-        lines.append("- looked at: " + ", ".join(f"{name} {probe[name]}" for name in probe))
+        shown = {k: v for k, v in probe.items() if k not in ("check", "thresholds")}
+        lines.append("- looked at: " + ", ".join(f"{k} {v}" for k, v in shown.items()))
     shown = ", ".join(f"{name} {version}" for name, version in versions().items())
     return [*lines, f"- versions: {shown}"]
 

@@ -83,6 +83,8 @@ def brightness(row: Sequence[Result], low: float, high: float) -> str:
         for r, mean in zip(row, means, strict=True)
         if low < r.spot.fraction <= high + 1e-9
     }
+    if not shown:
+        return ""
     changes = ", ".join(f"{f:g}: {change:+.1f}" for f, change in shown.items())
     return f"; mean pixel value against fraction 0 ({means[0]:.1f} of 255): {changes}"
 
