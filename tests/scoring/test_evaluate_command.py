@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import urllib.request
 
 import numpy as np
 import pytest
@@ -209,6 +210,8 @@ def test_inception_without_network(refusal, monkeypatch, tmp_path):
     monkeypatch.setenv("TSTITCH_CACHE", str(tmp_path / "cache"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+    # urllib keeps the proxies of its first call: neither those of another test, nor these after it.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     start = time.monotonic()
     message = refusal("evaluation=inception", "evaluation.weights=null")
     assert message.startswith("evaluation.weights: cannot download https://github.com/")
