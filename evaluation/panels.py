@@ -22,7 +22,8 @@ class Line:
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     joined: bool = True
-    published: bool = False  # of a paper: grey and dashed
+    published: bool = False  # of a paper: dashed, without markers
+    like: str = ""  # name of the line whose colour it has; published ones without are grey
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,11 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
     figure = new_figure(4.6 * columns if columns > 1 else 6.4, 3.6 * rows + 0.22 * len(names))
     handles: dict[str, object] = {}
-    for place, panel in enumerate(panels):
-        axes = figure.add_subplot(rows, columns, place + 1)
+    for number, panel in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, number)
         for line in panel.lines:
-            handles.setdefault(line.name, _draw(axes, line, names.index(line.name)))
+            place = names.index(line.like or line.name)
+            handles.setdefault(line.name, _draw(axes, line, place))
         axes.set_title(panel.title)
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
@@ -64,7 +66,7 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
 
 
 def _draw(axes: "Axes", line: Line, place: int) -> object:
-    tone = GREY if line.published else colour(place)
+    tone = GREY if line.published and not line.like else colour(place)
     path = "--" if line.published else "-" if line.joined else ""
     bounds = None
     if line.low:

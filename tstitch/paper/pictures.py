@@ -119,7 +119,8 @@ def _shape(found: list[list[Result]], published: Sequence[Curve]) -> Panel | Non
         theirs = [entry["fid"] for entry in curve.expected]
         x = [_fraction(curve, i) for i in range(len(theirs))]
         scaled = [(v - theirs[0]) / (theirs[-1] - theirs[0]) for v in theirs]
-        lines.append(Line(f"paper, {'/'.join(curve.models)}", x, scaled, published=True))
+        label = f"paper, {' + '.join(curve.models)}"
+        lines.append(Line(label, x, scaled, published=True, like=name))
     if not lines or len(found) > 3 or len({row[0].spot.sampler for row in found}) > 1:
         return None
     return Panel(
