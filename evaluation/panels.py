@@ -34,6 +34,7 @@ class Panel:
     x_label: str
     y_label: str
     lines: list[Line] = field(default_factory=list)
+    log: bool = False
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
@@ -54,6 +55,8 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
         for line in panel.lines:
             place = names.index(line.like or line.name)
             handles.setdefault(line.name, _draw(axes, line, place))
+        if panel.log:
+            axes.set_yscale("log")
         axes.set_title(panel.title)
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)

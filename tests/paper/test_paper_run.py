@@ -211,6 +211,15 @@ def test_bad_input_is_one_line(words, message, refusal, tmp_path):
     assert message in text
 
 
+def test_checkpoints_through_the_command(command, tmp_path):
+    """Catches: keys that the command line does not take, a checkpoint that is asked for again."""
+    done = command(
+        "paper=fig18", "scale=full", f"root={tmp_path}", "checkpoints.400K=random",
+        "checkpoints.1000K=/no/such", "overrides=['evaluation.reference=null']",
+    )  # fmt: skip
+    assert done.returncode == 2 and "checkpoints.2000K: missing" in done.stderr
+
+
 def test_bad_input_through_the_command(command, tmp_path):
     """Catches: an exit code of 1, a second line."""
     done = command("paper=fig18", "scale=full", f"root={tmp_path}")

@@ -22,8 +22,8 @@ from tstitch.paper.verdicts import Finding
 
 HEAD = """# The claims of the paper
 
-Every testable claim of T-Stitch (arXiv 2402.14167 v1) about DiTs, as `scripts/reproduce.py`
-measures it. Made by `{command}`; do not edit.
+Every claim of T-Stitch (arXiv 2402.14167 v1): those about DiTs as `scripts/reproduce.py` measures
+them, the others listed as not tested. Made by `{command}`; do not edit.
 
 Scale: **{scale}**. {models}
 
@@ -104,7 +104,12 @@ def _command(told: Reproduction) -> str:
 
 def _models(told: Reproduction) -> str:
     if told.scale.name == "miniature":
-        return "The models are the shipped ones (Fashion-MNIST, 0.33, 1.28 and 5.03 M parameters)."
+        return (
+            "The models are the shipped ones (Fashion-MNIST, 0.33, 1.28 and 5.03 M parameters).\n"
+            "FID, precision and recall are those of the features of the shipped Fashion-MNIST\n"
+            "classifier, not Inception's: they cannot be compared with the paper's, and depend on\n"
+            "the number of images."
+        )
     return f"The models are those of pair {told.scale.pairs['small', 'medium', 'large']}."
 
 

@@ -33,11 +33,14 @@ def _fractions(data: FigureData) -> list[Panel]:
     several = len({row[0].spot.sampler for row in found}) > 1
     panels: dict[str, Panel] = {}
     name = _metric(found[0][0], "fid")
+    # Levels of different numbers of images cannot be compared, their differences can.
+    paired = len({row[0].spot.images for row in found}) > 1
     for row in found:
         title = f"{row[0].spot.steps} steps" if several else ""
-        panel = panels.setdefault(title, Panel(title, FRACTION, name))
-        panel.lines.append(_line(row, _label(row, found), "fid"))
-        panel.lines.extend(_published(row))
+        label = "FID(f) - FID(0)" if paired else name
+        panel = panels.setdefault(title, Panel(title, FRACTION, label))
+        panel.lines.append(_line(row, _label(row, found), "fid", paired))
+        panel.lines.extend([] if paired else _published(row))
     result = list(panels.values())
     if len(found) == 1:
         known = found[0][0].evaluation["metrics"]
@@ -70,7 +73,7 @@ def _label(row: list[Result], every: list[list[Result]]) -> str:
     if len({spot.models for spot in spots}) > 1 or len(every) == 1:
         parts.append(" + ".join(own.models))
     if len({spot.sampler for spot in spots}) > 1:
-        parts.append(own.sampler)
+        parts.append(row[0].spot.planned.protocol.rsplit(f" {own.steps} steps", 1)[0])
     elif len({spot.steps for spot in spots}) > 1:
         parts.append(f"{own.steps} steps")
     if len({spot.images for spot in spots}) > 1:
@@ -80,8 +83,8 @@ def _label(row: list[Result], every: list[list[Result]]) -> str:
     return ", ".join(parts) or "ours"
 
 
-def _line(row: list[Result], name: str, metric: str) -> Line:
-    bounds = [r.estimate(metric) for r in row]
+def _line(row: list[Result], name: str, metric: str, paired: bool = False) -> Line:
+    bounds = [r.minus(row[0], metric) if paired else r.estimate(metric) for r in row]
     return Line(
         name,
         [r.spot.fraction for r in row],
@@ -177,7 +180,7 @@ def _spectrum(data: FigureData) -> Panel:
     names = [f"t = {t:.0f}" for t in data.extra["timesteps"]] + ["x_0"]
     picked = sorted({round(i * (len(every) - 1) / 5) for i in range(6)})
     lines = [Line(names[i], x, every[i]) for i in picked]
-    return Panel("latents", "frequency / pi", "log10 amplitude", lines)
+    return Panel("before each step, and x_0", "frequency / pi", "log10 amplitude", lines)
 
 
 def _predictions(data: FigureData) -> list[Panel]:
@@ -187,7 +190,14 @@ def _predictions(data: FigureData) -> list[Panel]:
         lines = [
             *(rise if data.extra["check"] else []),
             Line("change of the final image", row["fractions"], row["change"]),
-            Line("1 - cosine of predictions", row["fractions"], row["similarity"]),
         ]
-        panels.append(Panel(row["protocol"].split(",")[0], FRACTION, "", lines))
+        limit = [row["change_threshold"]] * 2
+        lines.append(Line("its threshold", [0, 1], limit, published=True, like=lines[-1].name))
+        title = row["protocol"].split(",")[0]
+        panels.append(Panel(title, FRACTION, "relative to f = 0 (FID), f = 1 (image)", lines))
+    lines = [
+        Line(row["protocol"].split(",")[0], row["fractions"][1:], row["similarity"][1:])
+        for row in data.extra["rows"]
+    ]
+    panels.append(Panel("similarity", FRACTION, "1 - cosine of predictions", lines, log=True))
     return panels

@@ -79,7 +79,7 @@ def _given(variant: str, weights: Mapping[str, str | None], trial: bool) -> dict
     if None in weights.values() and not trial:
         raise UserError(
             f"checkpoints.{variant}: missing; the authors' are not public: give your own, "
-            f"checkpoints={{{variant}:/path}} (or random)"
+            f"checkpoints.{variant}=/path (or random)"
         )
     return {role: source or f"{variant}, {role}" for role, source in weights.items()}
 

@@ -90,8 +90,8 @@ def own_lines(data: FigureData) -> list[str]:
         header = ["fraction", "ms / image, median", "least", "most", "speed-up", "paper's"]
         about = (
             f"Batches of {timing['batch_size']} images in one process on {timing['device']}, "
-            f"{timing['threads']} threads; median, least and most of {timing['rounds']} rounds in "
-            "which all fractions take turns."
+            f"{timing['threads']} thread{'s' * (timing['threads'] > 1)}; median, least and most of "
+            f"{timing['rounds']} rounds in which all fractions take turns."
         )
         return ["## Time", "", about, "", *table_lines(Table(header, rows)), ""]
     if "rows" in extra and data.figure.kind == "footprint":
@@ -145,10 +145,14 @@ def prediction_lines(data: FigureData) -> list[str]:
     lines = ["## Safe fractions", "", about, "", *table_lines(Table(header, rows)), ""]
     if errors:
         means = ", ".join(
-            f"{method} {mean(row[f'{method}_threshold'] for row in data.extra['rows']):.3g}"
-            for method in ("change", "similarity")
+            f"{name} {mean(row[f'{method}_threshold'] for row in data.extra['rows']):.3g}"
+            for name, method in (("change", "change"), ("1 - cosine", "similarity"))
         )
-        lines += [f"Thresholds, means over the samplers: {means}.", ""]
+        lines += [
+            f"Thresholds, means over the samplers: {means}. All curves are of one pair; for "
+            "another one these thresholds are a guess until they are checked.",
+            "",
+        ]
     return lines
 
 
@@ -246,4 +250,4 @@ def _short(result: Result) -> str:
 
 
 def _mega(count: int | None) -> str:
-    return "-" if count is None else f"{count / 1e6:.1f}"
+    return "-" if count is None else f"{count / 1e6:.2f}"

@@ -174,9 +174,10 @@ def c5(data: FigureData) -> Answer:
     for row in rows(data.results):
         better = [r for r in row[1:-1] if r.minus(row[0]).high < 0]
         worse = [r for r in row[1:-1] if r.minus(row[-1]).low > 0]
-        good = good and not better and not worse
+        apart = row[-1].minus(row[0])
+        good = good and not better and not worse and apart.low > 0
         name = "/".join(row[0].spot.models)
-        part = f"{name}: {row[0].value():.3g} to {row[-1].value():.3g}"
+        part = f"{name}: {row[0].value():.3g} to {row[-1].value():.3g} ({text(apart, '+')})"
         part += "".join(
             f", {r.spot.fraction:g} better than all large by {text(r.minus(row[0]), '+')}"
             for r in better
@@ -197,7 +198,8 @@ def c6(data: FigureData) -> Answer:
         good = good and shares[0.4].value <= 0.15 * span
         name = "/".join(row[0].spot.models)
         listing = ", ".join(
-            f"{f:g}: {text(c, '+')} ({c.value / span:.0%})" for f, c in shares.items()
+            f"{f:g}: {text(c, '+')}, {c.value / span:.0%} [{c.low / span:.0%}, {c.high / span:.0%}]"
+            for f, c in shares.items()
         )
         parts.append(f"{name}: {listing}")
     return good, "; ".join(parts)
@@ -273,7 +275,7 @@ def c13(*figures: FigureData) -> Answer:
         reach = max((c.high - c.low) / 2 for c in changes.values())
         unclear = not bad and reach > MARGIN * row[0].value()
         coarse += unclear
-        mark = "rises" if bad else "not resolved" if unclear else "flat"
+        mark = "rises" if bad else "not resolved" if unclear else "no rise seen"
         parts.append(
             f"{name.split(',')[0]} {mark} ({listed(changes)} on {row[0].value():.3g}"
             f"{brightness(row, 0, 0.2)})"
@@ -340,13 +342,14 @@ def c20(data: FigureData) -> Answer:
         for result in sorted(fewer, key=lambda r: -r.spot.steps):
             time = denoise_seconds(result, steps)
             within = [r for r in along if denoise_seconds(r, steps) <= time * (1 + 1e-9)]
-            best = min((r.value() for r in within), default=np.inf)
-            good = good and best <= 1.02 * result.value()
-            shown = f"{best:.3g}" if within else "none"
-            parts.append(
-                f"guidance {guidance:g}, {result.spot.steps} steps {result.value():.3g}, "
-                f"best mix in that time {shown}"
-            )
+            place = f"guidance {guidance:g}, {result.spot.steps} steps {result.value():.3g}"
+            if not within:
+                good = False
+                parts.append(f"{place}, no mix in that time")
+                continue
+            change = min(within, key=lambda r: r.value()).minus(result)
+            good = good and change.low <= 0
+            parts.append(f"{place}, best mix in that time {text(change, '+')}")
     return good, "; ".join(parts)
 
 
