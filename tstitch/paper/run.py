@@ -12,7 +12,7 @@ from tstitch.paper.cost import count_cost, describe_cost
 from tstitch.paper.figures import produce
 from tstitch.paper.ledger import write_ledger
 from tstitch.paper.measure import Stock
-from tstitch.paper.plan import plan_spots
+from tstitch.paper.plan import Spot, plan_spots
 from tstitch.paper.probes import probe_spot
 from tstitch.paper.report import verdict_lines, write_report
 from tstitch.paper.settings import ROLES, Figure, Reproduction, parse_reproduction
@@ -39,8 +39,11 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
     if told.figure.kind == "ledger":
         figures = [_member(name, config) for name in told.members]
     if told.dry_run:
-        lines = [line for figure in figures for line in _cost_lines(figure, told)]
-        lines += _total_lines(figures, told)
+        plans = [plan_spots(figure.curves, told, trial=True) for figure in figures]
+        lines = []
+        for figure, spots in zip(figures, plans, strict=True):
+            lines += _cost_lines(figure, spots, told)
+        lines += _total_lines(plans, told)
         if distributed.is_main():
             print("\n".join(lines), flush=True)
         return None
@@ -120,7 +123,7 @@ def _ledger(figures: list[Figure], missing: dict[str, str], told: Reproduction) 
     return distributed.on_main(write)
 
 
-def _cost_lines(figure: Figure, told: Reproduction) -> list[str]:
+def _cost_lines(figure: Figure, spots: tuple[Spot, ...], told: Reproduction) -> list[str]:
     """Protocol and cost of a figure."""
     lines = [f"{figure.name}: {figure.title} ({told.scale.name}: {figure.about})"]
     for curve in figure.curves:
@@ -137,8 +140,7 @@ def _cost_lines(figure: Figure, told: Reproduction) -> list[str]:
         lines.append(f"  looks at: {shown}")
     if "training" in figure.own:
         lines += _training_lines(figure, told)
-    if figure.curves:
-        spots = plan_spots(figure.curves, told, trial=True)
+    if spots:
         lines += [f"  {line}" for line in describe_cost(count_cost(spots), told.throughput)]
     if figure.minutes:
         lines.append(f"  about {figure.minutes:g} minutes on 2 cores")
@@ -155,11 +157,10 @@ def _training_lines(figure: Figure, told: Reproduction) -> list[str]:
     ]
 
 
-def _total_lines(figures: list[Figure], told: Reproduction) -> list[str]:
-    if len(figures) < 2:
+def _total_lines(plans: list[tuple[Spot, ...]], told: Reproduction) -> list[str]:
+    if len(plans) < 2:
         return []
-    spots = [spot for f in figures for spot in plan_spots(f.curves, told, trial=True)]
-    lines = describe_cost(count_cost(spots), told.throughput)
+    lines = describe_cost(count_cost([spot for spots in plans for spot in spots]), told.throughput)
     return ["together, shared points counted once:", *(f"  {line}" for line in lines)]
 
 
