@@ -137,6 +137,7 @@ def test_two_trajectories_part(reproduce, tmp_path):
     assert separate[0] == pytest.approx(shared[0]) and separate[-1] > 1.05 * shared[-1]
 
 
+@pytest.mark.slow
 def test_memory_and_storage(reproduce, tmp_path):
     """Catches: weights counted twice, a pair that holds one model."""
     reproduce(tmp_path, "paper=table8")
@@ -167,7 +168,9 @@ def test_tuned_models_run_in_the_mix(reproduce, tmp_path):
     assert len(weights) == 4
 
 
-@pytest.mark.parametrize("figure", ["ledger", "fig6", "fig18", "table6"])
+@pytest.mark.parametrize(
+    "figure", [pytest.param("ledger", marks=pytest.mark.slow), "fig18", "table6"]
+)
 def test_dry_run_needs_no_weights(figure, command, tmp_path):
     """Catches: a dry run that samples, fetches, or refuses what is still to be given."""
     done = command(
