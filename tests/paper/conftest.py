@@ -14,7 +14,7 @@ from tstitch.errors import UserError
 from tstitch.paper.run import run_reproduction
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "reproduce.py"
-PATIENCE_S = 300
+PATIENCE_S = 900
 
 
 @pytest.fixture(autouse=True, scope="session")
