@@ -125,7 +125,7 @@ def measure_spectrum(probe: Probe) -> dict[str, Any]:
     """Log amplitude of the latents by frequency, before each step of the largest model and after.
 
     Returns:
-        `timesteps` of the steps, and `amplitude`: one list of BINS values per latent, x_T first.
+        `timesteps` of the steps; `amplitude`: per latent, x_T first, at most BINS values.
     """
     leader = list(probe.denoisers)[-1]
     timesteps: list[float] = []
@@ -143,7 +143,7 @@ def measure_spectrum(probe: Probe) -> dict[str, Any]:
     rows = [torch.cat(parts).cpu() for parts in zip(*latents, strict=True)]
     return {
         "timesteps": list(timesteps),
-        "amplitude": [radial_log_amplitude(row, BINS) for row in rows],
+        "amplitude": [radial_log_amplitude(row, min(BINS, row.shape[-1] // 2)) for row in rows],
     }
 
 
