@@ -202,7 +202,7 @@ BAD = [
     (["paper=predict", "paper.miniature.probe.check=maybe"], "probe.check='maybe': choose true"),
     (["scale.pairs=[5]"], "scale.pairs=[5]: give a list of"),
     (["paper=table6", "training=['nonsense=1']"], "nonsense: unknown key"),
-    (["paper=fig18", "scale=full", "overrides=[]"], "checkpoints.400K: missing"),
+    (["paper=fig18", "scale=full", "overrides=[]"], "checkpoints.at400K: missing"),
     (["weights.large=/no/such/file", "paper=table7"], "/no/such/file"),
 ]
 
@@ -217,10 +217,10 @@ def test_bad_input_is_one_line(words, message, refusal, tmp_path):
 def test_checkpoints_through_the_command(command, tmp_path):
     """Catches: keys that the command line does not take, a checkpoint that is asked for again."""
     done = command(
-        "paper=fig18", "scale=full", f"root={tmp_path}", "checkpoints.400K=random",
-        "checkpoints.1000K=/no/such", "overrides=['evaluation.reference=null']",
+        "paper=fig18", "scale=full", f"root={tmp_path}", "checkpoints.at400K=random",
+        "checkpoints.at1000K=/no/such", "overrides=['evaluation.reference=null']",
     )  # fmt: skip
-    assert done.returncode == 2 and "checkpoints.2000K: missing" in done.stderr
+    assert done.returncode == 2 and "checkpoints.at2000K: missing" in done.stderr
 
 
 def test_bad_input_through_the_command(command, tmp_path):
@@ -228,5 +228,6 @@ def test_bad_input_through_the_command(command, tmp_path):
     done = command("paper=fig18", "scale=full", f"root={tmp_path}")
     assert done.returncode == 2 and not done.stdout
     assert (
-        done.stderr.startswith("error: checkpoints.400K: missing") and done.stderr.count("\n") == 1
+        done.stderr.startswith("error: checkpoints.at400K: missing")
+        and done.stderr.count("\n") == 1
     )

@@ -108,7 +108,7 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
     images = None if section.raw("images") is None else section.integer("images", 4)
     checkpoints = section.raw("checkpoints")
     if not isinstance(checkpoints, Mapping):
-        raise section.refuse("checkpoints", "give a path for each, e.g. checkpoints.400K=/path")
+        raise section.refuse("checkpoints", "give a path for each, e.g. checkpoints.at400K=/path")
     try:
         figure, members = _parse_figure(section.raw("paper"), scale, images, checkpoints)
     except (TypeError, KeyError, ValueError, AttributeError, IndexError) as error:
