@@ -218,7 +218,7 @@ def test_checkpoints_through_the_command(command, tmp_path):
     """Catches: keys that the command line does not take, a checkpoint that is asked for again."""
     done = command(
         "paper=fig18", "scale=full", f"root={tmp_path}", "checkpoints.at400K=random",
-        "checkpoints.at1000K=/no/such", "overrides=['evaluation.reference=null']",
+        "checkpoints.at1000K=/no/such",
     )  # fmt: skip
     assert done.returncode == 2 and "checkpoints.at2000K: missing" in done.stderr
 
