@@ -14,7 +14,7 @@ from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
-from tstitch.options import option
+from tstitch.options import all_large
 from tstitch.pipeline import draw_unit
 from tstitch.resources import Resources
 from tstitch.rundir import SCHEDULE_FILE, RunDirectory, writing
@@ -72,14 +72,12 @@ def measure_steps(stitcher: Stitcher) -> list[float]:
 def _all_large(config: dict[str, Any]) -> Experiment:
     denoisers = config["pair"].get("denoisers") if isinstance(config["pair"], dict) else None
     count = len(denoisers) if isinstance(denoisers, dict) else 1
-    whole = option("stitch", "fractions") | {"fractions": [0.0] * (count - 1) + [1.0]}
-    return parse_experiment(config | {"stitch": whole})
+    return parse_experiment(config | {"stitch": all_large(count)})
 
 
 def _key(experiment: Experiment, resources: Resources, budget: Budget) -> dict[str, Any]:
     """What decides the images but for the schedule, and the target in its place."""
-    engine = resources.engine
-    decides = experiment.decides(resources.digests, engine.precision, engine.decides())
+    decides = resources.decides(experiment)
     target = {"speedup": budget.speedup, "ms_per_image": budget.ms_per_image}
     return {"target": target, "run": fingerprint(decides | {"stitch": target})}
 

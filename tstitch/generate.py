@@ -12,7 +12,6 @@ from tstitch.budget import resolve_budget
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.finish import find_open_units, finish, written_files
-from tstitch.pair import space_errors
 from tstitch.pipeline import sample_units
 from tstitch.progress import shard_progress
 from tstitch.resources import Resources
@@ -59,7 +58,7 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
     Raises:
         UserError: on every rank alike; finished shards stay.
     """
-    decides = distributed.on_main(lambda: decide(experiment, resources))
+    decides = distributed.on_main(lambda: resources.decides(experiment))
     directory = RunDirectory(experiment.directory(decides))
     try:
         units = distributed.on_main(lambda: _prepare(directory, experiment, decides))
@@ -72,13 +71,6 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
         directory.close()
     log.info("%s: %s", directory.path, ", ".join(written_files(directory.path)))
     return directory.path
-
-
-def decide(experiment: Experiment, resources: Resources) -> dict[str, Any]:
-    """What decides the images of a run, which names its directory."""
-    with space_errors():
-        engine = resources.engine
-        return experiment.decides(resources.digests, engine.precision, engine.decides())
 
 
 def _prepare(

@@ -16,6 +16,11 @@ def option(group: str, name: str) -> dict[str, Any]:
     return copy.deepcopy(_composed(group, name))
 
 
+def all_large(num_models: int) -> dict[str, Any]:
+    """The stitch section that leaves every step to the largest of any number of denoisers."""
+    return option("stitch", "fractions") | {"fractions": [0.0] * (num_models - 1) + [1.0]}
+
+
 @cache
 def _composed(group: str, name: str) -> dict[str, Any]:
     return compose("sample", [f"{group}={name}"])[group]

@@ -12,7 +12,7 @@ from tstitch.engine.settings import Engine, choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.loaded import LoadedPair
-from tstitch.pair import locate_weights
+from tstitch.pair import locate_weights, space_errors
 from tstitch.scoring.compare import read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
@@ -67,6 +67,15 @@ class Resources:
                 )
             )
         return self._loaded
+
+    def decides(self, experiment: Experiment) -> dict[str, Any]:
+        """What decides the images of one of the runs, which names its directory.
+
+        Raises:
+            UserError: a space whose files are not there.
+        """
+        with space_errors():
+            return experiment.decides(self.digests, self.engine.precision, self.engine.decides())
 
     def unload(self) -> None:
         """Frees the denoisers; they are loaded again when they are needed."""

@@ -13,7 +13,6 @@ from tstitch.engine.host import available_cores
 from tstitch.experiment import Experiment
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
-from tstitch.generate import decide
 from tstitch.paper.footprint import measure_footprint
 from tstitch.paper.measure import Result, Stock, measure
 from tstitch.paper.plan import plan_spots
@@ -102,7 +101,7 @@ def _read(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
 
 def _key(experiment: Experiment, figure: Figure, resources: Resources) -> dict[str, Any]:
     """What decides a measurement: weights, sampler, engine, machine, and the figure's own part."""
-    decides = distributed.on_main(lambda: decide(experiment, resources))
+    decides = distributed.on_main(lambda: resources.decides(experiment))
     return {
         "run": fingerprint(decides),
         "own": figure.own,

@@ -13,7 +13,7 @@ from tstitch.archive import SAMPLES, count_images
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.fingerprint import fingerprint
-from tstitch.generate import complete_run, decide
+from tstitch.generate import complete_run
 from tstitch.paper.plan import Spot, denoiser_names
 from tstitch.resources import Resources
 from tstitch.scoring.runs import read_evaluation, score_first
@@ -113,7 +113,7 @@ def complete(experiment: Experiment, resources: Resources) -> tuple[Path, dict[s
 
     A directory that holds more images than wanted keeps them; the first are evaluated.
     """
-    decides = distributed.on_main(lambda: decide(experiment, resources))
+    decides = distributed.on_main(lambda: resources.decides(experiment))
     count = experiment.run.num_images
     held = distributed.on_main(lambda: count_images(Path(experiment.directory(decides)) / SAMPLES))
     run = replace(experiment.run, num_images=max(count, held))

@@ -9,7 +9,7 @@ from typing import Any
 from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment, with_stitch
-from tstitch.options import option
+from tstitch.options import all_large, option
 from tstitch.pair import PairSpec, parse_pair
 from tstitch.paper.settings import ROLES, Curve, Reproduction, Shares
 from tstitch.sweep.plan import PlannedPoint, protocol_name
@@ -169,6 +169,4 @@ def configured_pair(name: str) -> PairSpec:
 def _all_large(pair: str, overrides: tuple[str, ...]) -> Experiment:
     """The run of a pair's largest model; checked once, whatever the schedules."""
     config = compose("sample", [f"pair={pair}", *overrides])
-    fractions = [0.0] * (len(config["pair"]["denoisers"]) - 1) + [1.0]
-    whole = option("stitch", "fractions") | {"fractions": fractions}
-    return parse_experiment(config | {"stitch": whole})
+    return parse_experiment(config | {"stitch": all_large(len(config["pair"]["denoisers"]))})

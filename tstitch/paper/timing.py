@@ -25,8 +25,8 @@ def time_fractions(
         folder: where shards are written, and removed again.
 
     Returns:
-        fractions; seconds: median, least and most per fraction; steps: seconds of one guided
-        step of the batch by denoiser (medians); batch_size, rounds, device, engine.
+        fractions; seconds: median, least and most per fraction; batch_size, rounds, device,
+        engine, threads.
 
     Raises:
         UserError: what the engine cannot do here.
@@ -34,10 +34,8 @@ def time_fractions(
     engine = choose_engine(experiment.engine, experiment.run)
     kind = "compiled" if engine.compile else "eager"
     case = Case(timing["batch_size"], experiment.run.dtype, 1, kind)
-    base = {name: part for name, part in experiment.config.items() if name != "benchmark"}
     seconds: dict[float, list[float]] = {fraction: [] for fraction in fractions}
-    steps: list[dict[str, float]] = []
-    with running([case], base) as (crew,):
+    with running([case], experiment.config) as (crew,):
         setup = crew.ask("prepare", tuple(fractions))[0]
         for number in range(timing["rounds"] + 1):
             log.info("timing: round %d of %d", number, timing["rounds"])
@@ -45,11 +43,9 @@ def time_fractions(
                 answer = crew.ask("sample", fraction, 1, str(folder))[0]
                 if number:  # the first one warms up
                     seconds[fraction].append(answer["seconds"])
-            steps.append(crew.ask("step_seconds")[0])
     return {
         "fractions": list(fractions),
         "seconds": [[median(s), min(s), max(s)] for s in seconds.values()],
-        "steps": {name: median(step[name] for step in steps) for name in steps[0]},
         "batch_size": timing["batch_size"],
         "rounds": timing["rounds"],
         "device": setup["device"],

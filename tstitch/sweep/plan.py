@@ -8,7 +8,7 @@ from typing import Any
 
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
-from tstitch.options import option
+from tstitch.options import all_large, option
 from tstitch.pair import parse_pair
 from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.sweep.settings import SweepSettings, parse_sweep
@@ -49,7 +49,7 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
     pair = parse_pair(base.get("pair"))
     settings = parse_sweep(config.get("sweep"), len(pair.denoisers))
     # The schedule of `stitch` need not suit the pair where the sweep has its own.
-    first = parse_experiment(base | {"stitch": _all_large(len(pair.denoisers))})
+    first = parse_experiment(base | {"stitch": all_large(len(pair.denoisers))})
     if first.run.dir is not None:
         raise UserError(
             f"run.dir={first.run.dir}: every run of a sweep has a directory of its own; choose "
@@ -113,10 +113,6 @@ def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedu
         section = _axis(section, base)
         for fraction in settings.fractions:
             yield kind, f"fraction {fraction:g}", section | {"fraction": fraction}, fraction, None
-
-
-def _all_large(num_models: int) -> dict[str, Any]:
-    return option("stitch", "fractions") | {"fractions": [0.0] * (num_models - 1) + [1.0]}
 
 
 def _axis(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
