@@ -56,6 +56,7 @@ class StitchedSampler:
 
         Raises:
             ValueError: a class that the pair does not have, or none at all.
+            UserError: values that are not finite, as in float16.
         """
         known = self._stitcher.experiment.pair.num_classes
         if not len(classes) or not all(0 <= label < known for label in classes):
@@ -72,8 +73,7 @@ class StitchedSampler:
     def _batch(self, unit: Unit, labels: torch.Tensor, seed: int, first_index: int) -> np.ndarray:
         indices = range(first_index + unit.first, first_index + unit.end)
         batch = self._stitcher.draw(indices, labels, seed=seed)
-        images = self._stitcher.sample(batch, StageTimer(self._stitcher.device))
-        return images.cpu().numpy()
+        return self._stitcher.sample(batch, StageTimer(self._stitcher.device)).wait()
 
 
 def load(pair: str, *overrides: str) -> StitchedSampler:

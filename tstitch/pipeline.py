@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from evaluation.timing import StageTimer
-from tstitch.engine.transfer import HostCopy
 from tstitch.labels import choose_labels
 from tstitch.shards import Unit
-from tstitch.stitcher import DECODE, LOOP, Batch, Stitcher
+from tstitch.stitcher import DECODE, LOOP, Batch, Sampled, Stitcher
 
 BATCH = "batch"
 # unit, images uint8 (n, H, W, 3), labels (n,) int64, times as in tstitch.shards.Shard
@@ -40,7 +39,7 @@ def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> Non
             batch, labels, seconds = drawn.pop().result()
             drawn = [drawing.submit(_draw, stitcher, u) for u in units[number + 1 : number + 2]]
             timer = StageTimer(stitcher.device)
-            images = HostCopy(stitcher.sample(batch, timer))
+            images = stitcher.sample(batch, timer)
             begin, end = end, timer.mark()
             timer.add(BATCH, begin, end)
             if stored is not None:
@@ -74,7 +73,7 @@ def _draw(stitcher: Stitcher, unit: Unit) -> tuple[Batch, Tensor, float]:
 def _store(
     store: Store,
     unit: Unit,
-    images: HostCopy,
+    images: Sampled,
     labels: Tensor,
     timer: StageTimer,
     times: dict[str, Any],

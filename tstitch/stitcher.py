@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from evaluation.timing import StageTimer
 from samplers import Denoiser, PerImageRandomness, sample
+from tstitch.engine.transfer import HostCopy
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.loaded import LoadedPair
@@ -24,6 +26,34 @@ class Batch:
     x_T: Tensor  # (N, C, H, W), N >= size
     y: Tensor  # (N,) int64
     step_noise: Callable[[], Tensor]  # next step noise, shape of x_T
+
+
+class Sampled:
+    """Images of a batch on their way to the host.
+
+    Args:
+        images: uint8 (n, H, W, 3).
+        finite: bool (n,), whether the latents of an image are.
+        precision: of the denoisers, for the message.
+    """
+
+    def __init__(self, images: Tensor, finite: Tensor, precision: str) -> None:
+        self._images, self._finite, self._precision = HostCopy(images), HostCopy(finite), precision
+
+    def wait(self) -> np.ndarray:
+        """The images uint8 (n, H, W, 3), once they are there.
+
+        Raises:
+            UserError: latents that are infinite or not a number, which uint8 would hide.
+        """
+        images, finite = self._images.wait(), self._finite.wait()
+        if not finite.all():
+            other = "" if self._precision == "fp32" else "choose run.dtype=fp32, or "
+            raise UserError(
+                f"run.dtype={self._precision}: {(~finite).sum()} of {len(finite)} images of a "
+                f"batch are infinite or not a number; {other}check the weights"
+            )
+        return images
 
 
 class Stitcher:
@@ -127,18 +157,19 @@ class Stitcher:
             return sample(self.experiment.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
 
     @torch.inference_mode()
-    def sample(self, batch: Batch, timer: StageTimer) -> Tensor:
+    def sample(self, batch: Batch, timer: StageTimer) -> Sampled:
         """The images of a batch; on CUDA they are under way when this returns.
+
+        Waiting for them tells whether they are finite.
 
         Args:
             timer: gets the stages of `denoise`, and decode.
-
-        Returns:
-            uint8 (batch.size, H, W, 3), on the device or the host.
         """
         x_0 = self.denoise(batch, timer)
         with timer.stage(DECODE):
-            return self._space.decode(x_0)[: batch.size]
+            images = self._space.decode(x_0)[: batch.size]
+            finite = torch.isfinite(x_0[: batch.size]).flatten(1).all(1)
+        return Sampled(images, finite, self.engine.precision)
 
 
 def _timed(denoiser: Denoiser, timer: StageTimer, stage: str) -> Denoiser:

@@ -5,6 +5,9 @@ import resource
 from functools import partial
 
 import pytest
+import torch
+
+from models.checkpoints import save_weights
 
 
 def limit_files(size):
@@ -45,6 +48,20 @@ def test_derived_path_below_a_file(tmp_path, refusal):
     (tmp_path / "file").touch()
     message = refusal(tmp_path, "run.dir=null", f"run.root={tmp_path}/file")
     assert message.startswith(f"run.dir={tmp_path}/file/fashion_mnist/"), message
+
+
+def test_overflow_in_float16_is_no_image(tmp_path, refusal, sample, network):
+    """Catches: infinite values that become black pixels, and metrics of them."""
+    large = network("large", 1)
+    with torch.no_grad():
+        large.blocks[0].mlp.fc2.weight.mul_(1e7)  # beyond float16's 65504, harmless in float32
+    save_weights(large.state_dict(), tmp_path / "large.safetensors", metadata={})
+    words = [f"pair.denoisers.large.weights={tmp_path}/large.safetensors", "sampler.steps=2"]
+    message = refusal(tmp_path / "run", *words, "run.dtype=fp16")
+    wanted = "run.dtype=fp16: 8 of 8 images of a batch are infinite or not a number; choose"
+    assert message.startswith(wanted), message
+    assert not list((tmp_path / "run").rglob("*.npz"))
+    assert (sample(tmp_path / "other", *words) / "samples.npz").is_file()
 
 
 @pytest.mark.parametrize(

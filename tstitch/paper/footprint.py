@@ -95,7 +95,7 @@ def _sample(connection: Connection, config: dict[str, Any], local_rank: int) -> 
         stitcher = Stitcher(experiment, LoadedPair(experiment.pair, engine, weights))
         stitcher.prepare()
         batch, _ = draw_unit(stitcher, Unit(0, experiment.run.batch_size))
-        stitcher.sample(batch, StageTimer(engine.device)).cpu()
+        stitcher.sample(batch, StageTimer(engine.device)).wait()
         connection.send((None, peak_bytes(engine.device) - before))
     except UserError as error:
         connection.send((str(error), 0))
