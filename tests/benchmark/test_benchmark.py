@@ -1,9 +1,6 @@
 """`scripts/benchmark.py` in small."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +13,6 @@ from tstitch.cli import compose
 from tstitch.engine.host import available_cores
 from tstitch.errors import UserError
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
 TINY = (
     "sampler.steps=4",
     "run.device=cpu",
@@ -29,11 +25,10 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(run_script, tmp_path_factory):
     """The results of a tiny benchmark, made by the command."""
     target = tmp_path_factory.mktemp("benchmark")
-    line = [sys.executable, str(SCRIPT), *TINY, f"benchmark.dir={target}"]
-    run = subprocess.run(line, capture_output=True, text=True, timeout=240)
+    run = run_script("benchmark.py", *TINY, f"benchmark.dir={target}")
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == (target / "benchmark.md").read_text().strip()
     return target

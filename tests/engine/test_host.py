@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,10 @@ def test_threads_of_two_processes(given):
     chosen, asked, cores = map(int, found.stdout.split())
     assert asked == 7
     assert chosen == (min(2, cores) if given == "2" else max(1, cores // 2))
+
+
+def test_ranks_that_would_compute_otherwise_are_refused(run_script):
+    """Catches: a run whose images depend on the rank, one rank that waits for another."""
+    done = run_script(Path(__file__).with_name("unlike_ranks.py"), processes=2)
+    line = "engine: dtype is fp32 on rank 0 and bf16 on rank 1; set run.device, run.dtype and "
+    assert done.returncode == 0 and done.stdout.count(line) == 2, done.stderr

@@ -24,28 +24,6 @@ except ValueError as error:
 """
 
 
-def build(folder: Path, *, latent_channels: int = 4, levels: int = 2, seed: int = 0) -> Path:
-    """A random AutoencoderKL that reduces images 2 ** (levels - 1) times."""
-    from diffusers import AutoencoderKL
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = AutoencoderKL(
-            block_out_channels=(8,) * levels,
-            down_block_types=("DownEncoderBlock2D",) * levels,
-            up_block_types=("UpDecoderBlock2D",) * levels,
-            latent_channels=latent_channels,
-            norm_num_groups=4,
-        )
-        network.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def vae(tmp_path_factory) -> str:
-    return str(build(tmp_path_factory.mktemp("vae")))
-
-
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -149,13 +127,13 @@ def test_bad_arguments(cls, arguments, start):
     assert error_of(cls, **arguments).startswith(start)
 
 
-def test_folder_that_is_no_fitting_vae(tmp_path):
+def test_folder_that_is_no_fitting_vae(build_vae, tmp_path):
     """Catches: another model's folder, or other channels, that fail inside diffusers."""
     folder = tmp_path / "pipeline" / "vae"
     folder.mkdir(parents=True)
     assert "no config.json" in error_of(VAESpace, str(folder), size=8)
     assert error_of(VAESpace, str(folder.parent), size=8).endswith(f"give {folder.parent}/vae")
-    build(folder)
+    build_vae(folder)
     assert error_of(VAESpace, str(folder), size=8, channels=16).startswith("channels=16: ")
     edit_config(folder, _class_name="UNet2DModel")
     assert "UNet2DModel" in error_of(VAESpace, str(folder), size=8)
@@ -167,9 +145,9 @@ def test_folder_that_is_no_fitting_vae(tmp_path):
         assert "no folder of an AutoencoderKL" in error_of(VAESpace, str(folder), size=8)
 
 
-def test_weights_that_do_not_load(tmp_path):
+def test_weights_that_do_not_load(build_vae, tmp_path):
     """Catches: diffusers' warning about randomly initialised weights, printed and forgotten."""
-    folder = build(tmp_path)
+    folder = build_vae(tmp_path)
     state = load_file(folder / WEIGHTS)
     kept = state.pop("decoder.conv_in.weight")
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
@@ -198,9 +176,9 @@ def test_hub_that_cannot_be_reached(tmp_path):
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
-def test_vae_shapes(tmp_path, levels):
+def test_vae_shapes(build_vae, tmp_path, levels):
     """Catches: a reduction of 8 taken for granted, or float images handed out."""
-    space = VAESpace(str(build(tmp_path, levels=levels)), size=4)
+    space = VAESpace(str(build_vae(tmp_path, levels=levels)), size=4)
     side = 4 * 2 ** (levels - 1)
     assert (space.shape, space.image_channels, space.image_size) == ((4, 4, 4), 3, side)
     latents = space.encode(noise(3, 3, side, side).clamp(-1, 1))
@@ -265,9 +243,9 @@ def test_dtype_of_the_autoencoder(vae):
     torch.testing.assert_close(mean, full.encode_moments(pictures)[0], atol=0.05, rtol=0.05)
 
 
-def test_old_attention_names_load(tmp_path):
+def test_old_attention_names_load(build_vae, tmp_path):
     """Catches: a strict loader that refuses the published SD autoencoders' older names."""
-    folder = build(tmp_path)
+    folder = build_vae(tmp_path)
     wanted = VAESpace(str(folder), size=8).decode(noise(1, 4, 8, 8))
     names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
     state = load_file(folder / WEIGHTS)
@@ -278,11 +256,11 @@ def test_old_attention_names_load(tmp_path):
     assert torch.equal(VAESpace(str(folder), size=8).decode(noise(1, 4, 8, 8)), wanted)
 
 
-def test_digest_follows_weights_and_scale(tmp_path):
+def test_digest_follows_weights_and_scale(build_vae, tmp_path):
     """Catches: a resumed run that mixes images of two autoencoders or two scales."""
     first, again, other = (tmp_path / name for name in ("first", "again", "other"))
     for folder, seed in ((first, 0), (again, 0), (other, 1)):
-        build(folder, seed=seed)
+        build_vae(folder, seed=seed)
     digest = VAESpace(str(first), size=8).digest()
     assert digest == VAESpace(str(again), size=8, chunk=2).digest()
     assert digest != VAESpace(str(other), size=8).digest()

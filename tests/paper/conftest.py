@@ -1,29 +1,13 @@
 """Reproductions in miniature of the miniature: the shipped models, 4 steps, a handful of images."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.paper.run import run_reproduction
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "reproduce.py"
-PATIENCE_S = 900
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """As many threads in this process as in the commands."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -70,18 +54,10 @@ def refusal(reproduce):
 
 
 @pytest.fixture(scope="session")
-def command(tiny):
-    """command(*arguments, processes): the finished command; 1 or more processes are torchrun's."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("TORCHELASTIC")}
+def command(tiny, run_script):
+    """command(*arguments, processes): the finished command."""
 
-    def run(*arguments: str, processes: int = 0) -> subprocess.CompletedProcess:
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        return subprocess.run(
-            [sys.executable, *(launcher if processes else []), str(SCRIPT), *tiny, *arguments],
-            env=kept | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-        )
+    def run(*arguments: str, processes: int = 0):
+        return run_script("reproduce.py", *tiny, *arguments, processes=processes)
 
     return run

@@ -2,30 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 
 from tstitch.cli import compose
 from tstitch.paper.run import run_reproduction
 
 RANDOM = {"small": "random", "medium": "random", "large": "random"}
-
-
-@pytest.fixture(scope="module")
-def vae(tmp_path_factory) -> str:
-    """A random AutoencoderKL that halves the side."""
-    from diffusers import AutoencoderKL
-
-    folder = tmp_path_factory.mktemp("vae")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        AutoencoderKL(
-            block_out_channels=(8, 8),
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            latent_channels=4,
-            norm_num_groups=4,
-        ).save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

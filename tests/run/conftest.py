@@ -4,7 +4,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from tstitch.experiment import parse_experiment
 from tstitch.generate import run_sampling
 from tstitch.pair import build_network
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "sample.py"
-PATIENCE_S = 240
+LONG_S = 240
 RANDOM = ("pair.denoisers.small.weights=random", "pair.denoisers.large.weights=random")
 SIZES = (
     "sampler.steps=4",
@@ -30,15 +28,6 @@ SIZES = (
     "engine.threads=1",
     "evaluation=none",
 )
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """As many threads in this process as in the commands."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -121,51 +110,22 @@ def images():
 
 
 @pytest.fixture(scope="session")
-def line(tiny):
-    """line(*arguments, processes, flags): the command; 1 or more processes are torchrun's."""
+def command(tiny, run_script):
+    """command(*arguments, processes, flags, cwd, ...): the finished command with its outputs."""
 
-    def build(
-        *arguments: str, processes: int = 0, restarts: int = 0, flags: tuple[str, ...] = ()
-    ) -> list[str]:
-        launcher = ["-m", "torch.distributed.run", "--standalone"]
-        launcher += [f"--nproc_per_node={processes}", f"--max-restarts={restarts}"]
-        start = [sys.executable, *(launcher if processes else []), str(SCRIPT)]
-        return [*start, *flags, *tiny, *arguments]
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def environment():
-    """Of every command: one thread, and no torchrun around it."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("TORCHELASTIC")}
-    return kept | {"OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="session")
-def command(line, environment):
-    """command(*arguments, processes, cwd, ...): the finished command with its outputs."""
-
-    def run(*arguments: str, processes: int = 0, flags: tuple[str, ...] = (), **options):
-        return subprocess.run(
-            line(*arguments, processes=processes, flags=flags),
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            **options,
-        )
+    def run(*arguments: str, flags: tuple[str, ...] = (), **options):
+        return run_script("sample.py", *flags, *tiny, *arguments, **options)
 
     return run
 
 
 @pytest.fixture
-def launch(line, environment, tmp_path):
-    """launch(*arguments, processes): the command, started; killed at the end of the test."""
+def launch(tiny, script_line, environment, tmp_path):
+    """launch(*arguments, processes, restarts): the command; killed at the end of the test."""
     started: list[subprocess.Popen] = []
 
-    def run(*arguments: str, processes: int = 0, restarts: int = 0) -> subprocess.Popen:
-        words = line(*arguments, processes=processes, restarts=restarts)
+    def run(*arguments: str, **counts: int) -> subprocess.Popen:
+        words = script_line("sample.py", *tiny, *arguments, **counts)
         with open(tmp_path / "launched.log", "a") as log:
             started.append(subprocess.Popen(words, env=environment, stdout=log, stderr=log))
         return started[-1]
@@ -183,7 +143,7 @@ def until():
     """until(condition, process): waits for it, as long as the process runs."""
 
     def wait(condition, process: subprocess.Popen | None = None) -> None:
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + LONG_S
         while not condition():
             assert time.monotonic() < end, "waited in vain"
             assert process is None or process.poll() is None, "the command has ended"

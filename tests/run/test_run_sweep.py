@@ -2,9 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +12,6 @@ from tstitch.sweep.plan import plan_sweep
 from tstitch.sweep.run import run_sweep
 from tstitch.sweep.settings import parse_sweep
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "sweep.py"
-PATIENCE_S = 240
 TRIO = ("pair=fashion_mnist_trio", "pair.denoisers.medium.weights=random")
 FILES = ("report.html", "report.md", "points.csv", "metrics.png", "pareto.pdf", "strip.png")
 
@@ -126,18 +121,11 @@ def test_bad_input(plan, overrides, start, inside):
     assert len(message.splitlines()) == 1
 
 
-def test_sweep_with_two_processes_resumes_and_extends(tmp_path, tiny, measured, environment):
+def test_sweep_with_two_processes_resumes_and_extends(tmp_path, tiny, measured, run_script):
     """Catches: points with other noise, a report that mixes points up, runs that start anew."""
     words = [*tiny, *measured, f"run.root={tmp_path}/runs", "sweep.fractions=[0,0.5,1]"]
     words += ["sweep.strip=3"]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [sys.executable, *launcher, str(SCRIPT), *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
+    done = run_script("sweep.py", *words, processes=2)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "fashion_mnist").glob("sweep-*")
     assert all((folder / name).stat().st_size > 500 for name in FILES)

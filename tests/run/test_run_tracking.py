@@ -1,14 +1,7 @@
 """Tracking with wandb, offline: what a run and a sweep leave for `wandb sync`."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "sweep.py"
-PATIENCE_S = 240
 
 
 @pytest.fixture
@@ -35,20 +28,14 @@ def test_run_is_tracked_offline(tmp_path, command, tracked):
 
 
 @pytest.mark.slow
-def test_sweep_is_tracked_offline(tmp_path, tiny, tracked, environment):
+def test_sweep_is_tracked_offline(tmp_path, tiny, tracked, run_script):
     """Catches: a sweep whose table, plots or page do not arrive, one tracked run per point."""
     real = tmp_path / "real.npz"
     grey = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), np.uint8)
     np.savez(real, arr_0=np.repeat(grey, 3, axis=3))
     words = [*tiny, *tracked, f"run.root={tmp_path}/runs", "sweep.fractions=[0,1]"]
     words += ["evaluation=pair", f"evaluation.reference={real}", "evaluation.floor=null"]
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
+    done = run_script("sweep.py", *words)
     assert done.returncode == 0, done.stderr
     found = recorded(tmp_path / "tracking")
     assert b"point/fid" in found and b"point/label" in found

@@ -1,9 +1,6 @@
 """Evaluations with a classifier of random weights: files, in this process, and as a command."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +13,6 @@ from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.scoring.run import run_evaluation
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
-PATIENCE_S = 600
 CLASSES = 10
 
 
@@ -42,15 +37,6 @@ def classifier() -> Classifier:
         logits = network(torch.from_numpy(pixels(200, 0))[:, None])
         network.head.bias.sub_(logits.mean(0))  # no class is always the likeliest
     return network
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """As many threads in this process as in the commands."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -106,19 +92,10 @@ def refusal(fields):
 
 
 @pytest.fixture(scope="session")
-def command(fields):
-    """command(*arguments, processes): the finished command; 1 or more processes are torchrun's."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("TORCHELASTIC")}
+def command(fields, run_script):
+    """command(*arguments, processes): the finished command."""
 
-    def run(*arguments: str, processes: int = 0) -> subprocess.CompletedProcess:
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        line = [sys.executable, *(launcher if processes else []), str(SCRIPT), *fields]
-        return subprocess.run(
-            [*line, *arguments],
-            env=kept | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-        )
+    def run(*arguments: str, processes: int = 0):
+        return run_script("evaluate.py", *fields, *arguments, processes=processes)
 
     return run

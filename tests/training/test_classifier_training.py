@@ -1,9 +1,6 @@
 """scripts/train_classifier.py: it learns, repeats itself, and refuses bad input in one line."""
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +14,7 @@ from tstitch.data import idx_folder
 from tstitch.errors import UserError
 from tstitch.training.classifier import augmented, parse_classifier, run_classifier_training
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "scripts" / "train_classifier.py"
+SCRIPT = "train_classifier.py"
 
 
 def overrides(data: Path, out: Path, *more: str) -> list[str]:
@@ -33,20 +29,12 @@ def error_of(arguments: list[str]) -> str:
     return str(caught.value)
 
 
-def command(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
-def trained(data_folder, tmp_path_factory) -> tuple[Path, str]:
+def trained(data_folder, run_script, tmp_path_factory) -> tuple[Path, str]:
     """The weights of a training through the command line, and what it printed."""
     folder = tmp_path_factory.mktemp("classifier")
     out = folder / "new" / "tiny.safetensors"
-    result = command(overrides(data_folder, out), folder)
+    result = run_script(SCRIPT, *overrides(data_folder, out), cwd=folder)
     assert result.returncode == 0, result.stderr
     return out, result.stdout + result.stderr
 
@@ -178,10 +166,10 @@ def test_unwritable_folder_is_refused_before_the_training(data_folder, tmp_path)
     assert error_of(overrides(data_folder, out)).startswith(f"classifier.out={out}: cannot be")
 
 
-def test_bad_command_line_is_one_line(data_folder, tmp_path):
+def test_bad_command_line_is_one_line(data_folder, run_script, tmp_path):
     """Catches: a traceback of the command, another exit code than 2."""
     arguments = overrides(data_folder, tmp_path / "a.safetensors", "classifier.shift=-1")
-    result = command(arguments, tmp_path)
+    result = run_script(SCRIPT, *arguments, cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.splitlines() == [
         "error: classifier.shift=-1: choose a whole number from 0 to 7"

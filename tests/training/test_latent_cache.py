@@ -1,7 +1,5 @@
 """Training on autoencoder latents, encoded on the fly or once; the autoencoder is built here."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,27 +14,8 @@ from tstitch.errors import UserError
 from tstitch.training.latents import CachedMoments, cached, encoded
 from tstitch.training.run import run_training
 
-ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 SIZE, NUM_IMAGES = 16, 10
-
-
-@pytest.fixture(scope="module")
-def vae(tmp_path_factory) -> str:
-    """A random AutoencoderKL that halves the side."""
-    from diffusers import AutoencoderKL
-
-    folder = tmp_path_factory.mktemp("vae")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        AutoencoderKL(
-            block_out_channels=(8, 8),
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            latent_channels=4,
-            norm_num_groups=4,
-        ).save_pretrained(folder)
-    return str(folder)
 
 
 def make_images(folder: Path, count: int = NUM_IMAGES) -> Path:
@@ -157,14 +136,12 @@ def test_autoencoder_that_does_not_load_is_one_line(overrides, vae, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_same_cache(overrides, tmp_path):
+def test_two_processes_make_the_same_cache(overrides, run_script, tmp_path):
     """Catches: shares that overlap, labels in rank order, a rank that opens an unfinished file."""
     alone, together = tmp_path / "alone", tmp_path / "together"
     train(overrides("train.latents=cache", "train.flip=true", folder=alone))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
-               "--standalone", "scripts/train.py"]  # fmt: skip
-    command += overrides("train.latents=cache", "train.flip=true", folder=together)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    arguments = overrides("train.latents=cache", "train.flip=true", folder=together)
+    done = run_script("train.py", *arguments, processes=2)
     assert done.returncode == 0, done.stderr
     labels = [np.load(folder / "moments.labels.npy") for folder in (alone, together)]
     assert np.array_equal(*labels)

@@ -2,8 +2,6 @@
 
 import csv
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -21,8 +19,6 @@ from tstitch.training.ema import Ema
 from tstitch.training.latents import to_float
 from tstitch.training.objective import HybridObjective
 from tstitch.training.settings import parse_train
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def log_rows(folder: Path) -> list[dict]:
@@ -206,16 +202,13 @@ def averaged_gradients(config: dict, world: int) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("world", [1, 2])
-def test_processes_average_their_gradients(tmp_path, tiny, trained, world):
+def test_processes_average_their_gradients(run_script, tmp_path, tiny, trained, world):
     """Catches: gradients summed or not exchanged, the same images or noise on every rank."""
     fields = ["train.steps=3", "train.grad_clip=0.05"]
     if world == 1:
         trained(tmp_path, *fields)
     else:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command = [*torchrun, f"--nproc_per_node={world}", "scripts/train.py"]
-        command += tiny(tmp_path, *fields)
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = run_script("train.py", *tiny(tmp_path, *fields), processes=world)
         assert done.returncode == 0, done.stderr
     config = compose("train", tiny(tmp_path, *fields))
     got, expected = saved(tmp_path)["model"], averaged_gradients(config, world)

@@ -1,9 +1,5 @@
 """Bad input of scripts/train.py: one line that names the field and says what is allowed."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +10,6 @@ from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.training.run import run_training
 
-ROOT = Path(__file__).resolve().parents[2]
 NETWORK = "pair.denoisers.small.network"
 
 
@@ -121,20 +116,17 @@ def test_damaged_checkpoint(tmp_path, tiny, content):
     assert message.startswith(f"train.dir: {tmp_path / 'checkpoint.pt'} does not fit")
 
 
-def test_command_line(tmp_path, tiny):
+def test_command_line(run_script, tmp_path, tiny):
     """Catches: a traceback, a line printed twice, exit code 1."""
-    command = [sys.executable, "scripts/train.py", *tiny(tmp_path, "train.dtype=fp8")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run_script("train.py", *tiny(tmp_path, "train.dtype=fp8"))
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "error: train.dtype='fp8': choose one of fp32, bf16\n"
 
 
 @pytest.mark.slow
-def test_command_line_of_two_processes(tmp_path, tiny):
+def test_command_line_of_two_processes(run_script, tmp_path, tiny):
     """Catches: a batch that does not divide evenly, an error printed by every rank."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += ["scripts/train.py", *tiny(tmp_path, "train.batch_size=7")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = run_script("train.py", *tiny(tmp_path, "train.batch_size=7"), processes=2)
     line = "error: train.batch_size=7: choose a multiple of the 2 processes\n"
     assert done.returncode == 1 and done.stderr.count("error: train.") == 1
     assert line in done.stderr and 'File "scripts' not in done.stderr

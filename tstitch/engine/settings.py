@@ -94,7 +94,27 @@ def choose_engine(settings: EngineSettings, run: RunSettings) -> Engine:
         has_tf32 = cuda and torch.cuda.get_device_capability(device) >= TF32_GPU
         precision = "tf32" if has_tf32 else "fp32"
     choose_dtype(precision, device, "run.dtype")
-    if settings.cuda_graphs and not cuda:
+    _refuse_misfits(settings, device)
+    missing = what_is_missing(device) if cuda else None
+    if missing and settings.compile is None:
+        log.warning("engine.compile=auto: not compiled; that needs %s", missing)
+    engine = Engine(
+        device=device,
+        precision=precision,
+        compile=_decided(settings.compile, cuda and not missing),
+        cuda_graphs=_decided(settings.cuda_graphs, cuda and not settings.offload),
+        offload=settings.offload,
+        threads=settings.threads,
+        keep_memory=_decided(settings.keep_memory, device.type == "cpu"),
+    )
+    if engine.compile:
+        check_compiler(device)
+    return engine
+
+
+def _refuse_misfits(settings: EngineSettings, device: torch.device) -> None:
+    """Options asked for that are not for this device, or exclude each other."""
+    if settings.cuda_graphs and device.type != "cuda":
         raise UserError(
             f"engine.cuda_graphs=true: needs a CUDA device, not {device.type}; choose "
             "engine.cuda_graphs=auto"
@@ -114,21 +134,6 @@ def choose_engine(settings: EngineSettings, run: RunSettings) -> Engine:
             f"engine.keep_memory=true: is for the CPU, not {device.type}; choose "
             "engine.keep_memory=auto"
         )
-    missing = what_is_missing(device) if cuda else None
-    if missing and settings.compile is None:
-        log.warning("engine.compile=auto: not compiled; that needs %s", missing)
-    engine = Engine(
-        device=device,
-        precision=precision,
-        compile=_decided(settings.compile, cuda and not missing),
-        cuda_graphs=_decided(settings.cuda_graphs, cuda and not settings.offload),
-        offload=settings.offload,
-        threads=settings.threads,
-        keep_memory=_decided(settings.keep_memory, device.type == "cpu"),
-    )
-    if engine.compile:
-        check_compiler(device)
-    return engine
 
 
 def _flag_or_auto(section: Section, name: str) -> bool | None:
