@@ -1,10 +1,23 @@
 """Reads one section of the configuration, checking every field once."""
 
-import math
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from tstitch.errors import UserError
+
+T = TypeVar("T")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of the configuration is a number that a float can hold, and is finite."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    return good and abs(value) <= sys.float_info.max
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value of the configuration is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class Section:
@@ -16,9 +29,16 @@ class Section:
         values: the fields.
         path: dotted name of the section, for messages; empty for the whole configuration.
         fields: the names it may have; any other is refused at once.
+        defaults: values of fields that may be missing.
     """
 
-    def __init__(self, values: Any, path: str, fields: Sequence[str]) -> None:
+    def __init__(
+        self,
+        values: Any,
+        path: str,
+        fields: Sequence[str],
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         self._prefix = f"{path}." if path else ""
         if not isinstance(values, Mapping):
             raise UserError(f"{path}={values!r}: expected a section with {', '.join(fields)}")
@@ -26,10 +46,10 @@ class Section:
             if name not in fields:
                 known = ", ".join(fields)
                 raise UserError(f"{self._prefix}{name}: unknown key; choose one of {known}")
+        self._values = {**(defaults or {}), **values}
         for name in fields:
-            if name not in values:
+            if name not in self._values:
                 raise UserError(f"{self._prefix}{name}: missing; give it a value")
-        self._values = values
 
     def raw(self, name: str) -> Any:
         """The field as it stands."""
@@ -42,15 +62,14 @@ class Section:
     def integer(self, name: str, low: int, high: int | None = None) -> int:
         """A whole number in low..high."""
         value = self._values[name]
-        if not isinstance(value, int) or isinstance(value, bool) or not _inside(value, low, high):
+        if not is_whole(value) or not _inside(value, low, high):
             raise self.refuse(name, f"choose a whole number {_span(low, high)}")
         return value
 
     def number(self, name: str, low: float, high: float | None = None) -> float:
         """A finite number in low..high."""
         value = self._values[name]
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        if not good or not math.isfinite(value) or not _inside(value, low, high):
+        if not is_number(value) or not _inside(value, low, high):
             raise self.refuse(name, f"choose a number {_span(low, high)}")
         return float(value)
 
@@ -77,13 +96,38 @@ class Section:
 
     def integers(self, name: str, low: int, high: int | None = None) -> tuple[int, ...]:
         """A list of whole numbers in low..high."""
-        value = self._values[name]
-        good = isinstance(value, Sequence) and not isinstance(value, str)
-        if not good or not all(
-            isinstance(v, int) and not isinstance(v, bool) and _inside(v, low, high) for v in value
-        ):
+        value = self._list(name)
+        if value is None or not all(is_whole(v) and _inside(v, low, high) for v in value):
             raise self.refuse(name, f"give a list of whole numbers {_span(low, high)}")
-        return tuple(value)
+        return value
+
+    def numbers(self, name: str, low: float, high: float | None = None) -> tuple[float, ...]:
+        """A list of finite numbers in low..high."""
+        value = self._list(name)
+        if value is None or not all(is_number(v) and _inside(v, low, high) for v in value):
+            raise self.refuse(name, f"give a list of numbers {_span(low, high)}")
+        return tuple(float(v) for v in value)
+
+    def texts(self, name: str, options: Sequence[str] | None = None) -> tuple[str, ...]:
+        """A list of strings, out of the options if there are any."""
+        value = self._list(name)
+        known = "" if options is None else f" out of {', '.join(options)}"
+        if value is None or not all(
+            isinstance(v, str) and (options is None or v in options) for v in value
+        ):
+            raise self.refuse(name, f"give a list of names{known}")
+        return value
+
+    def distinct(self, name: str, values: tuple[T, ...]) -> tuple[T, ...]:
+        """The values of a list field, which are refused if there are none or one comes twice."""
+        if not values or len(set(values)) < len(values):
+            raise self.refuse(name, "give at least one value, and each once")
+        return values
+
+    def _list(self, name: str) -> tuple[Any, ...] | None:
+        value = self._values[name]
+        listed = isinstance(value, Sequence) and not isinstance(value, str)
+        return tuple(value) if listed else None
 
 
 def _inside(value: float, low: float, high: float | None) -> bool:

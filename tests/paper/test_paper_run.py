@@ -44,6 +44,27 @@ def test_figure_through_the_command(command, table7, tmp_path):
     assert verdict in other
 
 
+@pytest.mark.slow
+def test_headline_figure_through_the_command(command, tmp_path):
+    """Catches: the default command, whose timing starts processes of its own, and its report."""
+    timing = "paper.miniature.timing={batch_size: 2, rounds: 1}"
+    done = command(timing, f"root={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "paper" / "fig1-miniature"
+    found = json.loads((folder / "measured.json").read_text())["measured"]["timing"]
+    assert found["fractions"] == [n / 10 for n in range(11)] and found["rounds"] == 1
+    # By arithmetic fraction 1 takes a fourteenth of the large model's time.
+    assert found["seconds"][10][0] < found["seconds"][0][0]
+    text = folder.with_suffix(".md").read_text()
+    assert "Batches of 2 images in one process on" in text and "1 thread; median" in text
+    for claim in ("C1", "C2", "C3", "C4", "C7", "C11"):
+        assert re.search(rf"\*\*{claim} (holds|does not hold|not tested)\*\*", text), claim
+    assert not list(folder.rglob("*.npz"))
+    again = command(timing, f"root={tmp_path}")
+    assert again.returncode == 0 and "timing: round 1 of 1" in done.stderr
+    assert "timing: round" not in again.stderr
+
+
 def test_command_resumes(table7, reproduce, caplog):
     """Catches: points that are sampled or evaluated again."""
     root, report = table7
@@ -168,17 +189,22 @@ def test_tuned_models_run_in_the_mix(reproduce, tmp_path):
     assert len(weights) == 4
 
 
-@pytest.mark.parametrize(
-    "figure", [pytest.param("ledger", marks=pytest.mark.slow), "fig18", "table6"]
-)
+DRY = ("scale=full", "dry_run=true", "throughput=10", "images=5000", "overrides=[]")
+
+
+@pytest.mark.parametrize("figure", [pytest.param("ledger", marks=pytest.mark.slow), "fig18"])
 def test_dry_run_needs_no_weights(figure, command, tmp_path):
     """Catches: a dry run that samples, fetches, or refuses what is still to be given."""
-    done = command(
-        f"paper={figure}", "scale=full", "dry_run=true", "throughput=10", f"root={tmp_path}/runs",
-        "images=5000", "overrides=[]",
-    )  # fmt: skip
+    done = command(f"paper={figure}", *DRY, f"root={tmp_path}/runs")
     assert (done.returncode, done.stderr) == (0, "")
     assert "hours at 10 TFLOP/s" in done.stdout and "5,000 images each" in done.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run_of_trainings(reproduce, capsys, tmp_path):
+    """Catches: trainings that are not counted, or that want their data."""
+    reproduce(tmp_path / "runs", "paper=table6", *DRY)
+    assert re.search(r"PFLOPs of training .*, [\d,.]+ hours", capsys.readouterr().out)
     assert not (tmp_path / "runs").exists()
 
 
@@ -198,7 +224,42 @@ BAD = [
     (["overrides=['stitch.fraction=1']"], "overrides: stitch.fraction=1 is for the figure"),
     (["report=."], "report=.: name a folder"),
     (["paper.miniature.timing.rounds=0"], "paper.miniature.timing.rounds=0: choose a whole"),
-    (["paper.miniature.curves=5"], "paper.miniature: a field is missing or of a wrong kind"),
+    (["paper.miniature.curves=5"], "paper.miniature.curves=5: give a list of curves"),
+    (["paper.miniature.curves=[5]"], "paper.miniature.curves.0=5: expected a section"),
+    (["paper.miniature.curves.0.models=[large]"], "curves.0.models=['large']: choose two"),
+    (["paper.miniature.curves.0.models=[large,small]"], "choose two or three of small, medium"),
+    (["paper.miniature.curves.0.fractions=[2]"], "curves.0.fractions=[2]: give a list of numbers"),
+    (["paper.miniature.curves.0.fractions=[]"], "curves.0.fractions=[]: give fractions, mixes or"),
+    (["+paper.miniature.curves.0.simplex=0.3"], "curves.0.simplex=0.3: choose a step that divides"),
+    (["+paper.miniature.curves.0.mixes=[[0.5]]"], "curves.0.mixes=[[0.5]]: give a share"),
+    (
+        ["+paper.miniature.curves.0.kinds=[ddim]"],
+        "curves.0.kinds=['ddim']: give a list of names",
+    ),
+    (["+paper.miniature.curves.0.variants={a: {tiny: x}}"], "a: give weights of small, large"),
+    (["paper.miniature.curves=[]"], "paper.miniature.curves=[]: give a list of curves"),
+    (["paper.miniature.curves.0.steps=[]"], "curves.0.steps=[]: give at least one value"),
+    (["paper.miniature.curves.0.steps=null"], "curves.0.steps=None: give a list of whole numbers"),
+    (["paper.miniature.curves.0.steps=[true]"], "curves.0.steps=[True]: give a list of whole"),
+    (["+paper.miniature.curves.0.guidance=[nan]"], "curves.0.guidance=[nan]: give a list of"),
+    (["+paper.miniature.curves.0.guidance=[1" + "0" * 400 + "]"], "give a list of numbers of at"),
+    (["+paper.miniature.curves.0.variants={5: {small: x}}"], "5 is no text; choose another label"),
+    (["+paper.miniature.curves.0.variants={a: {medium: x}}"], "a: give weights of small, large"),
+    (["paper.full.curves.0.expected.fid=[1]"], "0.expected.fid: has 1 values; give 11, one per"),
+    (["paper.full.curves.0.expected.fid=x"], "0.expected.fid='x': give a list of numbers"),
+    (["paper=fig6", "paper.full.curves.0.expected.mixes=[1]"], "expected.mixes: 1 is no row of 6"),
+    (["paper=fig6", "paper.full.curves.0.expected.mixes=[]"], "no row for the shares (0.0, 0.0, 1"),
+    (["paper=fig6", "+paper.miniature.curves.0.kinds=[interleave]"], "choose [fraction]; the oth"),
+    (["+paper.nonsense=1"], "paper.nonsense: unknown key; choose one of name, kind"),
+    (["paper.claims=[C16]"], "paper.claims: C16 is not judged by fig1; choose out of [C1, C2"),
+    (["paper=ledger", "paper.members=[ledger]"], "paper.members=['ledger']: leave out ledger"),
+    (["checkpoints.at400K=5"], "checkpoints.at400K=5: give a non-empty text"),
+    (["paper.kind=plot"], "paper.kind='plot': choose one of curves"),
+    (["paper.claims=C1"], "paper.claims='C1': give a list of names"),
+    (["+paper.miniature.probe=1"], "paper.miniature.probe: unknown key"),
+    (["paper=fig3", "paper.miniature.probe.steps=1"], "probe.steps=1: choose a whole number"),
+    (["paper=table6", "paper.miniature.mix=[0.5,0.5]"], "miniature.mix=[0.5, 0.5]: give a share"),
+    (["paper=table6", "paper.miniature.mix=[0.5,0.3,0.1]"], "must add up to 1"),
     (["paper=predict", "paper.miniature.probe.check=maybe"], "probe.check='maybe': choose true"),
     (["scale.pairs=[5]"], "scale.pairs=[5]: give a list of"),
     (["paper=table6", "training=['nonsense=1']"], "nonsense: unknown key"),

@@ -273,7 +273,7 @@ def test_predictions_find_the_same_switch(tmp_path):
         results.append(Result(made.spot, made.evaluation, made.point, folder))
     cosine = [1 - 0.1 * (1 - t / 1000) for t in range(999, -1, -50)]
     course = {"timesteps": list(range(999, -1, -50)), "shared": {"small/large": {"cosine": cosine}}}
-    found = estimate_curves(results, [course] * 3, told.figure.own["probe"])
+    found = estimate_curves(results, [course] * 3, told.figure.prediction)
     json.dumps(found)
     for row in found["rows"]:
         # f squared reaches 5 % of 2 at 0.316, up to the interpolation between fractions.

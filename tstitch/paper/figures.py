@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from tstitch.engine.host import available_cores
 from tstitch.experiment import Experiment
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
+from tstitch.paper.curve_settings import ROLES
+from tstitch.paper.figure_settings import Figure, ProbeSettings
 from tstitch.paper.footprint import measure_footprint
 from tstitch.paper.measure import Result, Stock, measure
 from tstitch.paper.plan import plan_spots
 from tstitch.paper.predict import estimate_curves
 from tstitch.paper.probes import Probe, measure_similarity, measure_spectrum, on_rank_0, probe_spot
-from tstitch.paper.settings import ROLES, Figure, Reproduction
+from tstitch.paper.settings import Reproduction
 from tstitch.paper.timing import time_fractions
 from tstitch.paper.tuning import train_variants
 from tstitch.resources import Resources
@@ -50,16 +52,16 @@ def produce(figure: Figure, told: Reproduction, stock: Stock, report: Path) -> F
     if figure.kind == "tuning":
         stock.release()
         figure = train_variants(figure, told)
-    if figure.kind == "predict" and not figure.own["probe"]["check"]:
+    if figure.unscored:
         overrides = (*told.overrides, "evaluation=none")
         told = replace(told, overrides=overrides, unscored=True)
     results = measure(plan_spots(figure.curves, told), report, stock)
     extra: dict[str, Any] = {}
     if figure.kind in PROBES:
         extra = PROBES[figure.kind](figure, told, stock)
-    if figure.kind == "predict":
+    if figure.prediction is not None:
         extra = _estimates(figure, told, stock, results)
-    if "timing" in figure.own:
+    if figure.timing is not None:
         extra |= _timing(figure, told, stock)
     return FigureData(figure, results, extra)
 
@@ -99,12 +101,18 @@ def _read(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:
         return None
 
 
+def _own(figure: Figure) -> dict[str, Any]:
+    """What the figure says of its probe, prediction and timing."""
+    parts = {"probe": figure.probe or figure.prediction, "timing": figure.timing}
+    return {name: asdict(part) for name, part in parts.items() if part is not None}
+
+
 def _key(experiment: Experiment, figure: Figure, resources: Resources) -> dict[str, Any]:
     """What decides a measurement: weights, sampler, engine, machine, and the figure's own part."""
     decides = distributed.on_main(lambda: resources.decides(experiment))
     return {
         "run": fingerprint(decides),
-        "own": figure.own,
+        "own": _own(figure),
         "machine": [device_name(resources.engine.device), available_cores(), versions()["torch"]],
     }
 
@@ -113,8 +121,7 @@ def _probe(
     models: tuple[str, ...], look: Callable[[Probe], dict[str, Any]]
 ) -> Callable[[Figure, Reproduction, Stock], dict[str, Any]]:
     def run(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
-        spot = probe_spot(figure.own["probe"], told, models)
-
+        spot = probe_spot(figure.probe, told, models)
         resources = stock.of(spot.experiment)
 
         def measured() -> dict[str, Any]:
@@ -126,11 +133,11 @@ def _probe(
 
 
 def _footprint(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
-    probe = figure.own["probe"]
-    experiment = probe_spot(probe, told, ("small", "large")).experiment
+    images = figure.probe.images
+    experiment = probe_spot(figure.probe, told, ("small", "large")).experiment
     # One batch, as large as asked for, whatever the runs of other figures have.
-    config = experiment.config | {"run": experiment.config["run"] | {"batch_size": probe["images"]}}
-    run = replace(experiment.run, batch_size=probe["images"])
+    config = experiment.config | {"run": experiment.config["run"] | {"batch_size": images}}
+    run = replace(experiment.run, batch_size=images)
     alone = replace(experiment, config=config, run=run)
     resources = stock.of(experiment)  # fetches the weights
 
@@ -149,7 +156,9 @@ PROBES = {
 
 
 def _timing(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
-    spots = plan_spots(figure.curves[:1], told)
+    spots = [s for s in plan_spots(figure.curves[:1], told) if s.kind == "fraction"]
+    first = spots[0]  # of several rows the first is timed
+    spots = [s for s in spots if (s.row, s.variant) == (first.row, first.variant)]
     experiment, folder = spots[0].experiment, folder_of(figure, told)
     fractions, resources = [spot.fraction for spot in spots], stock.of(experiment)
     key = _key(experiment, figure, resources) | {"fractions": fractions}
@@ -160,7 +169,7 @@ def _timing(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
         def work() -> dict[str, Any]:
             with writing(folder, "root"):
                 folder.mkdir(parents=True, exist_ok=True)
-            found = time_fractions(experiment, fractions, figure.own["timing"], folder)
+            found = time_fractions(experiment, fractions, figure.timing, folder)
             return {"timing": found | {"cores": available_cores()}}
 
         return distributed.on_main(work)
@@ -174,8 +183,7 @@ def _estimates(
     """Of every curve: predictions compared along its trajectory, and the first images changed."""
     spots = [
         probe_spot(
-            {"sampler": c.sampler, "steps": c.steps[0], "guidance": c.guidance[0]}
-            | {"images": figure.own["probe"]["images"]},
+            ProbeSettings(c.sampler, c.steps[0], c.guidance[0], figure.prediction.images),
             told,
             c.models,
         )
@@ -193,4 +201,4 @@ def _estimates(
     similar = _kept(figure, told, {"curves": keys}, measured)["courses"]
     if not distributed.is_main():
         return {}
-    return estimate_curves(results, similar, figure.own["probe"])
+    return estimate_curves(results, similar, figure.prediction)

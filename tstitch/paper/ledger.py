@@ -9,6 +9,7 @@ from evaluation.tables import Table
 from tstitch.files import write_text
 from tstitch.options import figure_section
 from tstitch.paper.compare import TOLERANCE
+from tstitch.paper.figure_settings import Figure
 from tstitch.paper.figures import FigureData
 from tstitch.paper.report import (
     comparison_lines,
@@ -17,7 +18,7 @@ from tstitch.paper.report import (
     resolution,
     save_picture,
 )
-from tstitch.paper.settings import Figure, Reproduction
+from tstitch.paper.settings import Reproduction
 from tstitch.paper.verdicts import Finding
 
 HEAD = """# The claims of the paper
@@ -97,8 +98,8 @@ def _command(told: Reproduction) -> str:
     for name in ("overrides", "training"):
         if values := getattr(told, name):
             words.append(f"{name}=[{','.join(values)}]")
-    if told.members != tuple(figure_section("ledger")["members"]):
-        words.append(f"paper.members=[{','.join(told.members)}]")
+    if told.figure.members != tuple(figure_section("ledger")["members"]):
+        words.append(f"paper.members=[{','.join(told.figure.members)}]")
     return " ".join(words)
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from evaluation.panels import Line, Panel
+from tstitch.paper.curve_settings import ROLES, Curve
 from tstitch.paper.figures import FigureData
 from tstitch.paper.measure import Result
-from tstitch.paper.settings import ROLES, Curve
 from tstitch.paper.verdicts_curves import denoise_seconds, front, rows, step_seconds
 
 FRACTION, MS = "fraction of the smaller model", "ms / image (steps of each model)"
@@ -112,15 +112,18 @@ def _shape(found: list[list[Result]], published: Sequence[Curve]) -> Panel | Non
     """How far FID has come from all large to all small, beside the paper's curve."""
     lines = []
     for row in found:
-        curve = next((c for c in published if c.models == row[0].spot.models and c.expected), None)
+        curve = next((c for c in published if c.models == row[0].spot.models), None)
         ends = row[0].value(), row[-1].value()
         if curve is None or row[0].spot.variant or ends[0] == ends[1] or len(row) < 5:
             continue
         name = _label(row, found)
         own = [(r.value() - ends[0]) / (ends[1] - ends[0]) for r in row]
         lines.append(Line(name, [r.spot.fraction for r in row], own))
-        theirs = [entry["fid"] for entry in curve.expected]
-        x = [_fraction(curve, i) for i in range(len(theirs))]
+        values = curve.expected.values[: len(curve.shares)]
+        known = [(i, v["fid"]) for i, v in enumerate(values) if "fid" in v]
+        if len(known) < 2:
+            continue
+        x, theirs = [_fraction(curve, i) for i, _ in known], [fid for _, fid in known]
         scaled = [(v - theirs[0]) / (theirs[-1] - theirs[0]) for v in theirs]
         label = f"paper, {' + '.join(curve.models)}"
         lines.append(Line(label, x, scaled, published=True, like=name))

@@ -11,7 +11,8 @@ from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment, with_stitch
 from tstitch.options import all_large, option
 from tstitch.pair import PairSpec, parse_pair
-from tstitch.paper.settings import ROLES, Curve, Reproduction, Shares
+from tstitch.paper.curve_settings import ROLES, Curve, Shares
+from tstitch.paper.settings import Reproduction
 from tstitch.sweep.plan import PlannedPoint, protocol_name
 
 
@@ -66,7 +67,7 @@ def plan_spots(
         for steps, guidance in product(curve.steps, curve.guidance):
             schedules = product(curve.variants.items(), curve.kinds, curve.shares)
             for number, ((variant, weights), kind, shares) in enumerate(schedules):
-                expected = curve.expected[number] if curve.expected else {}
+                expected = curve.expected.values[number] if curve.expected.values else {}
                 given = _given(variant, weights, trial)
                 spots.append(
                     _spot(place, curve, told, (steps, guidance), variant, given, kind, shares,
@@ -124,7 +125,7 @@ def _spot(
     planned = PlannedPoint(name, series, label, fraction, mix, experiment)
     return Spot(
         place, curve.models, curve.sampler, experiment.sampler.steps, experiment.guidance.scale,
-        kind, shares, variant, curve.images, expected, curve.error, roles, planned,
+        kind, shares, variant, curve.images, expected, curve.expected.error, roles, planned,
     )  # fmt: skip
 
 

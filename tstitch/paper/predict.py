@@ -10,6 +10,7 @@ FID(0). Two quantities foretell it, each by a threshold that is taken from the o
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -17,21 +18,19 @@ import numpy as np
 
 from tstitch.archive import IMAGES, SAMPLES
 from tstitch.npz import stream_rows
+from tstitch.paper.figure_settings import METHODS, Prediction
 from tstitch.paper.measure import Result
-
-METHODS = ("similarity", "change")
 
 
 def estimate_curves(
-    results: Sequence[Result], similar: Sequence[dict[str, Any]], probe: dict[str, Any]
+    results: Sequence[Result], similar: Sequence[dict[str, Any]], wanted: Prediction
 ) -> dict[str, Any]:
     """Measured and predicted safe fractions of every curve.
 
     Args:
         results: of all curves, each with its fraction 0 first.
         similar: of `measure_similarity`, one per curve.
-        probe: images to look at; rise: the part of FID(0) that is allowed; check: whether the
-            curves are measured; thresholds: what to use if they are not.
+        wanted: with `check`, the curves are measured; else its thresholds are used.
 
     Returns:
         rows: per curve the course of every quantity, the measured safe fraction with the range
@@ -40,14 +39,14 @@ def estimate_curves(
     rows = []
     for place, course in enumerate(similar):
         own = sorted((r for r in results if r.spot.curve == place), key=lambda r: r.spot.fraction)
-        rows.append(_row(own, course, probe))
+        rows.append(_row(own, course, wanted))
     for method in METHODS:
-        limits = _thresholds(rows, method) if probe["check"] else [probe["thresholds"][method]]
+        limits = _thresholds(rows, method) if wanted.check else [wanted.thresholds[method]]
         for place, row in enumerate(rows):
             limit = limits[place % len(limits)]
             row[f"{method}_threshold"] = limit
             row[f"{method}_predicted"] = safe_fraction(row["fractions"], row[method], limit)
-    return {"rows": rows} | probe
+    return {"rows": rows} | asdict(wanted)
 
 
 def _thresholds(rows: list[dict[str, Any]], method: str) -> list[float]:
@@ -75,18 +74,18 @@ def crossing_value(fractions: Sequence[float], values: Sequence[float], at: floa
     return float(np.interp(at, fractions, values))
 
 
-def _row(own: list[Result], course: dict[str, Any], probe: dict[str, Any]) -> dict[str, Any]:
+def _row(own: list[Result], course: dict[str, Any], wanted: Prediction) -> dict[str, Any]:
     large, fractions = own[0], [r.spot.fraction for r in own]
     row = {
         "protocol": large.spot.planned.protocol,
         "images": large.spot.images,
         "fractions": fractions,
         "similarity": _worst_so_far(fractions, course),
-        "change": _changes(own, probe["images"]),
+        "change": _changes(own, wanted.images),
     }
-    if not probe["check"]:
+    if not wanted.check:
         return row
-    limit = probe["rise"] * large.value()
+    limit = wanted.rise * large.value()
     rises = [r.minus(large) for r in own]
     return row | {
         "rise": [rise.value / large.value() for rise in rises],

@@ -9,8 +9,11 @@ from torch import Tensor
 from evaluation.spectrum import radial_log_amplitude
 from samplers import Denoiser, Sampler, sample
 from tstitch import distributed
+from tstitch.paper.curve_settings import ROLES, Curve
+from tstitch.paper.expected import Expected
+from tstitch.paper.figure_settings import ProbeSettings
 from tstitch.paper.plan import Spot, denoiser_names, plan_spots
-from tstitch.paper.settings import ROLES, Curve, Reproduction
+from tstitch.paper.settings import Reproduction
 from tstitch.pipeline import draw_unit
 from tstitch.resources import Resources
 from tstitch.shards import Unit
@@ -20,12 +23,12 @@ BINS = 10
 Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 
 
-def probe_spot(probe: dict[str, Any], told: Reproduction, models: tuple[str, ...]) -> Spot:
+def probe_spot(probe: ProbeSettings, told: Reproduction, models: tuple[str, ...]) -> Spot:
     """The run, all by the largest of the models, whose trajectory is looked into."""
     shares = tuple(float(role == models[-1]) for role in ROLES)
     curve = Curve(
-        models, probe["sampler"], (probe["steps"],), (float(probe["guidance"]),), ("fraction",),
-        (shares,), probe["images"], {"": {}}, (), 0.0, "",
+        models, probe.sampler, (probe.steps,), (probe.guidance,), ("fraction",),
+        (shares,), probe.images, {"": {}}, Expected(),
     )  # fmt: skip
     return plan_spots((curve,), told, whole=True)[0]
 

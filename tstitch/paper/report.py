@@ -14,10 +14,11 @@ from evaluation.tables import Table, interval, result_table
 from tstitch.files import write_text
 from tstitch.finish import METRICS
 from tstitch.paper.compare import COUNT, TOLERANCE, compare_with_paper
+from tstitch.paper.curve_settings import ROLES
 from tstitch.paper.figures import FigureData
 from tstitch.paper.measure import Result
 from tstitch.paper.pictures import panels_of
-from tstitch.paper.settings import ROLES, Reproduction
+from tstitch.paper.settings import Reproduction
 from tstitch.paper.verdicts import Finding
 
 
@@ -115,7 +116,8 @@ def _published_times(data: FigureData) -> dict[float, float]:
     place = ROLES.index(curve.models[-1])
     return {
         round(1 - shares[place], 9): values["seconds"]
-        for shares, values in zip(curve.shares, curve.expected, strict=True)
+        # Of several kinds or variants the first.
+        for shares, values in zip(curve.shares, curve.expected.values, strict=False)
         if "seconds" in values
     }
 
@@ -237,10 +239,8 @@ def protocol_lines(data: FigureData) -> list[str]:
         ]
     elif "timing" in data.extra:
         lines.append(f"- device: {data.extra['timing']['device']}")
-    if "probe" in data.figure.own:
-        probe = data.figure.own["probe"]
-        shown = {k: v for k, v in probe.items() if k not in ("check", "thresholds")}
-        lines.append("- looked at: " + ", ".join(f"{k} {v}" for k, v in shown.items()))
+    if data.figure.looks_at:
+        lines.append(f"- looked at: {data.figure.looks_at}")
     shown = ", ".join(f"{name} {version}" for name, version in versions().items())
     return [*lines, f"- versions: {shown}"]
 

@@ -9,13 +9,15 @@ from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.options import figure_section
 from tstitch.paper.cost import count_cost, describe_cost
+from tstitch.paper.curve_settings import ROLES
+from tstitch.paper.figure_settings import Figure
 from tstitch.paper.figures import produce
 from tstitch.paper.ledger import write_ledger
 from tstitch.paper.measure import Stock
 from tstitch.paper.plan import Spot, plan_spots
 from tstitch.paper.probes import probe_spot
 from tstitch.paper.report import verdict_lines, write_report
-from tstitch.paper.settings import ROLES, Figure, Reproduction, parse_reproduction
+from tstitch.paper.settings import Reproduction, parse_reproduction
 from tstitch.paper.tuning import check_training, count_training
 from tstitch.paper.verdicts import judge, read_claims
 from tstitch.rundir import writing
@@ -37,7 +39,9 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
     told = parse_reproduction(config)
     figures = [told.figure]
     if told.figure.kind == "ledger":
-        figures = [_member(name, config) for name in told.members]
+        figures = [_member(name, config) for name in told.figure.members]
+    for figure in figures:
+        _check_claims(figure)
     if told.dry_run:
         plans = [plan_spots(figure.curves, told, trial=True) for figure in figures]
         lines = []
@@ -63,21 +67,31 @@ def _member(name: str, config: dict[str, Any]) -> Figure:
     return parse_reproduction(config | {"paper": figure_section(name)}).figure
 
 
+def _check_claims(figure: Figure) -> None:
+    known = [claim.id for claim in read_claims() if figure.name in claim.sources]
+    for claim in figure.claims:
+        if claim not in known:
+            raise UserError(
+                f"paper.claims: {claim} is not judged by {figure.name}; choose out of "
+                f"[{', '.join(known)}]"
+            )
+
+
 def _refusal(figure: Figure, told: Reproduction) -> str | None:
     """Why a figure cannot be made here for want of the user's own data or weights.
 
     Raises:
         UserError: a bad value, which has to be mended.
     """
-    unscored = figure.kind == "predict" and not figure.own["probe"]["check"]
-    plan_spots(figure.curves, replace(told, unscored=unscored), trial=True)
-    if figure.kind in ("similarity", "spectrum", "footprint"):
-        probe_spot(figure.own["probe"], replace(told, unscored=True), ROLES)
+    unscored = replace(told, unscored=figure.unscored)
+    plan_spots(figure.curves, unscored, trial=True)
+    if figure.probe is not None:
+        probe_spot(figure.probe, replace(told, unscored=True), ROLES)
     try:
         if figure.kind == "tuning":
             check_training(figure, told)
         else:
-            plan_spots(figure.curves, replace(told, unscored=unscored))
+            plan_spots(figure.curves, unscored)
     except UserError as error:
         return str(error)
     return None
@@ -133,12 +147,11 @@ def _cost_lines(figure: Figure, spots: tuple[Spot, ...], told: Reproduction) -> 
             + (f" of {_list(curve.kinds)}" if curve.kinds != ("fraction",) else "")
             + (f", {len(curve.variants)} variants" if len(curve.variants) > 1 else "")
             + f", {curve.images:,} images each"
-            + (f"; expected: {curve.source}" if curve.source else "")
+            + (f"; expected: {curve.expected.source}" if curve.expected.source else "")
         )
-    if "probe" in figure.own:
-        shown = ", ".join(f"{name} {value}" for name, value in figure.own["probe"].items())
-        lines.append(f"  looks at: {shown}")
-    if "training" in figure.own:
+    if figure.looks_at:
+        lines.append(f"  looks at: {figure.looks_at}")
+    if figure.tuning is not None:
         lines += _training_lines(figure, told)
     if spots:
         lines += [f"  {line}" for line in describe_cost(count_cost(spots), told.throughput)]
@@ -148,7 +161,7 @@ def _cost_lines(figure: Figure, spots: tuple[Spot, ...], told: Reproduction) -> 
 
 
 def _training_lines(figure: Figure, told: Reproduction) -> list[str]:
-    given = [*figure.own["training"], *told.training]
+    given = [*figure.tuning.training, *told.training]
     flops = count_training(figure, told)
     hours = "" if told.throughput is None else f", {flops / told.throughput / 3600:,.1f} hours"
     return [

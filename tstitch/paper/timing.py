@@ -10,18 +10,18 @@ from tstitch.benchmark.measure import rotated, running
 from tstitch.benchmark.settings import Case
 from tstitch.engine.settings import choose_engine
 from tstitch.experiment import Experiment
+from tstitch.paper.figure_settings import Timing
 
 log = logging.getLogger(__name__)
 
 
 def time_fractions(
-    experiment: Experiment, fractions: Sequence[float], timing: dict[str, Any], folder: Path
+    experiment: Experiment, fractions: Sequence[float], timing: Timing, folder: Path
 ) -> dict[str, Any]:
     """Seconds for one batch at every fraction, by rounds that take turns; on rank 0.
 
     Args:
         experiment: any run of a pair of two.
-        timing: batch_size and rounds.
         folder: where shards are written, and removed again.
 
     Returns:
@@ -33,12 +33,12 @@ def time_fractions(
     """
     engine = choose_engine(experiment.engine, experiment.run)
     kind = "compiled" if engine.compile else "eager"
-    case = Case(timing["batch_size"], experiment.run.dtype, 1, kind)
+    case = Case(timing.batch_size, experiment.run.dtype, 1, kind)
     seconds: dict[float, list[float]] = {fraction: [] for fraction in fractions}
     with running([case], experiment.config) as (crew,):
         setup = crew.ask("prepare", tuple(fractions))[0]
-        for number in range(timing["rounds"] + 1):
-            log.info("timing: round %d of %d", number, timing["rounds"])
+        for number in range(timing.rounds + 1):
+            log.info("timing: round %d of %d", number, timing.rounds)
             for fraction in rotated(fractions, number):
                 answer = crew.ask("sample", fraction, 1, str(folder))[0]
                 if number:  # the first one warms up
@@ -46,8 +46,8 @@ def time_fractions(
     return {
         "fractions": list(fractions),
         "seconds": [[median(s), min(s), max(s)] for s in seconds.values()],
-        "batch_size": timing["batch_size"],
-        "rounds": timing["rounds"],
+        "batch_size": timing.batch_size,
+        "rounds": timing.rounds,
         "device": setup["device"],
         "engine": setup["engine"],
         "threads": setup["threads"],

@@ -14,8 +14,10 @@ from tstitch import distributed
 from tstitch.cli import compose
 from tstitch.fingerprint import fingerprint
 from tstitch.pair import build_network, parse_pair
+from tstitch.paper.curve_settings import ROLES
+from tstitch.paper.figure_settings import Figure
 from tstitch.paper.plan import configured_pair
-from tstitch.paper.settings import ROLES, Figure, Reproduction
+from tstitch.paper.settings import Reproduction
 from tstitch.training.run import open_data, run_training
 from tstitch.training.settings import parse_train
 from tstitch.weights import fetch_weights, weights_digest
@@ -44,7 +46,7 @@ def train_variants(figure: Figure, told: Reproduction) -> Figure:
     Raises:
         UserError: no data, or a bad training override.
     """
-    mix, curve = figure.own["mix"], figure.curves[0]
+    mix, curve = figure.tuning.mix, figure.curves[0]
     variants: dict[str, dict[str, str | None]] = {}
     for label, weights in curve.variants.items():
         spans = {
@@ -59,7 +61,7 @@ def _train(figure: Figure, told: Reproduction, role: str, span: tuple[int, int])
     """Path of the tuned weights of a model."""
     trio = told.scale.pairs[ROLES]
     source = told.weights.get(role) or configured_pair(trio).denoisers[ROLES.index(role)].weights
-    given = [*figure.own["training"], *told.training]
+    given = [*figure.tuning.training, *told.training]
     overrides = [f"pair={trio}", f"train.denoiser={role}", f"train.timesteps=[{span[0]},{span[1]}]"]
     overrides += [f"train.init='{source}'", *given]
     digests = distributed.on_main(lambda: weights_digest(fetch_weights(source, None, "weights")))
@@ -78,7 +80,7 @@ def check_training(figure: Figure, told: Reproduction) -> None:
         UserError: no data, or a bad training override.
     """
     trio = told.scale.pairs[ROLES]
-    given = [*figure.own["training"], *told.training]
+    given = [*figure.tuning.training, *told.training]
     config = compose("train", [f"pair={trio}", "train.denoiser=large", *given])
     parse_train(config["train"], list(ROLES), distributed.world_size())
     distributed.main_first(lambda: open_data(config["data"], parse_pair(config["pair"])))
@@ -87,7 +89,7 @@ def check_training(figure: Figure, told: Reproduction) -> None:
 def count_training(figure: Figure, told: Reproduction) -> float:
     """FLOPs of all trainings of the figure, a backward pass counted as two forward ones."""
     pair = configured_pair(told.scale.pairs[ROLES])
-    fields = compose("train", [*_known(figure.own["training"]), *_known(told.training)])["train"]
+    fields = compose("train", [*_known(figure.tuning.training), *_known(told.training)])["train"]
     total = 0.0
     for weights in figure.curves[0].variants.values():
         for role in weights:

@@ -1,15 +1,13 @@
 """The checked `sweep` section of the configuration."""
 
-import math
 from dataclasses import dataclass, fields
-from itertools import product
 from typing import Any
 
 from tstitch.section import Section
 from tstitch.settings import DIR_PATTERN
+from tstitch.simplex import parse_simplex
 
 KINDS = ("fraction", "interleave", "large_to_small", "decreasing")
-MAX_PARTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,8 @@ def parse_sweep(config: Any, num_models: int) -> SweepSettings:
     folder = None if section.raw("dir") is None else section.text("dir")
     if folder is not None and not DIR_PATTERN.fullmatch(folder):
         raise section.refuse("dir", "use only letters, digits and _ . / -")
-    simplex = _simplex(section, num_models)
-    fractions = _numbers(section, "fractions", 1.0)
+    simplex = parse_simplex(section, num_models)
+    fractions = _numbers(section, "fractions", 1)
     if num_models != 2 and not simplex and fractions:
         raise section.refuse(
             "fractions",
@@ -62,28 +60,8 @@ def parse_sweep(config: Any, num_models: int) -> SweepSettings:
     )
 
 
-def _simplex(section: Section, num_models: int) -> tuple[tuple[float, ...], ...]:
-    """All fractions of the denoisers in multiples of a step that divides one."""
-    if section.raw("simplex") is None:
-        return ()
-    step = section.number("simplex", 1 / MAX_PARTS, 1.0)
-    parts = round(1 / step)
-    if not math.isclose(parts * step, 1.0, rel_tol=1e-9):
-        raise section.refuse("simplex", "choose a step that divides 1, e.g. 0.1 or 0.25")
-    shares = product(range(parts + 1), repeat=num_models - 1)
-    whole = [(*share, parts - sum(share)) for share in shares if sum(share) <= parts]
-    return tuple(tuple(n / parts for n in share) for share in whole)
-
-
-def _numbers(section: Section, name: str, high: float | None) -> tuple[float, ...]:
-    values = _list(section, name)
-    good = all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
-    )
-    if not good or any(v < 0 or (high is not None and v > high) for v in values):
-        span = "of at least 0" if high is None else f"from 0 to {high:g}"
-        raise section.refuse(name, f"give a list of numbers {span}")
-    return tuple(float(v) for v in values)
+def _numbers(section: Section, name: str, high: int | None) -> tuple[float, ...]:
+    return section.numbers(name, 0, high) if _list(section, name) else ()
 
 
 def _whole_numbers(section: Section, name: str) -> tuple[int, ...]:
@@ -91,12 +69,7 @@ def _whole_numbers(section: Section, name: str) -> tuple[int, ...]:
 
 
 def _names(section: Section, name: str, options: tuple[str, ...] | None) -> tuple[str, ...]:
-    values = _list(section, name)
-    known = "" if options is None else f" out of {', '.join(options)}"
-    for value in values:
-        if not isinstance(value, str) or (options is not None and value not in options):
-            raise section.refuse(name, f"give a list of names{known}")
-    return tuple(values)
+    return section.texts(name, options) if _list(section, name) else ()
 
 
 def _list(section: Section, name: str) -> list[Any]:
