@@ -4,14 +4,13 @@ from typing import Any
 
 import torch
 
-from evaluation.flops import count_flops
 from evaluation.machine import versions
 from evaluation.timing import seconds_per_image
 from tstitch import distributed
 from tstitch.engine.settings import Engine
 from tstitch.experiment import Experiment
 from tstitch.fingerprint import fingerprint
-from tstitch.pair import build_network
+from tstitch.sizes import network_sizes
 
 
 def collect_metrics(
@@ -55,17 +54,14 @@ def _arithmetic(experiment: Experiment, weights: dict[str, str]) -> dict[str, An
     pair, counts = experiment.pair, experiment.steps_per_denoiser
     per_step = experiment.nfe // experiment.sampler.steps
     denoisers: dict[str, Any] = {}
-    for spec in pair.denoisers:
-        with torch.device("meta"):
-            network = build_network(pair, spec)
-        flops = count_flops(network, pair.space.shape)
-        denoisers[spec.name] = {
-            "steps": counts[spec.name],
-            "evaluations_per_image": counts[spec.name] * per_step,
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "flops_per_evaluation": flops,
-            "gmacs_per_evaluation": flops / 2e9,
-            "weights_sha256": weights[spec.name],
+    for name, size in network_sizes(pair).items():
+        denoisers[name] = {
+            "steps": counts[name],
+            "evaluations_per_image": counts[name] * per_step,
+            "parameters": size.parameters,
+            "flops_per_evaluation": size.flops,
+            "gmacs_per_evaluation": size.flops / 2e9,
+            "weights_sha256": weights[name],
         }
     total = sum(d["evaluations_per_image"] * d["flops_per_evaluation"] for d in denoisers.values())
     largest = denoisers[pair.denoisers[-1].name]["flops_per_evaluation"]

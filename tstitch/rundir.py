@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
 from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.fingerprint import differences, fingerprint
+from tstitch.lock import LOCK_FILE, FolderLock
 
 CONFIG_FILE = "config.yaml"
 SHARDS = "shards"
-LOCK_FILE = ".lock"
 SCHEDULE_FILE = "schedule.json"  # of stitch=budget
-# Ranks of a killed launcher end by themselves within a second or two.
-LOCK_WAIT_S = 8.0
 OWN_FILES = ("samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", CONFIG_FILE)
 
 
@@ -45,7 +42,7 @@ class RunDirectory:
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.shards = self.path / SHARDS
-        self._lock = FileLock(self.path / LOCK_FILE)
+        self._lock = FolderLock(self.path, "run.dir", "run")
 
     def open(self, decides: dict[str, Any], config: dict[str, Any], overwrite: bool) -> None:
         """Takes the lock and the directory, or refuses.
@@ -61,7 +58,7 @@ class RunDirectory:
         with writing(self.path):
             self._refuse_foreign()
             self.shards.mkdir(parents=True, exist_ok=True)
-            self._take()
+            self._lock.take()
             for leftover in (*self.path.glob(".*.tmp"), *self.shards.glob(".*.tmp")):
                 leftover.unlink(missing_ok=True)
             if overwrite:
@@ -81,20 +78,11 @@ class RunDirectory:
         with writing(self.path):
             self._refuse_foreign()
             self.path.mkdir(parents=True, exist_ok=True)
-            self._take()
+            self._lock.take()
         try:
             yield
         finally:
             self._lock.release()
-
-    def _take(self) -> None:
-        try:
-            self._lock.acquire(timeout=LOCK_WAIT_S)
-        except Timeout:
-            raise UserError(
-                f"run.dir={self.path}: another run is working there; wait for it, or choose "
-                "another run.dir"
-            ) from None
 
     def close(self) -> None:
         """Gives the lock back."""

@@ -51,7 +51,7 @@ def test_files(folder):
     """Catches: a snapshot or a grid that is left out, temporary files left behind."""
     assert {p.name for p in folder.iterdir()} == {
         "checkpoint.pt", "log.csv", "ema.safetensors", "ema-0000050.safetensors",
-        "ema-0000100.safetensors", "samples-0000150.png", "samples-0000300.png",
+        "ema-0000100.safetensors", "samples-0000150.png", "samples-0000300.png", ".lock",
     }  # fmt: skip
 
 

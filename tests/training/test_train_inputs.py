@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from tstitch.cli import compose
 from tstitch.errors import UserError
+from tstitch.lock import FolderLock
 from tstitch.training.run import run_training
 
 NETWORK = "pair.denoisers.small.network"
@@ -166,3 +167,15 @@ def test_diverged_training_keeps_its_checkpoint(tmp_path, tiny, trained):
     assert message.startswith("train.learning_rate=1e+30: the gradient of step ")
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
     assert before and all(torch.isfinite(value).all() for value in saved.values())
+
+
+def test_folder_of_a_training_at_work_is_refused(tmp_path, tiny, monkeypatch):
+    """Catches: two trainings that write one checkpoint in turns."""
+    monkeypatch.setattr("tstitch.lock.LOCK_WAIT_S", 0.1)
+    other = FolderLock(tmp_path, "train.dir", "training")
+    other.take()
+    message = error_of(tiny(tmp_path))
+    assert message.startswith(f"train.dir={tmp_path}: another training is working there")
+    other.release()
+    run_training(compose("train", tiny(tmp_path)))
+    assert (tmp_path / "ema.safetensors").is_file()

@@ -5,9 +5,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from evaluation.flops import count_flops
 from evaluation.machine import versions
 from tstitch import distributed
 from tstitch.benchmark.measure import measure_group
@@ -20,8 +17,9 @@ from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.files import replacing, write_text
-from tstitch.pair import build_network, locate_weights
+from tstitch.pair import locate_weights
 from tstitch.rundir import writing
+from tstitch.sizes import network_sizes
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ def run_benchmark(config: dict[str, Any]) -> Path:
     folder = Path(settings.dir or f"{first.run.root}/{first.pair.name}/benchmark")
     with writing(folder, "benchmark.dir"):
         folder.mkdir(parents=True, exist_ok=True)
-    flops = _flops(first)
+    flops = {name: size.flops for name, size in network_sizes(first.pair).items()}
     groups = list_cases(settings)
     _check(groups, base)
     document: dict[str, Any] = {"protocol": _protocol(first, settings, flops), "cases": []}
@@ -75,13 +73,6 @@ def _write(document: dict[str, Any], folder: Path) -> None:
         save_plot(document, part)
     write_text(folder / "benchmark.md", render_benchmark(document))
     write_text(folder / "benchmark.json", json.dumps(document, indent=2) + "\n")
-
-
-def _flops(experiment: Experiment) -> dict[str, int]:
-    pair = experiment.pair
-    with torch.device("meta"):
-        networks = {spec.name: build_network(pair, spec) for spec in pair.denoisers}
-    return {name: count_flops(net, pair.space.shape) for name, net in networks.items()}
 
 
 def _protocol(

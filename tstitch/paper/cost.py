@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from evaluation.flops import count_flops
 from tstitch.experiment import Experiment
-from tstitch.pair import build_network
 from tstitch.paper.plan import Spot
+from tstitch.sizes import NetworkSize, network_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +27,16 @@ def count_cost(spots: Sequence[Spot]) -> Cost:
         key = _identity(spot.experiment)
         images = max(spot.images, runs[key][1] if key in runs else 0)
         runs[key] = (spot.experiment, images)
-    known: dict[str, dict[str, int]] = {}
+    known: dict[str, dict[str, NetworkSize]] = {}
     evaluations, flops = 0, 0.0
     for experiment, images in runs.values():
-        each = known.setdefault(experiment.pair.name, {})
+        if experiment.pair.name not in known:
+            known[experiment.pair.name] = network_sizes(experiment.pair)
         per_step = experiment.nfe // experiment.sampler.steps
-        for spec in experiment.pair.denoisers:
-            if spec.name not in each:
-                with torch.device("meta"):
-                    network = build_network(experiment.pair, spec)
-                each[spec.name] = count_flops(network, experiment.pair.space.shape)
-            count = images * per_step * experiment.steps_per_denoiser[spec.name]
+        for name, size in known[experiment.pair.name].items():
+            count = images * per_step * experiment.steps_per_denoiser[name]
             evaluations += count
-            flops += count * each[spec.name]
+            flops += count * size.flops
     images = sum(count for _, count in runs.values())
     return Cost(len(spots), len(runs), images, evaluations, flops)
 

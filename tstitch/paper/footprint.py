@@ -17,9 +17,10 @@ from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.loaded import LoadedPair
 from tstitch.options import option
-from tstitch.pair import build_network, locate_weights
+from tstitch.pair import locate_weights
 from tstitch.pipeline import draw_unit
 from tstitch.shards import Unit
+from tstitch.sizes import network_sizes
 from tstitch.stitcher import Stitcher
 
 REPEATS = 3  # the allocator's whims
@@ -35,16 +36,15 @@ def measure_footprint(experiment: Experiment) -> list[dict[str, Any]]:
         models, parameters, storage_bytes of the weights' files (None without), memory_bytes.
     """
     small, large = (spec.name for spec in experiment.pair.denoisers)
+    sizes = network_sizes(experiment.pair)
     rows = []
     for names in ((small,), (large,), (small, large)):
         specs = [spec for spec in experiment.pair.denoisers if spec.name in names]
-        with torch.device("meta"):
-            networks = [build_network(experiment.pair, spec) for spec in specs]
         files = [locate_weights(spec) for spec in specs]
         rows.append(
             {
                 "models": list(names),
-                "parameters": sum(p.numel() for n in networks for p in n.parameters()),
+                "parameters": sum(sizes[name].parameters for name in names),
                 "storage_bytes": None if None in files else sum(f.stat().st_size for f in files),
                 "memory_bytes": median(
                     _in_a_process(_config(experiment, names)) for _ in range(REPEATS)

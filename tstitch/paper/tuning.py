@@ -6,18 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from evaluation.flops import count_flops
 from samplers import NUM_TIMESTEPS
 from tstitch import distributed
 from tstitch.cli import compose
 from tstitch.fingerprint import fingerprint
-from tstitch.pair import build_network, parse_pair
+from tstitch.pair import parse_pair
 from tstitch.paper.curve_settings import ROLES
 from tstitch.paper.figure_settings import Figure
 from tstitch.paper.plan import configured_pair
 from tstitch.paper.settings import Reproduction
+from tstitch.sizes import network_sizes
 from tstitch.training.run import open_data, run_training
 from tstitch.training.settings import parse_train
 from tstitch.weights import fetch_weights, weights_digest
@@ -88,14 +86,10 @@ def check_training(figure: Figure, told: Reproduction) -> None:
 
 def count_training(figure: Figure, told: Reproduction) -> float:
     """FLOPs of all trainings of the figure, a backward pass counted as two forward ones."""
-    pair = configured_pair(told.scale.pairs[ROLES])
     fields = compose("train", [*_known(figure.tuning.training), *_known(told.training)])["train"]
-    total = 0.0
-    for weights in figure.curves[0].variants.values():
-        for role in weights:
-            with torch.device("meta"):
-                network = build_network(pair, pair.denoisers[ROLES.index(role)])
-            total += 3.0 * count_flops(network, pair.space.shape)
+    sizes = network_sizes(configured_pair(told.scale.pairs[ROLES]))
+    variants = figure.curves[0].variants.values()
+    total = sum(3.0 * sizes[role].flops for weights in variants for role in weights)
     return total * fields["steps"] * fields["batch_size"]
 
 

@@ -14,6 +14,7 @@ from tstitch.cli import instantiate
 from tstitch.data import StepBatches, batches
 from tstitch.device import choose_device
 from tstitch.errors import UserError
+from tstitch.lock import LOCK_FILE, FolderLock
 from tstitch.pair import PairSpec, build_network, parse_pair, space_errors
 from tstitch.section import Section
 from tstitch.training.checkpoint import load_checkpoint, new_state
@@ -47,6 +48,22 @@ def run_training(config: dict[str, Any]) -> None:
     folder = _make_folder(settings.dir)
 
     distributed.start()
+    lock = FolderLock(folder, "train.dir", "training")
+    distributed.on_main(lock.take)
+    try:
+        _train(config, pair, settings, network, device, folder)
+    finally:
+        lock.release()
+
+
+def _train(
+    config: dict[str, Any],
+    pair: PairSpec,
+    settings: TrainSettings,
+    network: nn.Module,
+    device: torch.device,
+    folder: Path,
+) -> None:
     distributed.main_first(lambda: _load_space(pair, device))
     dataset = distributed.main_first(lambda: open_data(config["data"], pair))
     state = new_state(network, settings, device)
@@ -123,6 +140,7 @@ def _make_folder(name: str) -> Path:
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / LOCK_FILE).touch()
     except OSError as error:
         raise UserError(f"train.dir={name}: cannot be written ({error.strerror})") from error
     return folder
