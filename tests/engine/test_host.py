@@ -54,6 +54,7 @@ def test_threads_of_two_processes(given):
     assert chosen == (min(2, cores) if given == "2" else max(1, cores // 2))
 
 
+@pytest.mark.slow
 def test_ranks_that_would_compute_otherwise_are_refused(run_script):
     """Catches: a run whose images depend on the rank, one rank that waits for another."""
     done = run_script(Path(__file__).with_name("unlike_ranks.py"), processes=2)

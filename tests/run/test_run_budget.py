@@ -64,6 +64,7 @@ def test_resume_keeps_the_schedule(sample, images, tmp_path):
     assert (images(fixed) == first).all()
 
 
+@pytest.mark.slow
 def test_ranks_share_one_measurement(command, images, tmp_path):
     """Catches: ranks that measured for themselves, a directory that depends on the times."""
     arguments = (*BUDGET, f"run.root={tmp_path}", "run.dir=null")

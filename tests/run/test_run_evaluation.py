@@ -89,11 +89,13 @@ def test_bad_evaluation_is_refused_before_sampling(tmp_path, refusal, measured):
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_evaluate_alike(tmp_path, command, sample, measured):
-    """Catches: a rank whose images count twice or not at all."""
+def test_two_processes_sample_and_evaluate_alike(tmp_path, command, sample, measured):
+    """Catches: noise that depends on the rank, a rank whose images count twice or not at all."""
     one = evaluation_of(sample(tmp_path / "one", *measured))
     done = command(f"run.dir={tmp_path}/two", *measured, processes=2)
     assert done.returncode == 0, done.stderr
+    files = [(tmp_path / name / "samples.npz").read_bytes() for name in ("one", "two")]
+    assert files[0] == files[1]
     two = evaluation_of(tmp_path / "two")
     for metric, entry in one["metrics"].items():
         ours = [entry["value"], *entry["replicates"]]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize("processes", [2, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 0])
 def test_two_jobs(tmp_path, command, whole, processes):
     """Catches: noise or batches that depend on the rank, files that two ranks write, a second
     process group for the second job, options that only rank 0 can parse (-m may stand last)."""

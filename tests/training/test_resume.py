@@ -201,7 +201,7 @@ def averaged_gradients(config: dict, world: int) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("world", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_processes_average_their_gradients(run_script, tmp_path, tiny, trained, world):
     """Catches: gradients summed or not exchanged, the same images or noise on every rank."""
     fields = ["train.steps=3", "train.grad_clip=0.05"]
