@@ -29,5 +29,5 @@ setup(
         "plotly>=5.20",
         "wandb>=0.20",
     ],
-    extras_require={"test": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]},
+    extras_require={"test": ["pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6"]},
 )

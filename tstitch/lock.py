@@ -28,8 +28,7 @@ class FolderLock:
         """Waits some seconds for it.
 
         Raises:
-            UserError: the folder is in use.
-            OSError: it cannot be written.
+            UserError: the folder is in use, or cannot be written.
         """
         try:
             self._lock.acquire(timeout=LOCK_WAIT_S)
@@ -38,6 +37,11 @@ class FolderLock:
                 f"{self._field}={self._folder}: another {self._work} is working there; wait for "
                 f"it, or choose another {self._field}"
             ) from None
+        except OSError as error:
+            raise UserError(
+                f"{self._field}={self._folder}: cannot be written ({error.strerror}); choose "
+                f"another {self._field}"
+            ) from error
 
     def release(self) -> None:
         """Gives it back, if it was taken."""

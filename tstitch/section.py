@@ -44,7 +44,7 @@ class Section:
             raise UserError(f"{path}={values!r}: expected a section with {', '.join(fields)}")
         for name in values:
             if name not in fields:
-                known = ", ".join(fields)
+                known = ", ".join(map(str, fields))
                 raise UserError(f"{self._prefix}{name}: unknown key; choose one of {known}")
         self._values = {**(defaults or {}), **values}
         for name in fields:
@@ -116,6 +116,13 @@ class Section:
             isinstance(v, str) and (options is None or v in options) for v in value
         ):
             raise self.refuse(name, f"give a list of names{known}")
+        return value
+
+    def words(self, name: str, example: str) -> tuple[str, ...]:
+        """A list of overrides of a command line."""
+        value = self._list(name)
+        if value is None or not all(isinstance(v, str) for v in value):
+            raise self.refuse(name, f"give quoted overrides, \"{name}=['{example}']\"")
         return value
 
     def distinct(self, name: str, values: tuple[T, ...]) -> tuple[T, ...]:

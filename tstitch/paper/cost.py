@@ -30,10 +30,11 @@ def count_cost(spots: Sequence[Spot]) -> Cost:
     known: dict[str, dict[str, NetworkSize]] = {}
     evaluations, flops = 0, 0.0
     for experiment, images in runs.values():
-        if experiment.pair.name not in known:
-            known[experiment.pair.name] = network_sizes(experiment.pair)
+        networks = _networks(experiment)
+        if networks not in known:
+            known[networks] = network_sizes(experiment.pair)
         per_step = experiment.nfe // experiment.sampler.steps
-        for name, size in known[experiment.pair.name].items():
+        for name, size in known[networks].items():
             count = images * per_step * experiment.steps_per_denoiser[name]
             evaluations += count
             flops += count * size.flops
@@ -63,10 +64,15 @@ def describe_cost(cost: Cost, throughput: float | None) -> list[str]:
     return lines
 
 
+def _networks(experiment: Experiment) -> str:
+    pair = experiment.pair
+    return repr(([(spec.name, spec.network) for spec in pair.denoisers], pair.space.shape))
+
+
 def _identity(experiment: Experiment) -> str:
     weights: dict[str, Any] = {s.name: s.weights for s in experiment.pair.denoisers}
     parts = (
-        experiment.pair.name, weights, experiment.config["sampler"], experiment.guidance,
+        _networks(experiment), weights, experiment.config["sampler"], experiment.guidance,
         [step.model for step in experiment.sampler.plan],
     )  # fmt: skip
     return repr(parts)

@@ -103,8 +103,10 @@ def _shares(section: Section, models: tuple[str, ...]) -> tuple[Shares, ...]:
         raise section.refuse("fractions", "are of two models; choose mixes or simplex for three")
     mixes += [("fractions", (f, 1 - f)) for f in fractions]
     found = tuple(parse_shares(section, name, mix, models) for name, mix in mixes)
-    if not found or len(set(found)) < len(found):
-        raise section.refuse("fractions", "give fractions, mixes or simplex, each schedule once")
+    if not found:
+        raise section.refuse("fractions", "give fractions, mixes or simplex")
+    if len(set(found)) < len(found):
+        raise section.refuse(mixes[-1][0], "has a schedule twice; give each once")
     return found
 
 

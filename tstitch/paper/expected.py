@@ -9,6 +9,7 @@ from tstitch.section import Section, is_number
 
 METRICS = ("fid", "inception_score", "precision", "recall", "seconds")
 OF_MIXES = ("fid", "inception_score", "seconds")  # in rows of `mixes`
+TINY = 1e-9
 DEFAULTS = dict.fromkeys((*METRICS, "mixes")) | {"error": 0, "source": ""}
 
 
@@ -48,8 +49,11 @@ def parse_expected(
                 raise UserError(f"{path}.mixes: has no row for the shares {shares}; add one")
         columns = {n: [rows[shares][k] for shares in points] for k, n in enumerate(OF_MIXES)}
     for name, values in columns.items():
-        if not isinstance(values, list) or not all(v is None or is_number(v) for v in values):
-            raise section.refuse(name, "give a list of numbers, null where none is known")
+        least = TINY if name == "seconds" else 0
+        if not isinstance(values, list) or not all(
+            v is None or (is_number(v) and v >= least) for v in values
+        ):
+            raise section.refuse(name, "give a list of positive numbers, null if not known")
         if len(values) != len(points):
             raise UserError(
                 f"{path}.{name}: has {len(values)} values; give {len(points)}, one per point"
@@ -74,5 +78,8 @@ def _rows(rows: Any, path: str, models: Sequence[str]) -> dict[tuple[float, ...]
     for row in rows:
         if not isinstance(row, list) or len(row) != width or not all(map(is_number, row)):
             raise UserError(f"{path}: {row!r} is no row of {wanted}")
-        found[tuple(float(share) for share in row[: len(models)])] = row[len(models) :]
+        shares = tuple(round(float(share), 9) for share in row[: len(models)])
+        if shares in found:
+            raise UserError(f"{path}: has two rows for the shares {shares}; leave one out")
+        found[shares] = row[len(models) :]
     return found

@@ -1,5 +1,6 @@
 """The checked section `paper`: one figure or table at one scale."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ KINDS = {
     "ledger": (),
 }
 CURVED = ("curves", "tuning", "predict")
+NAME = re.compile(r"[\w-]+")
 METHODS = ("similarity", "change")  # of predicting the safe fraction
 
 
@@ -106,11 +108,12 @@ def parse_figure(
     if not isinstance(config, Mapping) or scale not in config:
         raise UserError(f"scale={scale}: the figure has no section of that name; add one")
     scales = [name for name, value in config.items() if isinstance(value, Mapping)]
-    head = Section(config, "paper", (*HEAD, *scales), {"claims": [], "members": []})
+    fields = dict.fromkeys((*HEAD, scale, "full", *scales))
+    head = Section(config, "paper", tuple(fields), {"claims": [], "members": [], "full": None})
     kind, path = head.choice("kind", tuple(KINDS)), f"paper.{scale}"
     own = _own_section(config[scale], path, kind)
-    if "ledger" in head.texts("members"):
-        raise head.refuse("members", "leave out ledger itself")
+    if not NAME.fullmatch(head.text("name")):
+        raise head.refuse("name", "use only letters, digits, _ and -")
     probe = prediction = timing = None
     if kind in PROBED:
         # Table 8 is about one batch of the stated size.
@@ -123,6 +126,8 @@ def parse_figure(
     curves = _curves(own, path, kind, default, images, checkpoints)
     if timing is not None and (len(curves[0].models) > 2 or "fraction" not in curves[0].kinds):
         raise own.refuse("timing", "needs a first curve of two models and kind fraction")
+    if prediction is not None:
+        _check_predicted(own, curves, prediction)
     if prediction is not None and not prediction.check:
         curves = tuple(replace(curve, images=prediction.images) for curve in curves)
     return Figure(
@@ -130,16 +135,38 @@ def parse_figure(
         kind=kind,
         title=head.text("title"),
         claims=head.texts("claims"),
-        members=head.texts("members"),
+        members=_members(head, kind),
         minutes=None if own.raw("minutes") is None else own.number("minutes", 0),
         about=own.text("about"),
         curves=curves,
         probe=probe,
         prediction=prediction,
         timing=timing,
-        tuning=_tuning(own) if kind == "tuning" else None,
-        published=_published(config.get("full"), default) if kind == "curves" else (),
+        tuning=_tuning(own, curves) if kind == "tuning" else None,
+        published=_published(head.raw("full"), default) if kind == "curves" else (),
     )
+
+
+def _members(head: Section, kind: str) -> tuple[str, ...]:
+    members = head.texts("members")
+    if kind != "ledger" and members:
+        raise head.refuse("members", "are for the ledger; leave them out")
+    if "ledger" in members:
+        raise head.refuse("members", "leave out ledger itself")
+    return head.distinct("members", members) if kind == "ledger" else members
+
+
+def _check_predicted(own: Section, curves: tuple[Curve, ...], wanted: Prediction) -> None:
+    """Every curve of a prediction must be one row of two models, from all large to all small."""
+    for curve in curves:
+        single = (curve.steps, curve.guidance, curve.kinds, curve.variants)
+        large = {shares[ROLES.index(curve.models[-1])] for shares in curve.shares}
+        if len(curve.models) > 2 or any(len(values) > 1 for values in single):
+            raise own.refuse("curves", "give each two models, one steps, guidance, kind, variant")
+        if curve.kinds != ("fraction",) or not {0.0, 1.0} <= large:
+            raise own.refuse("curves", "give each kind fraction, and fractions 0 and 1 among them")
+        if wanted.check and curve.images < wanted.images:
+            raise own.refuse("probe", f"choose at most the {curve.images} images of its curves")
 
 
 def _own_section(config: Any, path: str, kind: str) -> Section:
@@ -195,5 +222,12 @@ def _prediction(own: Section, path: str, images: int | None) -> Prediction:
     )
 
 
-def _tuning(own: Section) -> Tuning:
-    return Tuning(parse_shares(own, "mix", own.raw("mix"), ROLES), own.texts("training"))
+def _tuning(own: Section, curves: tuple[Curve, ...]) -> Tuning:
+    mix = parse_shares(own, "mix", own.raw("mix"), ROLES)
+    if len(curves) > 1:
+        raise own.refuse("curves", "give one; its variants name the models to train")
+    for weights in curves[0].variants.values():
+        for role in weights:
+            if not mix[ROLES.index(role)]:
+                raise own.refuse("mix", f"give {role}, which is trained, a share")
+    return Tuning(mix, own.words("training", "train.steps=1000"))

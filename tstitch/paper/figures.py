@@ -156,7 +156,8 @@ PROBES = {
 
 
 def _timing(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, Any]:
-    spots = [s for s in plan_spots(figure.curves[:1], told) if s.kind == "fraction"]
+    spots = plan_spots(figure.curves[:1], told, whole=True)
+    spots = [s for s in spots if s.kind == "fraction"]
     first = spots[0]  # of several rows the first is timed
     spots = [s for s in spots if (s.row, s.variant) == (first.row, first.variant)]
     experiment, folder = spots[0].experiment, folder_of(figure, told)

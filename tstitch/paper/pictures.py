@@ -120,13 +120,13 @@ def _shape(found: list[list[Result]], published: Sequence[Curve]) -> Panel | Non
         own = [(r.value() - ends[0]) / (ends[1] - ends[0]) for r in row]
         lines.append(Line(name, [r.spot.fraction for r in row], own))
         values = curve.expected.values[: len(curve.shares)]
-        known = [(i, v["fid"]) for i, v in enumerate(values) if "fid" in v]
-        if len(known) < 2:
+        theirs = {_fraction(curve, i): v["fid"] for i, v in enumerate(values) if "fid" in v}
+        first, last = theirs.get(0.0), theirs.get(1.0)
+        if first is None or last is None or first == last:
             continue
-        x, theirs = [_fraction(curve, i) for i, _ in known], [fid for _, fid in known]
-        scaled = [(v - theirs[0]) / (theirs[-1] - theirs[0]) for v in theirs]
+        scaled = [(v - first) / (last - first) for v in theirs.values()]
         label = f"paper, {' + '.join(curve.models)}"
-        lines.append(Line(label, x, scaled, published=True, like=name))
+        lines.append(Line(label, list(theirs), scaled, published=True, like=name))
     if not lines or len(found) > 3 or len({row[0].spot.sampler for row in found}) > 1:
         return None
     return Panel(
@@ -144,6 +144,8 @@ def _mixes(data: FigureData) -> list[Panel]:
     for guidance in sorted({r.spot.guidance for r in data.results}):
         own = [r for r in data.results if r.spot.guidance == guidance]
         mixes = [r for r in own if len(r.spot.models) == 3]
+        if not mixes:
+            continue
         fewer = sorted((r for r in own if len(r.spot.models) == 2), key=lambda r: r.spot.steps)
         two = [r for r in mixes if 0 in r.spot.shares]
         three = [r for r in mixes if 0 not in r.spot.shares]

@@ -81,11 +81,11 @@ def own_lines(data: FigureData) -> list[str]:
     if "timing" in extra:
         timing = extra["timing"]
         theirs = _published_times(data)
-        whole = theirs.get(0.0, 0.0)
+        whole = theirs.get(0.0)
         rows = [
             [f"{f:g}", *(f"{1e3 * s / timing['batch_size']:.1f}" for s in seconds),
              f"{timing['seconds'][0][0] / seconds[0]:.2f}x",
-             f"{whole / theirs[f]:.2f}x" if f in theirs else "-"]
+             f"{whole / theirs[f]:.2f}x" if whole and f in theirs else "-"]
             for f, seconds in zip(timing["fractions"], timing["seconds"], strict=True)
         ]  # fmt: skip
         header = ["fraction", "ms / image, median", "least", "most", "speed-up", "paper's"]

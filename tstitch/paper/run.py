@@ -42,6 +42,10 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
         figures = [_member(name, config) for name in told.figure.members]
     for figure in figures:
         _check_claims(figure)
+    labels = {label for figure in figures for curve in figure.curves for label in curve.variants}
+    for label in told.checkpoints:
+        if label not in labels:
+            raise UserError(f"checkpoints.{label}: {told.figure.name} has no such variant")
     if told.dry_run:
         plans = [plan_spots(figure.curves, told, trial=True) for figure in figures]
         lines = []

@@ -44,6 +44,7 @@ class Reproduction:
     overrides: tuple[str, ...]
     weights: dict[str, str]
     training: tuple[str, ...]
+    checkpoints: tuple[str, ...]  # labels of those given
     unscored: bool = False  # images alone are wanted, no metrics
 
 
@@ -78,11 +79,12 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
         root=root,
         report=report,
         dry_run=section.flag("dry_run"),
+        checkpoints=tuple(checkpoints),
         images=images,
         throughput=_throughput(section),
-        overrides=_free(_words(section, "overrides", "run.dtype=bf16")),
+        overrides=_free(section.words("overrides", "run.dtype=bf16")),
         weights={r: weights.text(r) for r in ROLES if weights.raw(r) is not None},
-        training=_words(section, "training", "train.steps=1000"),
+        training=section.words("training", "train.steps=1000"),
     )
 
 
@@ -135,11 +137,4 @@ def _parse_scale(config: Any) -> Scale:
     if set(pairs) != set(wanted):
         raise section.refuse("pairs", "name a pair for each of " + "; ".join(map(str, wanted)))
     name, images = section.text("name"), section.integer("images", 4)
-    return Scale(name, pairs, images, _words(section, "overrides", "run.dtype=bf16"))
-
-
-def _words(section: Section, name: str, example: str) -> tuple[str, ...]:
-    values = section.raw(name)
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise section.refuse(name, f"give quoted overrides, \"{name}=['{example}']\"")
-    return tuple(values)
+    return Scale(name, pairs, images, section.words("overrides", "run.dtype=bf16"))

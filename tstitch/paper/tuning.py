@@ -51,7 +51,9 @@ def train_variants(figure: Figure, told: Reproduction) -> Figure:
             role: (0, NUM_TIMESTEPS) if label == ALL else interval_of(mix, ROLES.index(role))
             for role in weights
         }
-        variants[label] = {role: _train(figure, told, role, span) for role, span in spans.items()}
+        variants[label] = {
+            role: weights[role] or _train(figure, told, role, span) for role, span in spans.items()
+        }
     return replace(figure, curves=(replace(curve, variants=variants), *figure.curves[1:]))
 
 
@@ -65,7 +67,7 @@ def _train(figure: Figure, told: Reproduction, role: str, span: tuple[int, int])
     digests = distributed.on_main(lambda: weights_digest(fetch_weights(source, None, "weights")))
     digest = fingerprint({"training": overrides, "init": digests})[:8]
     folder = Path(told.root) / "paper" / f"{figure.name}-{told.scale.name}" / f"{role}-{digest}"
-    log.info("table6: %s on timesteps %d to %d", role, *span)
+    log.info("%s: %s on timesteps %d to %d", figure.name, role, *span)
     config: dict[str, Any] = compose("train", [*overrides, f"train.dir={folder}"])
     run_training(config)
     return str(folder / "ema.safetensors")
@@ -89,7 +91,8 @@ def count_training(figure: Figure, told: Reproduction) -> float:
     fields = compose("train", [*_known(figure.tuning.training), *_known(told.training)])["train"]
     sizes = network_sizes(configured_pair(told.scale.pairs[ROLES]))
     variants = figure.curves[0].variants.values()
-    total = sum(3.0 * sizes[role].flops for weights in variants for role in weights)
+    trained = [role for weights in variants for role, given in weights.items() if given is None]
+    total = sum(3.0 * sizes[role].flops for role in trained)
     return total * fields["steps"] * fields["batch_size"]
 
 

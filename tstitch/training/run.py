@@ -14,7 +14,7 @@ from tstitch.cli import instantiate
 from tstitch.data import StepBatches, batches
 from tstitch.device import choose_device
 from tstitch.errors import UserError
-from tstitch.lock import LOCK_FILE, FolderLock
+from tstitch.lock import FolderLock
 from tstitch.pair import PairSpec, build_network, parse_pair, space_errors
 from tstitch.section import Section
 from tstitch.training.checkpoint import load_checkpoint, new_state
@@ -33,7 +33,7 @@ def run_training(config: dict[str, Any]) -> None:
     """Trains pair.denoisers[train.denoiser], or goes on from train.dir/checkpoint.pt.
 
     Raises:
-        UserError: a bad value, missing data, or a checkpoint of another training.
+        UserError: a bad value, missing data, a checkpoint of another training, or a folder in use.
     """
     Section(config, "", ("pair", "data", "train"))
     pair = parse_pair(config["pair"])
@@ -140,7 +140,6 @@ def _make_folder(name: str) -> Path:
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / LOCK_FILE).touch()
     except OSError as error:
         raise UserError(f"train.dir={name}: cannot be written ({error.strerror})") from error
     return folder
