@@ -10,7 +10,7 @@ import pytest
 # Tests run in two processes, and start more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SCRIPTS = Path(__file__).parents[1] / "scripts"
-PATIENCE_S = 900
+PATIENCE_S = 240
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -49,15 +49,15 @@ def script_line():
 
 @pytest.fixture(scope="session")
 def run_script(script_line, environment):
-    """run_script(script, *arguments, processes, cwd, ...): the finished command and its output."""
+    """run_script(script, *arguments, processes, timeout, ...): the finished command."""
 
-    def run(script: str | Path, *arguments: str, processes: int = 0, **options):
+    def run(script, *arguments: str, processes: int = 0, timeout: float = PATIENCE_S, **options):
         return subprocess.run(
             script_line(script, *arguments, processes=processes),
             env=environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=timeout,
             **options,
         )
 

@@ -15,7 +15,7 @@ def is_number(value: Any) -> bool:
     return good and abs(value) <= sys.float_info.max
 
 
-def is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> bool:
     """Whether a value of the configuration is a whole number."""
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -62,7 +62,7 @@ class Section:
     def integer(self, name: str, low: int, high: int | None = None) -> int:
         """A whole number in low..high."""
         value = self._values[name]
-        if not is_whole(value) or not _inside(value, low, high):
+        if not _is_whole(value) or not _inside(value, low, high):
             raise self.refuse(name, f"choose a whole number {_span(low, high)}")
         return value
 
@@ -97,7 +97,7 @@ class Section:
     def integers(self, name: str, low: int, high: int | None = None) -> tuple[int, ...]:
         """A list of whole numbers in low..high."""
         value = self._list(name)
-        if value is None or not all(is_whole(v) and _inside(v, low, high) for v in value):
+        if value is None or not all(_is_whole(v) and _inside(v, low, high) for v in value):
             raise self.refuse(name, f"give a list of whole numbers {_span(low, high)}")
         return value
 

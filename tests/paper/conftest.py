@@ -9,6 +9,8 @@ from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.paper.run import run_reproduction
 
+PATIENCE_S = 900
+
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory) -> Path:
@@ -58,6 +60,7 @@ def command(tiny, run_script):
     """command(*arguments, processes): the finished command."""
 
     def run(*arguments: str, processes: int = 0):
-        return run_script("reproduce.py", *tiny, *arguments, processes=processes)
+        words = (*tiny, *arguments)
+        return run_script("reproduce.py", *words, processes=processes, timeout=PATIENCE_S)
 
     return run

@@ -204,7 +204,9 @@ def test_dry_run_needs_no_weights(figure, command, tmp_path):
 def test_dry_run_of_trainings(reproduce, capsys, tmp_path):
     """Catches: trainings that are not counted, or that want their data."""
     reproduce(tmp_path / "runs", "paper=table6", *DRY)
-    assert re.search(r"PFLOPs of training .*, [\d,.]+ hours", capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert re.search(r"PFLOPs of training .*, [\d,.]+ hours", printed)
+    assert "hours at 10 TFLOP/s" in printed and "5,000 images each" in printed
     assert not (tmp_path / "runs").exists()
 
 

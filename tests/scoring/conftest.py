@@ -14,6 +14,7 @@ from tstitch.errors import UserError
 from tstitch.scoring.run import run_evaluation
 
 CLASSES = 10
+PATIENCE_S = 600
 
 
 def pixels(count: int, seed: int, noise: int = 60) -> np.ndarray:
@@ -96,6 +97,7 @@ def command(fields, run_script):
     """command(*arguments, processes): the finished command."""
 
     def run(*arguments: str, processes: int = 0):
-        return run_script("evaluate.py", *fields, *arguments, processes=processes)
+        words = (*fields, *arguments)
+        return run_script("evaluate.py", *words, processes=processes, timeout=PATIENCE_S)
 
     return run

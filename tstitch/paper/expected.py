@@ -9,7 +9,7 @@ from tstitch.section import Section, is_number
 
 METRICS = ("fid", "inception_score", "precision", "recall", "seconds")
 OF_MIXES = ("fid", "inception_score", "seconds")  # in rows of `mixes`
-TINY = 1e-9
+LEAST_SECONDS = 1e-9
 DEFAULTS = dict.fromkeys((*METRICS, "mixes")) | {"error": 0, "source": ""}
 
 
@@ -49,7 +49,7 @@ def parse_expected(
                 raise UserError(f"{path}.mixes: has no row for the shares {shares}; add one")
         columns = {n: [rows[shares][k] for shares in points] for k, n in enumerate(OF_MIXES)}
     for name, values in columns.items():
-        least = TINY if name == "seconds" else 0
+        least = LEAST_SECONDS if name == "seconds" else 0
         if not isinstance(values, list) or not all(
             v is None or (is_number(v) and v >= least) for v in values
         ):

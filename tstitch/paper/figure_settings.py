@@ -108,8 +108,8 @@ def parse_figure(
     if not isinstance(config, Mapping) or scale not in config:
         raise UserError(f"scale={scale}: the figure has no section of that name; add one")
     scales = [name for name, value in config.items() if isinstance(value, Mapping)]
-    fields = dict.fromkeys((*HEAD, scale, "full", *scales))
-    head = Section(config, "paper", tuple(fields), {"claims": [], "members": [], "full": None})
+    names = tuple(dict.fromkeys((*HEAD, scale, "full", *scales)))
+    head = Section(config, "paper", names, {"claims": [], "members": [], "full": None})
     kind, path = head.choice("kind", tuple(KINDS)), f"paper.{scale}"
     own = _own_section(config[scale], path, kind)
     if not NAME.fullmatch(head.text("name")):
