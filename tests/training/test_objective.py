@@ -74,7 +74,7 @@ def test_mse_is_the_definition(objective):
         seen.update(x_t=x_t, t=timesteps, y=labels)
         return torch.cat([0.3 * x_t, 100 * torch.ones_like(x_t)], 1)
 
-    mse, _ = objective(network, x_0, t, y, eps)
+    mse = objective(network, x_0, t, y, eps).mse
     keep = torch.tensor(alpha_bar[t.numpy()])[:, None, None, None]
     x_t = keep.sqrt() * x_0.double() + (1 - keep).sqrt() * eps.double()
     torch.testing.assert_close(seen["x_t"].double(), x_t, atol=1e-6, rtol=1e-6)
@@ -85,7 +85,7 @@ def test_mse_is_the_definition(objective):
 def test_perfect_denoiser_has_no_error(objective):
     """Catches: a target other than eps; a KL term that is not zero at the true posterior."""
     x_0, t, y, eps = batch(t=(1, 2, 300, 999))
-    mse, bound = objective(
+    _, bound, mse = objective(
         lambda x, t, y: torch.cat([eps, -torch.ones_like(eps)], 1), x_0, t, y, eps
     )
     assert mse.item() == 0.0
@@ -103,7 +103,7 @@ def test_learned_range_endpoints(objective, logit, name, t):
         "middle": math.sqrt(betas[t] * posterior[t]),
     }[name]
     x_0, ts, y, eps = batch(t=(t,))
-    _, bound = objective(
+    _, bound, _ = objective(
         lambda x, t, y: torch.cat([eps, torch.full_like(eps, logit)], 1), x_0, ts, y, eps
     )
     true, predicted = Normal(0.0, math.sqrt(posterior[t])), Normal(0.0, math.sqrt(variance))
@@ -117,7 +117,7 @@ def test_bound_by_hand(objective, t):
     betas, alpha_bar, posterior = posterior_tables()
     x_0, ts, y, eps = (v.double() if v.is_floating_point() else v for v in batch(t=(t,)))
     wrong = eps + 0.5
-    _, bound = objective(
+    _, bound, _ = objective(
         lambda x, t, y: torch.cat([wrong, torch.ones_like(eps)], 1).float(), x_0, ts, y, eps
     )
     # The mean of x_{t-1} written with eps (DDPM, Eq. 11): only the error of eps is left.
@@ -130,7 +130,7 @@ def test_bound_by_hand(objective, t):
 def test_last_step_is_a_likelihood(objective):
     """Catches: a KL at t = 0, where x_0 itself is measured in bits per dimension."""
     x_0, t, y, eps = batch(t=(0,))
-    _, bound = objective(lambda x, t, y: torch.cat([eps, torch.ones_like(eps)], 1), x_0, t, y, eps)
+    bound = objective(lambda x, t, y: torch.cat([eps, torch.ones_like(eps)], 1), x_0, t, y, eps)[1]
     log_std = torch.tensor(0.5 * math.log(1e-4))
     expected = -discretized_log_likelihood(x_0, x_0, log_std).mean() / math.log(2)
     assert bound.item() == pytest.approx(expected.item(), rel=1e-3)
@@ -141,7 +141,7 @@ def test_bound_does_not_reach_the_noise(objective):
     x_0, t, y, eps = batch()
     noise = torch.zeros_like(eps, requires_grad=True)
     logits = torch.zeros_like(eps, requires_grad=True)
-    mse, bound = objective(lambda x, t, y: torch.cat([noise, logits], 1), x_0, t, y, eps)
+    mse, bound, _ = objective(lambda x, t, y: torch.cat([noise, logits], 1), x_0, t, y, eps)
     by_noise, by_logits = torch.autograd.grad(bound, (noise, logits), materialize_grads=True)
     assert not by_noise.any() and by_logits.abs().min() > 0
     by_noise, by_logits = torch.autograd.grad(mse, (noise, logits), materialize_grads=True)
@@ -151,7 +151,7 @@ def test_bound_does_not_reach_the_noise(objective):
 def test_noise_only_network(objective):
     """Catches: C channels cut in half when there are no variance logits."""
     x_0, t, y, eps = batch()
-    mse, bound = objective(lambda x, t, y: eps + 0.5, x_0, t, y, eps)
+    _, bound, mse = objective(lambda x, t, y: eps + 0.5, x_0, t, y, eps)
     assert mse.item() == pytest.approx(0.25) and bound.item() == 0.0
 
 

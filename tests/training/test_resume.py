@@ -192,8 +192,8 @@ def averaged_gradients(config: dict, world: int) -> dict[str, torch.Tensor]:
             images, y = dataset[torch.tensor(indices[rank::world])]
             x_0 = to_float(images)
             t, eps, y = loop.draw(x_0, y, settings, pair.num_classes, generator)
-            mse, bound = objective(network, x_0, t, y, eps)
-            ((mse + bound) / world).backward()
+            losses = objective(network, x_0, t, y, eps)
+            ((losses.noise + losses.bound) / world).backward()
         nn.utils.clip_grad_norm_(network.parameters(), settings.grad_clip)
         optimizer.param_groups[0]["lr"] = settings.learning_rate_at(step)
         optimizer.step()

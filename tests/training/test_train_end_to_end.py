@@ -44,7 +44,7 @@ def mean_error(folder, weights: str, tiny) -> float:
     eps = torch.randn(images.shape, generator=generator)
     objective = HybridObjective(linear_betas())
     with torch.no_grad():
-        return objective(network, to_float(images), t, labels, eps)[0].item()
+        return objective(network, to_float(images), t, labels, eps).mse.item()
 
 
 def test_files(folder):

@@ -24,7 +24,7 @@ class TrainState:
     ema: Ema
     optimizer: torch.optim.Optimizer
     step: int = 0
-    stream: dict[str, int | bool | list[int]] = field(default_factory=dict)
+    stream: dict[str, float | bool | list[int]] = field(default_factory=dict)
 
 
 def new_state(network: nn.Module, settings: TrainSettings, device: torch.device) -> TrainState:
@@ -36,8 +36,9 @@ def new_state(network: nn.Module, settings: TrainSettings, device: torch.device)
         weight_decay=settings.weight_decay,
         fused=True,
     )
-    stream = {name: getattr(settings, name) for name in ("seed", "batch_size", "flip")}
-    stream["timesteps"] = list(settings.timesteps)
+    names = ("seed", "batch_size", "flip", "focus_share", "noise_weight_limit")
+    stream = {name: getattr(settings, name) for name in names}
+    stream |= {name: list(getattr(settings, name)) for name in ("timesteps", "focus")}
     return TrainState(network, Ema(network, settings.ema_decay), optimizer, stream=stream)
 
 

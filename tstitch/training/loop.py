@@ -54,8 +54,8 @@ def train(
         t, eps, y = draw(x_0, y, settings, num_classes, generator)
         x_0, t, eps, y = (v.to(device, non_blocking=True) for v in (x_0, t, eps, y))
         with autocast:
-            mse, bound = objective(runner, x_0, t, y, eps)
-        (mse + bound).backward()
+            losses = objective(runner, x_0, t, y, eps)
+        (losses.noise + losses.bound).backward()
         norm = nn.utils.clip_grad_norm_(parameters, settings.grad_clip or float("inf"))
         if not torch.isfinite(norm):
             raise UserError(
@@ -66,7 +66,7 @@ def train(
         state.optimizer.zero_grad(set_to_none=True)
         state.ema.update(network, state.step)
         state.step += 1
-        row = {"mse": mse.item(), "bound": bound.item(), "grad_norm": norm.item()}
+        row = {"mse": losses.mse.item(), "bound": losses.bound.item(), "grad_norm": norm.item()}
         row |= {"learning_rate": rate, "seconds": time.perf_counter() - started}
         after_step(state.step, row)
 
@@ -86,12 +86,21 @@ def draw(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Timesteps (n,), noise like x_0, and labels with some dropped to the null class.
 
-    Timesteps are stratified over the batch: uniform each, with less variance together.
+    Timesteps are stratified over the batch: uniform each, with less variance together. A share
+    of them, chosen at random, is drawn from the focus in place of the whole span.
     """
-    first, end = settings.timesteps
     n = len(x_0)
     place = (torch.arange(n) + torch.rand(n, generator=generator)) / n
-    t = (first + place * (end - first)).long().clamp(max=end - 1)
+    t = _timesteps(place, settings.timesteps)
     eps = torch.randn(x_0.shape, generator=generator)
     dropped = torch.rand(n, generator=generator) < settings.label_dropout
+    if settings.focus_share:
+        focused = torch.rand(n, generator=generator) < settings.focus_share
+        t = torch.where(focused, _timesteps(place, settings.focus), t)
     return t, eps, torch.where(dropped, num_classes, y)
+
+
+def _timesteps(place: Tensor, span: tuple[int, int]) -> Tensor:
+    """Places (n,) in 0..1 as timesteps (n,) from the span's first up to below its second."""
+    first, end = span
+    return (first + place * (end - first)).long().clamp(max=end - 1)

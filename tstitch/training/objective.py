@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,17 +12,31 @@ from torch import Tensor, nn
 PIXEL_BIN = 1.0 / 255.0
 
 
+class Losses(NamedTuple):
+    """Means over a batch, scalars; the first two are what is minimised."""
+
+    noise: Tensor  # squared error of the noise, weighted by timestep
+    bound: Tensor  # variational bound of the learned variance; zero without variance logits
+    mse: Tensor  # squared error of the noise, not weighted, without gradient
+
+
 class HybridObjective(nn.Module):
     """L_simple + lambda L_vlb with lambda = 1/T, as DiT trains (arXiv 2212.09748, Sec. 4).
 
     With lambda = 1/T the bound weighs one term of it per sample, in bits per dimension; its
     gradient reaches the variance only, never the predicted noise.
 
+    The squared error of an image at timestep t may be weighted by (1 - alpha_bar) / alpha_bar,
+    kept between 1 and a limit. An error of the noise moves the predicted x_0 by the root of that
+    ratio, which plain L_simple leaves untrained where it is large. It is the truncated SNR
+    weighting of progressive distillation (arXiv 2202.00512, Sec. 4), with a limit.
+
     Args:
         betas: float64 (T,) noise schedule.
+        noise_weight_limit: largest weight, at least 1; 1 = L_simple as published.
     """
 
-    def __init__(self, betas: np.ndarray) -> None:
+    def __init__(self, betas: np.ndarray, noise_weight_limit: float = 1.0) -> None:
         super().__init__()
         alpha_bar = np.cumprod(1.0 - betas)
         previous = np.append(1.0, alpha_bar[:-1])
@@ -36,14 +51,15 @@ class HybridObjective(nn.Module):
             "mean_xt": (1.0 - previous) * np.sqrt(1.0 - betas) / (1.0 - alpha_bar),
             "log_beta": np.log(betas),
             "log_posterior": np.log(np.append(posterior[1], posterior[1:])),
+            "weight": np.clip(1.0 / alpha_bar - 1.0, 1.0, noise_weight_limit),
         }
         for name, table in tables.items():
             self.register_buffer(name, torch.tensor(table, dtype=torch.float32), persistent=False)
 
     def forward(
         self, network: Callable, x_0: Tensor, t: Tensor, y: Tensor, eps: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Means over the batch of the noise MSE and of the bound (zero without variance logits).
+    ) -> Losses:
+        """The losses of one batch.
 
         Args:
             network: (x_t, t, y) -> (N, 2C, H, W) or (N, C, H, W).
@@ -55,10 +71,12 @@ class HybridObjective(nn.Module):
         x_t = self._at("signal", t) * x_0 + self._at("noise", t) * eps  # DDPM, Eq. 4
         out = network(x_t, t, y).float()
         eps_pred, logits = out[:, : x_0.shape[1]], out[:, x_0.shape[1] :]
-        mse = (eps_pred - eps).square().mean()
-        if not logits.shape[1]:
-            return mse, mse.new_zeros(())
-        return mse, self._bound(x_0, x_t, t, eps_pred.detach(), logits).mean()
+        error = (eps_pred - eps).square()
+        noise = (self._at("weight", t) * error).mean()
+        bound = noise.new_zeros(())
+        if logits.shape[1]:
+            bound = self._bound(x_0, x_t, t, eps_pred.detach(), logits).mean()
+        return Losses(noise, bound, error.detach().mean())
 
     def _bound(self, x_0: Tensor, x_t: Tensor, t: Tensor, eps: Tensor, logits: Tensor) -> Tensor:
         """(N,) one term of the variational bound, bits per dimension (DDPM, Eq. 5)."""

@@ -74,7 +74,7 @@ def _train(
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
     train(
         state,
-        HybridObjective(linear_betas()).to(device),
+        HybridObjective(linear_betas(), settings.noise_weight_limit).to(device),
         _latents(dataset, pair, settings, device, state.step),
         settings=settings,
         num_classes=pair.num_classes,

@@ -26,6 +26,9 @@ class TrainSettings:
     ema_decay: float
     label_dropout: float
     timesteps: tuple[int, int]  # drawn uniformly from the first up to below the second
+    focus: tuple[int, int]  # the same, for a share of the draws
+    focus_share: float
+    noise_weight_limit: float
     dtype: str
     compile: bool
     seed: int
@@ -69,7 +72,10 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         grad_clip=section.number("grad_clip", 0.0),
         ema_decay=section.number("ema_decay", 0.0, 1.0),
         label_dropout=section.number("label_dropout", 0.0, 1.0),
-        timesteps=_timesteps(section),
+        timesteps=_span(section, "timesteps"),
+        focus=_span(section, "focus"),
+        focus_share=section.number("focus_share", 0.0, 1.0),
+        noise_weight_limit=section.number("noise_weight_limit", 1.0),
         dtype=section.choice("dtype", ("fp32", "bf16")),
         compile=section.flag("compile"),
         seed=section.integer("seed", 0, MAX_SEED),
@@ -84,12 +90,10 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
     )
 
 
-def _timesteps(section: Section) -> tuple[int, int]:
-    span = section.integers("timesteps", 0, NUM_TIMESTEPS)
+def _span(section: Section, name: str) -> tuple[int, int]:
+    span = section.integers(name, 0, NUM_TIMESTEPS)
     if len(span) != 2 or span[0] >= span[1]:
-        raise section.refuse(
-            "timesteps", f"give [first,end] with 0 <= first < end <= {NUM_TIMESTEPS}"
-        )
+        raise section.refuse(name, f"give [first,end] with 0 <= first < end <= {NUM_TIMESTEPS}")
     return span[0], span[1]
 
 
