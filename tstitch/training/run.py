@@ -18,6 +18,7 @@ from tstitch.lock import FolderLock
 from tstitch.pair import PairSpec, build_network, parse_pair, space_errors
 from tstitch.section import Section
 from tstitch.training.checkpoint import load_checkpoint, new_state
+from tstitch.training.grow import grow_network
 from tstitch.training.latents import CachedMoments, NextLatents, cached, encoded
 from tstitch.training.loop import train
 from tstitch.training.objective import HybridObjective
@@ -43,7 +44,9 @@ def run_training(config: dict[str, Any]) -> None:
     torch.manual_seed(settings.seed)
     network = build_network(pair, pair.denoisers[names.index(settings.denoiser)])
     if settings.init is not None:
-        fill_network(network, fetch_weights(settings.init, None, "train.init"), "train.init")
+        path = fetch_weights(settings.init, None, "train.init")
+        fill = grow_network if settings.grow else fill_network
+        fill(network, path, "train.init")
     _prefer_plain_attention(network, device)
     folder = _make_folder(settings.dir)
 

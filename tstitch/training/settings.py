@@ -16,6 +16,7 @@ class TrainSettings:
     denoiser: str
     dir: str
     init: str | None
+    grow: bool
     steps: int
     batch_size: int
     learning_rate: float
@@ -63,6 +64,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         denoiser=section.choice("denoiser", denoisers),
         dir=section.text("dir"),
         init=None if section.raw("init") is None else section.text("init"),
+        grow=_grow(section),
         steps=steps,
         batch_size=batch_size,
         learning_rate=section.number("learning_rate", 0.0),
@@ -95,6 +97,13 @@ def _span(section: Section, name: str) -> tuple[int, int]:
     if len(span) != 2 or span[0] >= span[1]:
         raise section.refuse(name, f"give [first,end] with 0 <= first < end <= {NUM_TIMESTEPS}")
     return span[0], span[1]
+
+
+def _grow(section: Section) -> bool:
+    grow = section.flag("grow")
+    if grow and section.raw("init") in (None, "random"):
+        raise section.refuse("grow", "give the smaller network's weights by train.init")
+    return grow
 
 
 def _decay_steps(section: Section, steps: int) -> int:
