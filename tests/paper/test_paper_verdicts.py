@@ -8,16 +8,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from evaluation.jackknife import GROUPS
+from evaluation.jackknife import GROUPS, Interval
 from tstitch.cli import compose
 from tstitch.paper.compare import compare_with_paper
 from tstitch.paper.figures import FigureData
+from tstitch.paper.margins import images_needed, judge_course
 from tstitch.paper.measure import Result
 from tstitch.paper.plan import plan_spots
 from tstitch.paper.predict import estimate_curves, safe_fraction
 from tstitch.paper.settings import parse_reproduction
 from tstitch.paper.tuning import ALL, BEFORE, OWN
-from tstitch.paper.verdicts import FAILS, HOLDS, UNTESTED, judge, read_claims
+from tstitch.paper.verdicts import FAILS, HOLDS, UNRESOLVED, UNTESTED, judge, read_claims
 
 CLAIMS = {claim.id: claim for claim in read_claims()}
 STEP_S = {"small": 0.001, "medium": 0.004, "large": 0.01}
@@ -158,14 +159,51 @@ def test_checkpoints():
     assert status("C18", data("fig18", lambda s: 2.0)) == FAILS
 
 
-def test_what_is_not_resolved_is_not_tested():
-    """Catches: a flat course that only has wide intervals."""
-    figure = data("fig1", flat(0.4))
+def widened(figure, spread):
+    """The same values with intervals of about 2 sqrt(2 GROUPS) spread to either side."""
     for result in figure.results:
-        entry = result.evaluation["metrics"]["fid"]
-        noise = np.random.default_rng(int(1e3 * result.spot.fraction))
-        entry["replicates"] = (entry["value"] + noise.normal(size=GROUPS) / 20).tolist()
-    assert status("C1", figure) == UNTESTED
+        for entry in result.evaluation["metrics"].values():
+            noise = np.random.default_rng(
+                int(1e3 * result.spot.fraction) + len(result.spot.sampler)
+            )
+            entry["replicates"] = (entry["value"] + noise.normal(size=GROUPS) * spread).tolist()
+    return figure
+
+
+@pytest.mark.parametrize("claim", ["C1", "C13"])
+def test_flat_within_wide_intervals_is_not_resolved(claim):
+    """Catches: a flat course called so, or not so, for want of images."""
+    figures = [widened(data(name, flat(0.4)), 0.05) for name in CLAIMS[claim].sources]
+    assert status(claim, *figures) == UNRESOLVED
+    found = judge(CLAIMS[claim], dict(zip(CLAIMS[claim].sources, figures, strict=True)), {})
+    assert "images do" in found.numbers and "by significance alone" in found.numbers
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer", "weaker"),
+    [(-0.01, 0.02, True, "holds"), (0.01, 0.03, True, "does not hold"),
+     (0.01, 0.09, None, "does not hold"), (-0.05, 0.09, None, "holds"),
+     (-0.3, 0.3, None, "not tested"), (0.08, 0.12, False, "does not hold"),
+     (-0.3, -0.2, True, "holds")],
+)  # fmt: skip
+def test_margin_decides(low, high, answer, weaker):
+    """Catches: a small significant rise that fails, a large one hidden by few images."""
+    changes = {0.1: Interval(0.0, -0.001, 0.001), 0.4: Interval((low + high) / 2, low, high)}
+    course = judge_course(changes, 0.066, 2.0, 1000)
+    assert course.answer is answer
+    assert weaker in course.note
+    assert ("not resolved at 0.4" in course.note) == (answer is None)
+
+
+def test_images_that_would_tell():
+    """Catches: intervals that shrink with the number itself, a division by nothing."""
+    change = Interval(0.02, -0.04, 0.08)  # half 0.06, 0.04 from the limit
+    assert images_needed(change, 0.06, 1000) == 2300  # 2250, rounded up
+    assert images_needed(Interval(0.06, 0.0, 0.12), 0.06, 1000) == 1_000_000
+
+
+def test_what_was_not_measured_is_not_tested():
+    """Catches: a verdict without the numbers that it needs."""
     assert status("C7", data("fig1", flat(0.4))) == UNTESTED  # no precision there
     assert status("C8", data("fig6", lambda s: 2 + s.fraction * 0)) == UNTESTED  # a front of one
     alike = data("fig13", flat(0.4), "images=64")

@@ -8,11 +8,10 @@ from typing import Any
 import yaml
 
 from tstitch.paper.figures import FigureData
-from tstitch.paper.verdicts_curves import CURVE_TESTS, Untestable
+from tstitch.paper.verdicts_curves import CURVE_TESTS, Answer, Untestable
 from tstitch.paper.verdicts_probes import PROBE_TESTS
 
-HOLDS, FAILS, UNTESTED = "holds", "does not hold", "not tested"
-Answer = tuple[bool, str]  # whether the claim holds, and the numbers
+HOLDS, FAILS, UNTESTED, UNRESOLVED = "holds", "does not hold", "not tested", "not resolved"
 TESTS: Mapping[str, Callable[..., Answer]] = CURVE_TESTS | PROBE_TESTS
 
 
@@ -65,7 +64,7 @@ def judge(claim: Claim, data: Mapping[str, FigureData], missing: Mapping[str, st
         if name not in data:
             return Finding(claim, UNTESTED, missing.get(name, f"run paper={name}"))
     try:
-        holds, numbers = TESTS[claim.id](*(data[name] for name in claim.sources))
+        answer, numbers = TESTS[claim.id](*(data[name] for name in claim.sources))
     except Untestable as reason:
         return Finding(claim, UNTESTED, str(reason))
-    return Finding(claim, HOLDS if holds else FAILS, numbers)
+    return Finding(claim, {True: HOLDS, False: FAILS, None: UNRESOLVED}[answer], numbers)
