@@ -10,7 +10,7 @@ from torch import Tensor
 
 from evaluation.timing import StageTimer
 from samplers import Denoiser, PerImageRandomness, sample
-from tstitch.engine.transfer import HostCopy
+from tstitch.engine.transfer import HostCopy, to_device
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.loaded import LoadedPair
@@ -132,10 +132,8 @@ class Stitcher:
         shape = self.experiment.pair.space.shape
         padded = [indices[row] for row in rows]
         randomness = PerImageRandomness(seed, padded, shape, device=self.device)
-        y = labels[rows]
-        if self.device.type == "cuda":
-            y = y.pin_memory().to(self.device, non_blocking=True)
-        return Batch(size, randomness.initial(), y.to(self.device), randomness.step)
+        y = to_device(labels[rows], self.device)
+        return Batch(size, randomness.initial(), y, randomness.step)
 
     @torch.inference_mode()
     def evaluate(self, model: int, batch: Batch, t: float) -> None:

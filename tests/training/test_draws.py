@@ -38,6 +38,23 @@ def test_draws_are_a_function_of_seed_step_and_rank():
     assert len({tuple(noise.flatten().tolist()) for noise in noises}) == len(noises)
 
 
+def test_draws_on_the_cpu_are_the_published_ones():
+    """Catches: another order of draws, which would train other weights than those shipped."""
+    t, eps, y = draws(seed=3, step=5, n=8, label_dropout=0.5)
+    assert t.tolist() == [102, 235, 315, 405, 597, 652, 865, 952]
+    assert eps.flatten()[:4].tolist() == pytest.approx([0.8011, 1.2478, -0.6629, 0.3384], abs=1e-4)
+    assert y.tolist() == [0, 10, 2, 3, 10, 5, 10, 7]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_draws_on_a_gpu_are_a_function_of_seed_step_and_rank():
+    """Catches: noise drawn on the host, or from the device's global generator."""
+    x_0, y = torch.zeros(64, 1, 2, 2, device="cuda"), torch.zeros(64, dtype=int, device="cuda")
+    once, again = (draw(x_0, y, settings(), 10, step_generator(3, 5, 1, "cuda")) for _ in range(2))
+    assert all(v.is_cuda for v in once)
+    assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+
+
 def test_timesteps_are_uniform_over_0_to_999():
     """Catches: 999 or 0 never drawn, a batch that is not spread over the range."""
     t = torch.stack([draws(step=i, n=50)[0] for i in range(2000)])  # (2000, 50)

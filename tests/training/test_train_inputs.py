@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.lock import FolderLock
+from tstitch.training import recorder
 from tstitch.training.run import run_training
 
 NETWORK = "pair.denoisers.small.network"
@@ -167,6 +168,21 @@ def test_diverged_training_keeps_its_checkpoint(tmp_path, tiny, trained):
     assert message.startswith("train.learning_rate=1e+30: the gradient of step ")
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
     assert before and all(torch.isfinite(value).all() for value in saved.values())
+
+
+def test_divergence_found_late_names_its_step(tmp_path, tiny, trained, monkeypatch):
+    """Catches: on a device, where numbers are read when a file is due, the step at which they were
+    read named instead, or the checkpoint written before they are read.
+    """
+    wild = ("train.learning_rate=1e30", "train.steps=40", "train.log_every=7")
+    trained(tmp_path, "train.steps=2")
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    at_once = error_of(tiny(tmp_path, *wild, "train.checkpoint_every=6"))
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    monkeypatch.setattr(recorder, "READ_AT_ONCE", ())
+    assert error_of(tiny(tmp_path, *wild, "train.checkpoint_every=6")) == at_once
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert [path.name for path in tmp_path.glob("ema*")] == ["ema.safetensors"]
 
 
 def test_folder_of_a_training_at_work_is_refused(tmp_path, tiny, monkeypatch):

@@ -1,8 +1,15 @@
-"""Results on their way from the device to the host, without making the device wait."""
+"""Tensors on their way between host and device, without making either wait."""
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; from the host to CUDA through pinned memory, still under way."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class HostCopy:

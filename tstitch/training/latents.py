@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tstitch import distributed
+from tstitch.engine.transfer import to_device
 from tstitch.errors import UserError
 
 CACHE_BATCH = 64
-# One step's latents (n, C, H, W) float32 and labels (n,), given the step's generator.
+# One step's latents (n, C, H, W) float32 and, on the host, labels (n,); all that is random in
+# them is drawn by the step's generator, on its device.
 NextLatents = Callable[[torch.Generator], tuple[Tensor, Tensor]]
 
 
@@ -32,11 +34,11 @@ def encoded(items: Iterator, space: Any, device: torch.device, flip: bool) -> Ne
 
     def following(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         images, labels = next(items)
-        images = to_float(images)
+        images = to_float(to_device(images, device))
         if flip:
-            mirrored = torch.rand(len(images), generator=generator) < 0.5
+            mirrored = torch.rand(len(images), generator=generator, device=device) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        return space.encode(images.to(device), generator), labels
+        return space.encode(images, generator), labels
 
     return following
 
@@ -46,9 +48,11 @@ def cached(items: Iterator, space: Any) -> NextLatents:
 
     def following(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         moments, labels = next(items)
-        views = torch.randint(moments.shape[1], (len(moments),), generator=generator)
-        mean, std = moments[torch.arange(len(moments)), views].float().unbind(1)
-        noise = torch.randn(mean.shape, generator=generator)
+        device, n = generator.device, len(moments)
+        moments = to_device(moments, device)
+        views = torch.randint(moments.shape[1], (n,), generator=generator, device=device)
+        mean, std = moments[torch.arange(n, device=device), views].float().unbind(1)
+        noise = torch.randn(mean.shape, generator=generator, device=device)
         return (mean + std * noise) * space.scale, labels
 
     return following

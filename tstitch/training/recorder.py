@@ -1,19 +1,23 @@
 """What a training leaves behind: log, checkpoints, averaged weights, sample grids, progress."""
 
 import csv
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from models.checkpoints import save_weights
 from tstitch import distributed
+from tstitch.errors import UserError
 from tstitch.pair import PairSpec
 from tstitch.training.checkpoint import TrainState, save_checkpoint, writing
 from tstitch.training.loop import Row
 from tstitch.training.preview import save_preview
 from tstitch.training.settings import TrainSettings
 
+READ_AT_ONCE = ("cpu",)  # devices whose numbers need not be waited for
 LOG_FIELDS = (
     "step", "images", "mse", "bound", "grad_norm", "learning_rate", "images_per_s",
 )  # fmt: skip
@@ -26,8 +30,11 @@ class Recorder:
     steps and at each checkpoint), checkpoint.pt, ema.safetensors (at the end),
     ema-STEP.safetensors (snapshots), samples-STEP.png.
 
+    Numbers stay on the device until a file is written, which then waits for them; a gradient that
+    is not finite is found there, before any file, and on the CPU at once.
+
     Raises:
-        UserError: a file cannot be written.
+        UserError: a file cannot be written, or, on every rank alike, a gradient is not finite.
     """
 
     def __init__(
@@ -35,6 +42,8 @@ class Recorder:
     ) -> None:
         self._state, self._settings, self._pair, self._folder = state, settings, pair, folder
         self._rows: list[Row] = []
+        self._norms: list[Tensor] = []  # of the steps not yet looked at
+        self._since = time.perf_counter()  # of the steps in the next row, without writing files
         self._log = folder / "log.csv"
         if distributed.is_main():
             with writing(folder):
@@ -43,6 +52,9 @@ class Recorder:
 
     def __call__(self, step: int, row: Row) -> None:
         """Records one finished step."""
+        self._norms.append(row["grad_norm"])
+        if self._writes_at(step) or row["grad_norm"].device.type in READ_AT_ONCE:
+            self._refuse_infinite(step)
         if not distributed.is_main():
             return
         self._rows.append(row)
@@ -50,11 +62,29 @@ class Recorder:
             self._write_files(step)
         self._progress.update()
 
+    def _writes_at(self, step: int) -> bool:
+        """Whether this step leaves a file."""
+        settings = self._settings
+        periods = (settings.checkpoint_every, settings.log_every, settings.sample_every)
+        regular = any(period and step % period == 0 for period in periods)
+        return regular or step == settings.steps or step in settings.snapshots
+
+    def _refuse_infinite(self, step: int) -> None:
+        finite = torch.isfinite(torch.stack(self._norms)).tolist()
+        if not all(finite):
+            first = step - len(finite) + finite.index(False)
+            raise UserError(
+                f"train.learning_rate={self._settings.learning_rate}: the gradient of step {first} "
+                "is not finite; choose a smaller one; the last checkpoint is kept"
+            )
+        self._norms.clear()
+
     def _write_files(self, step: int) -> None:
         settings, last = self._settings, step == self._settings.steps
         checkpoint = step % settings.checkpoint_every == 0 or last
         if step % settings.log_every == 0 or checkpoint:
             self._write_row(step)
+        begin = time.perf_counter()
         if settings.sample_every and (step % settings.sample_every == 0 or last):
             path = self._folder / f"samples-{step:07d}.png"
             save_preview(
@@ -66,6 +96,7 @@ class Recorder:
             self._export("ema.safetensors", step)
         if checkpoint:  # last: a run killed before it writes the other files again
             save_checkpoint(self._state, self._folder)
+        self._since += time.perf_counter() - begin
 
     def _open_log(self) -> None:
         """Keeps the rows up to the checkpoint: the ones after it will be written again."""
@@ -79,9 +110,10 @@ class Recorder:
             writer.writerows(kept)
 
     def _write_row(self, step: int) -> None:
-        n = len(self._rows)
-        mean = {name: sum(row[name] for row in self._rows) / n for name in self._rows[0]}
-        rate = self._settings.batch_size / mean.pop("seconds")
+        mean = {name: _mean([row[name] for row in self._rows]) for name in self._rows[0]}
+        now = time.perf_counter()
+        rate = len(self._rows) * self._settings.batch_size / (now - self._since)
+        self._since = now
         values = {
             "step": step,
             "images": step * self._settings.batch_size,
@@ -105,6 +137,13 @@ class Recorder:
         save_weights(
             self._state.ema.weights, self._folder / name, dtype=torch.bfloat16, metadata=metadata
         )
+
+
+def _mean(values: list[float | Tensor]) -> float:
+    """Of numbers, or of tensors without dimensions, fetched together."""
+    if isinstance(values[0], Tensor):
+        values = torch.stack(values).tolist()
+    return sum(values) / len(values)
 
 
 def _progress_bar(done: int, settings: TrainSettings):
