@@ -65,6 +65,19 @@ def test_timesteps_are_uniform_over_0_to_999():
     assert draws(n=1)[0].dtype == torch.int64
 
 
+def test_a_share_of_the_timesteps_is_drawn_from_the_focus():
+    """Catches: a share of the batch instead of the draws, a focus outside of its span, other
+    noise and labels than without it."""
+    fields = {"focus": "[600,900]", "focus_share": 0.4}
+    t = torch.cat([draws(step=i, n=50, **fields)[0] for i in range(400)])
+    inside = ((t >= 600) & (t < 900)).double().mean().item()
+    assert inside == pytest.approx(0.4 + 0.6 * 0.3, abs=0.01)
+    every = draws(n=64, focus="[600,900]", focus_share=1.0)
+    assert every[0].min() >= 600 and every[0].max() < 900
+    assert all(torch.equal(a, b) for a, b in zip(every[1:], draws(n=64)[1:], strict=True))
+    assert torch.equal(draws(n=64, focus="[600,900]")[0], draws(n=64)[0])
+
+
 def test_noise_is_standard_normal():
     """Catches: uniform noise, noise shared by the images of a batch."""
     eps = draws(n=20000)[1]

@@ -148,6 +148,21 @@ def test_bound_does_not_reach_the_noise(objective):
     assert by_noise.abs().min() > 0 and not by_logits.any()
 
 
+@pytest.mark.parametrize("limit", [1.0, 5.0, 30.0])
+def test_noise_error_is_weighted_by_timestep(limit):
+    """Catches: weights by signal over noise, a limit that is none, a weighted MSE in the log."""
+    objective = HybridObjective(linear_betas(), limit)
+    x_0, t, y, eps = batch(t=(0, 300, 600, 999))
+    wrong = eps + torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None, None]
+    noise, _, mse = objective(lambda x, t, y: wrong, x_0, t, y, eps)
+    _, alpha_bar, _ = posterior_tables()
+    ratio = (1 - alpha_bar[t.numpy()]) / alpha_bar[t.numpy()]
+    weights = np.minimum(np.maximum(ratio, 1.0), limit)
+    assert noise.item() == pytest.approx(float((weights * [1, 4, 9, 16]).mean()), rel=1e-4)
+    assert mse.item() == pytest.approx(7.5, rel=1e-4)
+    assert (noise.item() == mse.item()) == (limit == 1.0)
+
+
 def test_noise_only_network(objective):
     """Catches: C channels cut in half when there are no variance logits."""
     x_0, t, y, eps = batch()

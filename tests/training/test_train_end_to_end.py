@@ -15,6 +15,7 @@ from tstitch.cli import compose
 from tstitch.data import idx_folder
 from tstitch.generate import run_sampling
 from tstitch.pair import load_network, parse_pair
+from tstitch.training.bias import TIMESTEPS
 from tstitch.training.latents import to_float
 from tstitch.training.objective import HybridObjective
 
@@ -51,7 +52,8 @@ def test_files(folder):
     """Catches: a snapshot or a grid that is left out, temporary files left behind."""
     assert {p.name for p in folder.iterdir()} == {
         "checkpoint.pt", "log.csv", "ema.safetensors", "ema-0000050.safetensors",
-        "ema-0000100.safetensors", "samples-0000150.png", "samples-0000300.png", ".lock",
+        "ema-0000100.safetensors", "samples-0000150.png", "samples-0000300.png", "bias.csv",
+        ".lock",
     }  # fmt: skip
 
 
@@ -63,6 +65,17 @@ def test_log_falls(folder):
     assert float(rows[-1]["mse"]) < 0.5 * float(rows[0]["mse"])
     assert float(rows[-1]["bound"]) < float(rows[0]["bound"])
     assert all(float(row["images_per_s"]) > 0 for row in rows)
+
+
+def test_bias_is_measured_with_the_samples(folder):
+    """Catches: a file without rows, the same weights at every step, a timestep left out."""
+    with (folder / "bias.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(r["step"]), int(r["t"])) for r in rows] == [
+        (step, t) for step in (150, 300) for t in TIMESTEPS
+    ]
+    early, late = ([r for r in rows if r["step"] == step][-1] for step in ("150", "300"))
+    assert early["error"] != late["error"] and float(late["error"]) < 1
 
 
 def test_averaged_weights_have_learnt(folder, tiny):

@@ -18,24 +18,22 @@ PER_CLASS = 4
 MAX_CLASSES = 10
 
 
-def save_preview(
-    network: nn.Module, weights: dict[str, Tensor], pair: PairSpec, path: Path, seed: int
-) -> None:
-    """Draws a few images of each class with DDIM and writes them as a labelled grid.
+def averaged_network(network: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
+    """A copy of the network with averaged weights, in evaluation mode, on the same device."""
+    averaged = copy.deepcopy(network).eval()
+    averaged.load_state_dict(weights)
+    return averaged
 
-    Args:
-        network: lends its architecture and device.
-        weights: averaged weights to sample with.
-    """
+
+def save_preview(network: nn.Module, pair: PairSpec, path: Path, seed: int) -> None:
+    """Draws a few images of each class with DDIM and writes them as a labelled grid."""
     device = next(network.parameters()).device
     shown = min(pair.num_classes, MAX_CLASSES)
     classes = np.tile(np.arange(shown), PER_CLASS)
     sampler = DDIM(STEPS, stitch=Fractions(fractions=[1.0]), num_models=1)
     randomness = PerImageRandomness(seed, range(len(classes)), pair.space.shape, device=device)
 
-    averaged = copy.deepcopy(network).eval()
-    averaged.load_state_dict(weights)
-    denoiser = GuidedDenoiser(averaged, scale=GUIDANCE, channels=3, null_class=pair.num_classes)
+    denoiser = GuidedDenoiser(network, scale=GUIDANCE, channels=3, null_class=pair.num_classes)
     labels = torch.from_numpy(classes).to(device)
     x_0 = sample(sampler, [denoiser], randomness.initial(), labels, randomness.step)
     images = pair.space.decode(x_0).cpu().numpy()

@@ -1,7 +1,8 @@
 """What a training leaves behind: log, checkpoints, averaged weights, sample grids, progress."""
 
-import csv
+import logging
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,15 +13,19 @@ from models.checkpoints import save_weights
 from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.pair import PairSpec
+from tstitch.training.bias import measure_bias
 from tstitch.training.checkpoint import TrainState, save_checkpoint, writing
+from tstitch.training.csv_log import CsvLog
 from tstitch.training.loop import Row
-from tstitch.training.preview import save_preview
+from tstitch.training.preview import averaged_network, save_preview
 from tstitch.training.settings import TrainSettings
 
 READ_AT_ONCE = ("cpu",)  # devices whose numbers need not be waited for
 LOG_FIELDS = (
     "step", "images", "mse", "bound", "grad_norm", "learning_rate", "images_per_s",
 )  # fmt: skip
+BIAS_FIELDS = ("step", "t", "bias", "bias_by_class", "error")
+log = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -28,7 +33,10 @@ class Recorder:
 
     Files in the folder: log.csv (means over the steps since the row before; a row every log_every
     steps and at each checkpoint), checkpoint.pt, ema.safetensors (at the end),
-    ema-STEP.safetensors (snapshots), samples-STEP.png.
+    ema-STEP.safetensors (snapshots), samples-STEP.png and, with it, rows of bias.csv.
+
+    Args:
+        shown: latents and labels of the data at which the bias is measured, if samples are.
 
     Numbers stay on the device until a file is written, which then waits for them; a gradient that
     is not finite is found there, before any file, and on the CPU at once.
@@ -38,16 +46,23 @@ class Recorder:
     """
 
     def __init__(
-        self, state: TrainState, settings: TrainSettings, pair: PairSpec, folder: Path
+        self,
+        state: TrainState,
+        settings: TrainSettings,
+        pair: PairSpec,
+        folder: Path,
+        shown: tuple[Tensor, Tensor] | None,
     ) -> None:
         self._state, self._settings, self._pair, self._folder = state, settings, pair, folder
+        self._shown = shown
         self._rows: list[Row] = []
         self._norms: list[Tensor] = []  # of the steps not yet looked at
         self._since = time.perf_counter()  # of the steps in the next row, without writing files
-        self._log = folder / "log.csv"
         if distributed.is_main():
             with writing(folder):
-                self._open_log()
+                self._log = CsvLog(folder / "log.csv", LOG_FIELDS, state.step)
+                if settings.sample_every:
+                    self._biases = CsvLog(folder / "bias.csv", BIAS_FIELDS, state.step)
             self._progress = _progress_bar(state.step, settings)
 
     def __call__(self, step: int, row: Row) -> None:
@@ -86,10 +101,7 @@ class Recorder:
             self._write_row(step)
         begin = time.perf_counter()
         if settings.sample_every and (step % settings.sample_every == 0 or last):
-            path = self._folder / f"samples-{step:07d}.png"
-            save_preview(
-                self._state.network, self._state.ema.weights, self._pair, path, settings.seed
-            )
+            self._preview(step)
         if step in settings.snapshots:
             self._export(f"ema-{step:07d}.safetensors", step)
         if last:
@@ -98,16 +110,17 @@ class Recorder:
             save_checkpoint(self._state, self._folder)
         self._since += time.perf_counter() - begin
 
-    def _open_log(self) -> None:
-        """Keeps the rows up to the checkpoint: the ones after it will be written again."""
-        kept = []
-        if self._log.is_file():
-            with self._log.open(newline="") as file:
-                kept = [r for r in csv.DictReader(file) if int(r["step"]) <= self._state.step]
-        with self._log.open("w", newline="") as file:
-            writer = csv.DictWriter(file, LOG_FIELDS)
-            writer.writeheader()
-            writer.writerows(kept)
+    def _preview(self, step: int) -> None:
+        network = averaged_network(self._state.network, self._state.ema.weights)
+        path = self._folder / f"samples-{step:07d}.png"
+        save_preview(network, self._pair, path, self._settings.seed)
+        found = measure_bias(network, *self._shown)
+        rows = [asdict(bias) | {"step": step} for bias in found]
+        self._biases.append(
+            *({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+        )
+        shown = ", ".join(f"{bias.bias:+.3f} at t = {bias.t}" for bias in found)
+        log.info("step %d: mean error of x_0 %s (1 = half of the range)", step, shown)
 
     def _write_row(self, step: int) -> None:
         mean = {name: _mean([row[name] for row in self._rows]) for name in self._rows[0]}
@@ -120,8 +133,7 @@ class Recorder:
             **{name: f"{value:.6g}" for name, value in mean.items()},
             "images_per_s": f"{rate:.1f}",
         }
-        with self._log.open("a", newline="") as file:
-            csv.DictWriter(file, LOG_FIELDS).writerow(values)
+        self._log.append(values)
         self._progress.set_postfix(mse=values["mse"], images_per_s=values["images_per_s"])
         self._rows.clear()
 

@@ -17,6 +17,7 @@ from tstitch.errors import UserError
 from tstitch.lock import FolderLock
 from tstitch.pair import PairSpec, build_network, parse_pair, space_errors
 from tstitch.section import Section
+from tstitch.training.bias import sample_latents
 from tstitch.training.checkpoint import load_checkpoint, new_state
 from tstitch.training.grow import grow_network
 from tstitch.training.latents import CachedMoments, NextLatents, cached, encoded
@@ -72,6 +73,7 @@ def _train(
     state = new_state(network, settings, device)
     if load_checkpoint(state, folder):
         log.info("%s: at step %d of %d", folder, state.step, settings.steps)
+    shown = sample_latents(dataset, pair.space, device) if settings.sample_every else None
     if settings.latents == "cache":
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
@@ -82,7 +84,7 @@ def _train(
         settings=settings,
         num_classes=pair.num_classes,
         device=device,
-        after_step=Recorder(state, settings, pair, folder),
+        after_step=Recorder(state, settings, pair, folder, shown),
     )
     distributed.barrier()
 
