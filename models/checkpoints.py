@@ -12,24 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from models.download import looks_like_html, one_line
+from models.entries import Entry, Misfit, choose_entry, first
 
-NESTED = ("ema", "model", "state_dict")  # in order of preference
-WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class CheckpointError(ValueError):
     """A file is no usable checkpoint, or not this network's; the message is a single line."""
 
 
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Reads the weights of a safetensors or torch file to the CPU, in the dtypes of the file.
+def read_checkpoint(path: str | Path) -> Mapping:
+    """Reads the content of a safetensors or torch file to the CPU, in the dtypes of the file.
 
-    A torch file holds the state dict itself, or has it under `ema` (preferred), `model` or
-    `state_dict`. Whether a file is safetensors is seen from its suffix or its content, so cached
-    downloads without a suffix work. A `module.` or `_orig_mod.` in front of all keys is removed.
+    Whether a file is safetensors is seen from its suffix or its content, so cached downloads
+    without a suffix work.
 
     Raises:
-        CheckpointError: missing, damaged or foreign file; content beyond tensors.
+        CheckpointError: missing, damaged or foreign file; code in it.
     """
     path = Path(path)
     try:
@@ -37,60 +36,89 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             head = file.read(9)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    raw = _read_safetensors(path) if _is_safetensors(path, head) else _read_torch(path, head)
-    if not isinstance(raw, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(raw).__name__}, not a dict of tensors")
-    nested = next((key for key in NESTED if isinstance(raw.get(key), Mapping)), None)
-    state = raw if nested is None else raw[nested]
-    for key, value in state.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor):
-            where = f"{nested}/{key}" if nested else key
-            raise CheckpointError(
-                f"{path}: entry {where!r} is a {type(value).__name__}, not a tensor; expected a "
-                f"state dict, plain or under {', '.join(NESTED)}"
-            )
-    if not state:
-        raise CheckpointError(f"{path}: holds no tensors")
-    return _without_wrappers(state)
+    content = _read_safetensors(path) if _is_safetensors(path, head) else _read_torch(path, head)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a dict of tensors")
+    return content
 
 
-def load_weights(network: nn.Module, path: str | Path) -> None:
+def find_entry(network: nn.Module, path: str | Path) -> str:
+    """Name of the entry that `load_weights` would read; empty for a plain state dict.
+
+    Args:
+        network: may be on the meta device.
+
+    Raises:
+        CheckpointError: unreadable file, or no entry that is clearly the network's.
+    """
+    return _choose(network, path).name
+
+
+def load_weights(network: nn.Module, path: str | Path) -> str:
     """Copies the weights of a file into `network`, converted to its dtypes and device.
 
-    Keys and shapes must match exactly; on any error nothing is copied.
+    Which entry of the file is read, see models.entries; names and shapes must match exactly. On
+    any error nothing is copied.
+
+    Returns:
+        Name of the entry; empty for a plain state dict.
 
     Raises:
-        CheckpointError: unreadable file, or keys or shapes that differ.
+        CheckpointError: unreadable file, no entry that is clearly the network's, quantised
+            weights, or values that are not finite in the network's dtype.
     """
-    state, own = read_state_dict(path), network.state_dict()
-    problems = {
-        "missing": [key for key in own if key not in state],
-        "surplus": [key for key in state if key not in own],
-        "misshaped": [
-            f"{key}: {tuple(state[key].shape)} in the file, {tuple(own[key].shape)} in the model"
-            for key in own
-            if key in state and state[key].shape != own[key].shape
-        ],
-    }
-    if any(problems.values()):
-        parts = [f"{len(some)} {kind} ({_first(some)})" for kind, some in problems.items() if some]
-        raise CheckpointError(
-            f"{path} does not fit {type(network).__name__}: {'; '.join(parts)}; probably the wrong "
-            "model for this checkpoint: choose the model and the weights that belong together"
-        )
+    entry, own = _choose(network, path), network.state_dict()
+    for name, value in entry.tensors.items():
+        if reason := _unusable(value, own[name].dtype):
+            raise CheckpointError(f"{path}: {name} {reason}")
     with torch.no_grad():
-        for key, target in own.items():
-            target.copy_(state[key])
+        for name, value in entry.tensors.items():
+            own[name].copy_(value)
+    return entry.name
 
 
-def load_autoencoder(folder: Path) -> nn.Module:
+def _choose(network: nn.Module, path: str | Path) -> Entry:
+    try:
+        return choose_entry(read_checkpoint(path), network)
+    except Misfit as error:
+        raise CheckpointError(f"{path}{error}") from error
+
+
+def _unusable(value: Tensor, dtype: torch.dtype) -> str | None:
+    """Why a tensor of a file cannot stand for one of `dtype`, if so."""
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        return "is no plain tensor (sparse, quantised or without values); give plain weights"
+    if not dtype.is_floating_point:
+        whole = value.to(dtype)
+        same = not value.is_complex() and torch.equal(whole.to(value.dtype), value)
+        return None if same else f"is {_name(value)} and does not fit {dtype}; check the file"
+    if value.dtype not in FLOATS:
+        return (
+            f"is {_name(value)}, probably quantised: it is not used without its scale; give the "
+            "weights in float32, bfloat16 or float16"
+        )
+    if not torch.isfinite(value.to(dtype)).all():
+        return "has values that are infinite or not a number; give another checkpoint"
+    return None
+
+
+def _name(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def load_autoencoder(path: Path) -> nn.Module:
     """A diffusers AutoencoderKL from a folder of its own, float32, frozen, on the CPU.
 
+    Args:
+        path: the safetensors file; config.json is beside it.
+
     Raises:
-        CheckpointError: damaged weights, or not those that the folder's config.json describes.
+        CheckpointError: damaged, quantised or non-finite weights, or not those that config.json
+            describes.
     """
     from diffusers import AutoencoderKL
 
+    folder = path.parent
     options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     options["low_cpu_mem_usage"] = False  # True needs a further package
     try:
@@ -99,8 +127,11 @@ def load_autoencoder(folder: Path) -> nn.Module:
         reason = f"the autoencoder cannot be loaded ({one_line(error)})"
         raise CheckpointError(f"{folder}: {reason}; get it again") from error
     if wrong := report["missing_keys"] + report["unexpected_keys"]:
-        reason = f"{len(wrong)} weights do not fit its config.json ({_first(wrong)})"
+        reason = f"{len(wrong)} weights do not fit its config.json ({first(wrong)})"
         raise CheckpointError(f"{folder}: {reason}; get it again")
+    for name, value in _read_safetensors(path).items():
+        if reason := _unusable(value, torch.float32):
+            raise CheckpointError(f"{folder}: {name} {reason}")
     return network.float().eval().requires_grad_(False)
 
 
@@ -181,15 +212,3 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{path}: is damaged, cut short or no checkpoint ({reason}); get the file again"
     )
-
-
-def _without_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    names = list(state)
-    while prefix := next((p for p in WRAPPERS if all(n.startswith(p) for n in names)), None):
-        names = [name.removeprefix(prefix) for name in names]
-    return {name: value.detach() for name, value in zip(names, state.values(), strict=True)}
-
-
-def _first(names: list[str], limit: int = 3) -> str:
-    rest = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + rest

@@ -42,6 +42,8 @@ class DiT(nn.Module):
 
     # Few FLOPs, and their rounding goes straight into the prediction: see models.precision.
     full_precision = ("x_embedder", "t_embedder", "y_embedder", "final_layer")
+    # Fixed, and computed by the constructor: a checkpoint may do without it.
+    recomputed = ("pos_embed",)
 
     def __init__(
         self,

@@ -127,7 +127,7 @@ class VAESpace:
                 expected = f"not {self._factor} times as is expected of hub names"
                 raise self._error(f"shrinks {factor} times, {expected}; give a local folder of it")
             try:
-                self._network = load_autoencoder(folder)
+                self._network = load_autoencoder(folder / WEIGHTS)
             except CheckpointError as error:
                 raise ValueError(f"vae={error}") from error
             self._place()

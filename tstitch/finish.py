@@ -64,11 +64,18 @@ def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str)
 
 
 def finish(
-    directory: RunDirectory, experiment: Experiment, engine: Engine, decides: dict[str, Any]
+    directory: RunDirectory,
+    experiment: Experiment,
+    engine: Engine,
+    decides: dict[str, Any],
+    entries: dict[str, str | None],
 ) -> None:
     """Writes everything outside shards/, each file by temporary name and rename.
 
     A run that is already finished is left as it is.
+
+    Args:
+        entries: of the denoisers' files, which hold their weights.
 
     Raises:
         UserError: not writable, or no space; the shards are kept.
@@ -90,7 +97,7 @@ def finish(
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect_metrics(experiment, engine, decides, times)
+            metrics = collect_metrics(experiment, engine, decides, entries, times)
             _write_grid(folder, experiment)
             write_text(folder / REPORT, render_report(metrics))
             write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")

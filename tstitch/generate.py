@@ -65,7 +65,8 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
         if units:
             stitcher = Stitcher(experiment, resources.loaded())
             _generate(units, directory, stitcher, fingerprint(decides), tracker)
-        distributed.on_main(lambda: finish(directory, experiment, resources.engine, decides))
+        engine, entries = resources.engine, resources.entries
+        distributed.on_main(lambda: finish(directory, experiment, engine, decides, entries))
         score_run(directory.path, experiment, resources)
     finally:
         directory.close()

@@ -17,11 +17,13 @@ def collect_metrics(
     experiment: Experiment,
     engine: Engine,
     decides: dict[str, Any],
+    entries: dict[str, str | None],
     times: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Protocol, arithmetic and times of a finished run.
 
     Args:
+        entries: of the denoisers' files, which hold their weights; None = all of it.
         times: what each shard says of its batch.
     """
     run, guidance, config = experiment.run, experiment.guidance, experiment.config
@@ -43,13 +45,15 @@ def collect_metrics(
             "devices": sorted({t["device"] for t in times}),
         },
         "nfe_per_image": experiment.nfe,
-        **_arithmetic(experiment, decides["weights"]),
+        **_arithmetic(experiment, decides["weights"], entries),
         "seconds_per_image": _seconds(times),
         "versions": versions(),
     }
 
 
-def _arithmetic(experiment: Experiment, weights: dict[str, str]) -> dict[str, Any]:
+def _arithmetic(
+    experiment: Experiment, weights: dict[str, str], entries: dict[str, str | None]
+) -> dict[str, Any]:
     """Steps, parameters and FLOPs per denoiser; FLOPs per image against all-large."""
     pair, counts = experiment.pair, experiment.steps_per_denoiser
     per_step = experiment.nfe // experiment.sampler.steps
@@ -62,6 +66,7 @@ def _arithmetic(experiment: Experiment, weights: dict[str, str]) -> dict[str, An
             "flops_per_evaluation": size.flops,
             "gmacs_per_evaluation": size.flops / 2e9,
             "weights_sha256": weights[name],
+            "weights_entry": entries[name],
         }
     total = sum(d["evaluations_per_image"] * d["flops_per_evaluation"] for d in denoisers.values())
     largest = denoisers[pair.denoisers[-1].name]["flops_per_evaluation"]

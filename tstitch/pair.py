@@ -13,7 +13,7 @@ from torch import nn
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.section import Section
-from tstitch.weights import fetch_weights, fill_network
+from tstitch.weights import fetch_weights, fill_network, weights_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,17 @@ def locate_weights(spec: DenoiserSpec) -> Path | None:
         UserError: no such file, failed download, or another digest than the configured one.
     """
     return fetch_weights(spec.weights, spec.sha256, f"pair.denoisers.{spec.name}.weights")
+
+
+def locate_entry(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> str | None:
+    """Which entry of its file a denoiser's weights are; None if the file is nothing else.
+
+    Raises:
+        UserError: a checkpoint that does not fit the network.
+    """
+    with torch.device("meta"):
+        network = build_network(pair, spec)
+    return weights_entry(network, path, f"pair.denoisers.{spec.name}.weights")
 
 
 def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Module:

@@ -12,11 +12,11 @@ from tstitch.engine.settings import Engine, choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.loaded import LoadedPair
-from tstitch.pair import locate_weights, space_errors
+from tstitch.pair import locate_entry, locate_weights, space_errors
 from tstitch.scoring.compare import read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
-from tstitch.weights import weights_digest
+from tstitch.weights import newly_read, weights_digest
 
 
 class Resources:
@@ -42,7 +42,9 @@ class Resources:
         distributed.start()
         _check_alike(self.engine)
         # Rank 0 fetches first, the others find the files in the cache.
-        self.digests: dict[str, str] = distributed.on_main(self._digests)
+        self.digests: dict[str, str]
+        self.entries: dict[str, str | None]  # of the files, which were read; None = all of it
+        self.digests, self.entries = distributed.on_main(self._weights)
         self.evaluator: Evaluator | None = None
         self.floors: list[dict[str, Any]] = []
         settings = experiment.evaluation
@@ -75,7 +77,9 @@ class Resources:
             UserError: a space whose files are not there.
         """
         with space_errors():
-            return experiment.decides(self.digests, self.engine.precision, self.engine.decides())
+            decides = experiment.decides(self.digests, self.engine.precision, self.engine.decides())
+        entries = newly_read(self.entries)
+        return decides | {"entries": entries} if entries else decides
 
     def unload(self) -> None:
         """Frees the denoisers; they are loaded again when they are needed."""
@@ -90,9 +94,14 @@ class Resources:
         images = images if first is None else images.first(first)
         return self.evaluator.evaluate(images, f"samples={samples}")
 
-    def _digests(self) -> dict[str, str]:
-        specs = self._experiment.pair.denoisers
-        return {spec.name: weights_digest(locate_weights(spec)) for spec in specs}
+    def _weights(self) -> tuple[dict[str, str], dict[str, str | None]]:
+        """Digest and entry by denoiser; what does not fit is refused before it is loaded."""
+        pair, digests, entries = self._experiment.pair, {}, {}
+        for spec in pair.denoisers:
+            path = locate_weights(spec)
+            digests[spec.name] = weights_digest(path)
+            entries[spec.name] = locate_entry(pair, spec, path)
+        return digests, entries
 
 
 def _check_alike(engine: Engine) -> None:

@@ -1,12 +1,14 @@
 """Weights of a denoiser: where they are, what identifies them, and into the network."""
 
+import logging
+import re
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import models
-from models.checkpoints import CheckpointError, load_weights
+from models.checkpoints import CheckpointError, find_entry, load_weights
 from models.download import fetch, sha256_of
 from tstitch.errors import UserError
 
@@ -14,6 +16,8 @@ SHIPPED = "shipped:"
 RANDOM = "random"
 PRETRAINED = Path(models.__file__).parent / "pretrained"
 RANDOM_STD = 0.02
+LONG_READ = ("", "ema", "model", "state_dict")  # entries of a file that were read ever since
+log = logging.getLogger(__name__)
 
 
 def fetch_weights(source: str, sha256: str | None, field: str) -> Path | None:
@@ -49,8 +53,32 @@ def weights_digest(path: Path | None) -> str:
     return RANDOM if path is None else sha256_of(path)
 
 
+def weights_entry(network: nn.Module, path: Path | None, field: str) -> str | None:
+    """Which entry of the file `fill_network` reads; None if it is all weights, or random ones.
+
+    Args:
+        network: may be on the meta device.
+
+    Raises:
+        UserError: no entry that is clearly the network's.
+    """
+    try:
+        return None if path is None else find_entry(network, path) or None
+    except CheckpointError as error:
+        raise UserError(f"{field}: {error}") from error
+
+
+def newly_read(entries: dict[str, str | None]) -> dict[str, str]:
+    """Of the entries by denoiser those that earlier versions did not read.
+
+    Their runs took other weights from such a file, and must not be continued with these.
+    """
+    bare = {name: re.sub(r"/?((module|_orig_mod)\.)+$", "", e or "") for name, e in entries.items()}
+    return {name: entries[name] for name in bare if bare[name] not in LONG_READ}
+
+
 def fill_network(network: nn.Module, path: Path | None, field: str) -> None:
-    """Loads the weights of a file, or random ones, into a network.
+    """Loads the weights of a file, or random ones, into a network; says which entry it read.
 
     Raises:
         UserError: a checkpoint that does not fit the network.
@@ -59,9 +87,11 @@ def fill_network(network: nn.Module, path: Path | None, field: str) -> None:
         _randomize(network)
         return
     try:
-        load_weights(network, path)
+        entry = load_weights(network, path)
     except CheckpointError as error:
         raise UserError(f"{field}: {error}") from error
+    if entry:
+        log.info("%s: read entry %s of %s", field, entry, path)
 
 
 def _randomize(network: nn.Module) -> None:
