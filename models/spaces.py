@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from models.checkpoints import CheckpointError, load_autoencoder
 from models.download import one_line, sha256_of
+from models.latent_scale import LatentScale
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -54,13 +56,17 @@ class PixelSpace:
         """Latents (N,C,H,W) as uint8 images (N,H,W,3) on the same device."""
         return to_uint8(_checked("latents", latents, self.shape))
 
+    def decode_checked(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """As `decode`, and which images are finite, bool (N,)."""
+        return self.decode(latents), _finite(latents)
+
     def digest(self) -> str:
         """What decides the images."""
         return "pixel"
 
 
 class VAESpace:
-    """Latents of diffusers' AutoencoderKL, times `scale`; on CUDA its layout is channels-last.
+    """Latents of diffusers' AutoencoderKL, scaled; on CUDA its layout is channels-last.
 
     The constructor checks what is cheap; the network is loaded by `load` or when first needed.
 
@@ -68,13 +74,16 @@ class VAESpace:
         vae: folder from `save_pretrained`, with safetensors, or a Hugging Face name `owner/name`.
         size: side of the square latents.
         channels: of the latents.
-        scale: latents handed out are the autoencoder's own times this.
+        scale: latents handed out are the autoencoder's own, less `shift`, times this. None =
+            scaling_factor of its config.json (0.18215 if there is none).
+        shift: None = shift_factor, or latents_mean, of its config.json (0 if there is none).
         chunk: images that go through the network at once; bounds its memory.
         dtype: fp32, bf16 or fp16, of its weights and products; latents and images stay float32.
 
     Attributes:
         shape: (C,H,W) of a latent.
         image_size: side of the images; 8 x `size` for a hub name, which `load` verifies.
+        remarks: lines on what was given and differs from the config.json; whole once loaded.
     """
 
     def __init__(
@@ -82,16 +91,22 @@ class VAESpace:
         vae: str,
         size: int,
         channels: int = 4,
-        scale: float = 0.18215,
+        scale: float | None = None,
+        shift: float | None = None,
         chunk: int = 8,
         dtype: str = "fp32",
     ) -> None:
         _check_counts({"size": size, "channels": channels, "chunk": chunk})
-        if type(scale) not in (int, float) or not 0 < scale < math.inf:
-            raise ValueError(f"scale={scale}: must be a positive number, 0.18215 for SD's VAE")
+        if scale is not None and (type(scale) not in (int, float) or not 0 < scale < math.inf):
+            raise ValueError(f"scale={scale}: must be a positive number, or null")
+        if shift is not None and (type(shift) not in (int, float) or not math.isfinite(shift)):
+            raise ValueError(f"shift={shift}: must be a finite number, or null")
         if dtype not in DTYPES:
             raise ValueError(f"dtype={dtype}: choose one of {', '.join(DTYPES)}")
-        self.vae, self.scale, self.chunk, self.dtype = str(vae), float(scale), chunk, dtype
+        self.vae, self.chunk, self.dtype = str(vae), chunk, dtype
+        self._given = {"scale": scale, "shift": shift}
+        self._scale: LatentScale | None = None  # known with the config.json
+        self.remarks: list[str] = []
         self.shape, self.image_channels = (channels, size, size), 3
         self._network: torch.nn.Module | None = None
         self._device = torch.device("cpu")
@@ -135,9 +150,9 @@ class VAESpace:
 
     @torch.no_grad()
     def encode_moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the posterior, both without `scale`.
+        """Mean and standard deviation of the posterior, of the autoencoder's own latents.
 
-        A latent is (mean + std * noise) * scale, with standard normal noise.
+        A latent is `scaled` (mean + std * noise), with standard normal noise.
 
         Args:
             images: float32 (N,3,image_size,image_size) in [-1,1], on any device.
@@ -162,24 +177,36 @@ class VAESpace:
         mean, std = self.encode_moments(images)
         device = "cpu" if generator is None else generator.device
         noise = torch.randn(mean.shape, generator=generator, device=device)
-        return (mean + std * noise.to(mean.device)) * self.scale
+        return self.scaled(mean + std * noise.to(mean.device))
 
-    @torch.no_grad()
+    def scaled(self, own: Tensor) -> Tensor:
+        """The autoencoder's own latents (N,C,H,W) as denoisers take them, of the loaded network."""
+        return self._scale.apply(own)
+
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (N,C,H,W) as uint8 images (N,image_size,image_size,3), on the device."""
+        return self.decode_checked(latents)[0]
+
+    @torch.no_grad()
+    def decode_checked(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """As `decode`, and which images are finite, bool (N,): uint8 cannot tell."""
         _checked("latents", latents, self.shape)
         network = self.load()._network
+        images, finite = [], []
         with torch.autocast(self._device.type, enabled=False):
-            parts = (
-                part.float() / self.scale for part in latents.to(self._device).split(self.chunk)
-            )
-            return torch.cat(
-                [to_uint8(network.decode(part.to(DTYPES[self.dtype])).sample) for part in parts]
-            )
+            for part in latents.to(self._device).split(self.chunk):
+                part = self._scale.undo(part.float())
+                pixels = network.decode(part.to(DTYPES[self.dtype])).sample
+                finite.append(_finite(pixels))
+                images.append(to_uint8(pixels))
+        return torch.cat(images), torch.cat(finite)
 
     def digest(self) -> str:
         """What decides the images: the weights' SHA-256, scale and dtype; may ask the hub."""
-        return f"vae:{sha256_of(self._folder() / WEIGHTS)}:scale={self.scale!r}:{self.dtype}"
+        folder = self._folder()
+        if self._scale is None:
+            self._check_folder(folder)
+        return f"vae:{sha256_of(folder / WEIGHTS)}:{self._scale}:{self.dtype}"
 
     def _folder(self) -> Path:
         """The folder of configuration and weights, fetched from the hub or its cache."""
@@ -202,6 +229,7 @@ class VAESpace:
             if config["_class_name"] != "AutoencoderKL":
                 raise ValueError(f"its config.json describes a {config['_class_name']}")
             channels, blocks = config["latent_channels"], len(config["block_out_channels"])
+            own = LatentScale.of(config)
         except (OSError, ValueError, KeyError, TypeError) as error:
             hint = f"; give {self.vae}/vae" if (folder / "vae").is_dir() else ""
             reason = "no config.json" if isinstance(error, OSError) else one_line(error)
@@ -210,10 +238,27 @@ class VAESpace:
             raise self._error(f"has no {WEIGHTS}; save the autoencoder as safetensors")
         if channels != self.shape[0]:
             raise ValueError(f"channels={self.shape[0]}: {self.vae} has {channels}; give that")
+        self._choose_scale(own)
         return 2 ** (blocks - 1)
+
+    def _choose_scale(self, own: LatentScale) -> None:
+        """The constants given, else the autoencoder's; remarks on where they differ."""
+        given = {name: float(value) for name, value in self._given.items() if value is not None}
+        self._scale = replace(own, **given)
+        theirs = {"scale": own.scale, "shift": own.shift}
+        self.remarks = [
+            f"{name}={value:g}: the config.json of {self.vae} says {theirs[name]}; {value:g} is "
+            "used, give null for the autoencoder's own"
+            for name, value in given.items()
+            if value != theirs[name]
+        ]
 
     def _error(self, text: str) -> ValueError:
         return ValueError(f"vae={self.vae}: {text}")
+
+
+def _finite(batch: Tensor) -> Tensor:
+    return torch.isfinite(batch).flatten(1).all(1)
 
 
 def _check_counts(counts: dict[str, int]) -> None:

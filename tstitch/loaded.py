@@ -15,7 +15,7 @@ from tstitch.engine.compiled import compiled
 from tstitch.engine.graphs import GraphRecorder
 from tstitch.engine.offload import TakingTurns
 from tstitch.engine.settings import Engine
-from tstitch.pair import PairSpec, load_network, space_errors
+from tstitch.pair import PairSpec, load_network, load_space
 from tstitch.settings import GuidanceSettings
 
 
@@ -46,8 +46,7 @@ class LoadedPair:
         self.networks = networks
         if engine.compile:
             self.networks = {name: compiled(network) for name, network in networks.items()}
-        with space_errors():
-            self.space = pair.space.to(self.device).load()
+        self.space = load_space(pair, self.device)
         self.device_name = device_name(self.device)
         self._null_class = pair.num_classes
         self._recorder = GraphRecorder(engine.device) if engine.cuda_graphs else None

@@ -1,5 +1,6 @@
 """A pair: two or more denoisers of one latent space and class set, ordered small to large."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from evaluation.flops import count_flops
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.section import Section
 from tstitch.weights import fetch_weights, fill_network, weights_entry
+
+ORDERS = ("small_to_large", "as_listed")
+CLEARLY = 2  # times as many parameters: then the larger one costs more, too
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,9 @@ def parse_pair(config: Any) -> PairSpec:
         UserError: a bad field.
     """
     # What the pair is evaluated with is read from the `evaluation` section.
-    section = Section(config, "pair", ("name", "classes", "space", "denoisers", "evaluation"))
+    fields = ("name", "classes", "space", "denoisers", "order", "evaluation")
+    section = Section(config, "pair", fields, {"order": ORDERS[0]})
+    order = section.choice("order", ORDERS)
     denoisers = section.raw("denoisers")
     if not isinstance(denoisers, Mapping) or not denoisers:
         raise UserError("pair.denoisers: name at least one denoiser, small to large")
@@ -62,10 +70,31 @@ def parse_pair(config: Any) -> PairSpec:
     )
     if not hasattr(pair.space, "decode"):
         raise UserError(f"pair.space._target_={section.raw('space')['_target_']}: is no space")
-    for spec in pair.denoisers:
-        with torch.device("meta"):  # sizes only
-            build_network(pair, spec)
+    with torch.device("meta"):  # sizes only
+        networks = [build_network(pair, spec) for spec in pair.denoisers]
+    if order == ORDERS[0]:
+        _check_order(pair, networks)
     return pair
+
+
+def _check_order(pair: PairSpec, networks: list[nn.Module]) -> None:
+    """Refuses a denoiser before a cheaper one: its share of the steps would be the other's."""
+    counts = [sum(p.numel() for p in network.parameters()) for network in networks]
+    for index in range(1, len(networks)):
+        sizes, costs = counts[index - 1 : index + 1], counts[index - 1 : index + 1]
+        told = [f"{count:,} parameters" for count in sizes]
+        if sizes[0] * CLEARLY > sizes[1]:  # patches may be of another size: FLOPs decide
+            try:
+                costs = [count_flops(n, pair.space.shape) for n in networks[index - 1 : index + 1]]
+                told = [f"{t}, {c:.4g} FLOPs" for t, c in zip(told, costs, strict=True)]
+            except Exception:  # networks of users, which may not run on the meta device
+                log.debug("pair.denoisers: FLOPs cannot be counted", exc_info=True)
+        if costs[0] > costs[1]:
+            before, after = (spec.name for spec in pair.denoisers[index - 1 : index + 1])
+            raise UserError(
+                f"pair.denoisers: {before} ({told[0]}) is listed before {after} ({told[1]}); list "
+                "them small to large, or set order: as_listed in the pair if this is meant"
+            )
 
 
 def _class_names(section: Section) -> tuple[str, ...]:
@@ -143,6 +172,19 @@ def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Mo
     network = build_network(pair, spec)
     fill_network(network, path, f"pair.denoisers.{spec.name}.weights")
     return network.eval().requires_grad_(False)
+
+
+def load_space(pair: PairSpec, device: torch.device) -> Any:
+    """The pair's space on a device, loaded; says where its constants are not its files'.
+
+    Raises:
+        UserError: an autoencoder that is not there, damaged, or of other dimensions.
+    """
+    with space_errors():
+        space = pair.space.to(device).load()
+    for line in getattr(space, "remarks", ()):
+        log.warning("pair.space.%s", line)
+    return space
 
 
 @contextmanager

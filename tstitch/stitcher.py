@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,27 +34,37 @@ class Sampled:
 
     Args:
         images: uint8 (n, H, W, 3).
-        finite: bool (n,), whether the latents of an image are.
+        finite: bool (2, n), whether the latents of an image are, and what they are decoded to.
         precision: of the denoisers, for the message.
+        space: what decoded them, for the message.
     """
 
-    def __init__(self, images: Tensor, finite: Tensor, precision: str) -> None:
-        self._images, self._finite, self._precision = HostCopy(images), HostCopy(finite), precision
+    def __init__(self, images: Tensor, finite: Tensor, precision: str, space: Any) -> None:
+        self._images, self._finite = HostCopy(images), HostCopy(finite)
+        self._precision, self._space = precision, space
 
     def wait(self) -> np.ndarray:
         """The images uint8 (n, H, W, 3), once they are there.
 
         Raises:
-            UserError: latents that are infinite or not a number, which uint8 would hide.
+            UserError: latents or images that are infinite or not a number, which uint8 would hide.
         """
-        images, finite = self._images.wait(), self._finite.wait()
-        if not finite.all():
-            other = "" if self._precision == "fp32" else "choose run.dtype=fp32, or "
-            raise UserError(
-                f"run.dtype={self._precision}: {(~finite).sum()} of {len(finite)} images of a "
-                f"batch are infinite or not a number; {other}check the weights"
-            )
+        images, (latents, decoded) = self._images.wait(), self._finite.wait()
+        if not latents.all():
+            raise _not_finite("run.dtype", self._precision, latents, "images of a batch", "weights")
+        if not decoded.all():
+            dtype = getattr(self._space, "dtype", "fp32")
+            what = "images of a batch, once decoded,"
+            raise _not_finite("pair.space.dtype", dtype, decoded, what, "autoencoder's weights")
         return images
+
+
+def _not_finite(field: str, dtype: str, finite: np.ndarray, what: str, cause: str) -> UserError:
+    remedy = "" if dtype == "fp32" else f"choose {field}=fp32, or "
+    return UserError(
+        f"{field}={dtype}: {(~finite).sum()} of {len(finite)} {what} are infinite or not a "
+        f"number; {remedy}check the {cause}"
+    )
 
 
 class Stitcher:
@@ -165,9 +176,16 @@ class Stitcher:
         """
         x_0 = self.denoise(batch, timer)
         with timer.stage(DECODE):
-            images = self._space.decode(x_0)[: batch.size]
-            finite = torch.isfinite(x_0[: batch.size]).flatten(1).all(1)
-        return Sampled(images, finite, self.engine.precision)
+            finite = torch.isfinite(x_0).flatten(1).all(1)
+            images, decoded = self._decode(x_0)
+            both = torch.stack([finite, decoded])[:, : batch.size]
+        return Sampled(images[: batch.size], both, self.engine.precision, self._space)
+
+    def _decode(self, x_0: Tensor) -> tuple[Tensor, Tensor]:
+        """Images, and which of them are finite, as far as the space tells."""
+        if hasattr(self._space, "decode_checked"):
+            return self._space.decode_checked(x_0)
+        return self._space.decode(x_0), torch.ones(len(x_0), dtype=torch.bool, device=x_0.device)
 
 
 def _timed(denoiser: Denoiser, timer: StageTimer, stage: str) -> Denoiser:

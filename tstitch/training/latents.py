@@ -30,7 +30,11 @@ def encoded(items: Iterator, space: Any, device: torch.device, flip: bool) -> Ne
     Args:
         items: (images uint8 (n, C, H, W), labels (n,)) per step.
         space: encodes images of [-1, 1].
+
+    Raises:
+        UserError: from the first step, images that are encoded to values that are not finite.
     """
+    encodes = False
 
     def following(generator: torch.Generator) -> tuple[Tensor, Tensor]:
         images, labels = next(items)
@@ -38,9 +42,22 @@ def encoded(items: Iterator, space: Any, device: torch.device, flip: bool) -> Ne
         if flip:
             mirrored = torch.rand(len(images), generator=generator, device=device) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        return space.encode(images, generator), labels
+        latents = space.encode(images, generator)
+        nonlocal encodes
+        if not encodes:  # later ones end in the loss
+            distributed.everywhere(lambda: _check_finite(latents, space))
+            encodes = True
+        return latents, labels
 
     return following
+
+
+def _check_finite(latents: Tensor, space: Any) -> None:
+    if not torch.isfinite(latents).all():
+        raise UserError(
+            f"pair.space.dtype={getattr(space, 'dtype', 'fp32')}: images are encoded to values "
+            "that are infinite or not a number; choose fp32, or check the autoencoder's weights"
+        )
 
 
 def cached(items: Iterator, space: Any) -> NextLatents:
@@ -53,7 +70,7 @@ def cached(items: Iterator, space: Any) -> NextLatents:
         views = torch.randint(moments.shape[1], (n,), generator=generator, device=device)
         mean, std = moments[torch.arange(n, device=device), views].float().unbind(1)
         noise = torch.randn(mean.shape, generator=generator, device=device)
-        return (mean + std * noise) * space.scale, labels
+        return space.scaled(mean + std * noise), labels
 
     return following
 

@@ -15,7 +15,7 @@ from tstitch.data import StepBatches, batches
 from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.lock import FolderLock
-from tstitch.pair import PairSpec, build_network, parse_pair, space_errors
+from tstitch.pair import PairSpec, build_network, load_space, parse_pair
 from tstitch.section import Section
 from tstitch.training.bias import sample_latents
 from tstitch.training.checkpoint import load_checkpoint, new_state
@@ -68,7 +68,7 @@ def _train(
     device: torch.device,
     folder: Path,
 ) -> None:
-    distributed.main_first(lambda: _load_space(pair, device))
+    distributed.main_first(lambda: load_space(pair, device))
     dataset = distributed.main_first(lambda: open_data(config["data"], pair))
     state = new_state(network, settings, device)
     if load_checkpoint(state, folder):
@@ -87,11 +87,6 @@ def _train(
         after_step=Recorder(state, settings, pair, folder, shown),
     )
     distributed.barrier()
-
-
-def _load_space(pair: PairSpec, device: torch.device) -> None:
-    with space_errors():
-        pair.space.to(device).load()
 
 
 def open_data(config: Any, pair: PairSpec) -> Dataset:
