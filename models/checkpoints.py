@@ -122,16 +122,18 @@ def load_autoencoder(path: Path) -> nn.Module:
     options = {"use_safetensors": True, "local_files_only": True, "output_loading_info": True}
     options["low_cpu_mem_usage"] = False  # True needs a further package
     try:
-        network, report = AutoencoderKL.from_pretrained(folder, **options)
+        reasons = ((n, _unusable(t, torch.float32)) for n, t in _read_safetensors(path).items())
+        unusable = next((f"{name} {reason}" for name, reason in reasons if reason), None)
+        if unusable is None:
+            network, report = AutoencoderKL.from_pretrained(folder, **options)
     except Exception as error:  # damaged files raise nearly anything in diffusers
         reason = f"the autoencoder cannot be loaded ({one_line(error)})"
         raise CheckpointError(f"{folder}: {reason}; get it again") from error
+    if unusable is not None:
+        raise CheckpointError(f"{folder}: {unusable}")
     if wrong := report["missing_keys"] + report["unexpected_keys"]:
         reason = f"{len(wrong)} weights do not fit its config.json ({first(wrong)})"
         raise CheckpointError(f"{folder}: {reason}; get it again")
-    for name, value in _read_safetensors(path).items():
-        if reason := _unusable(value, torch.float32):
-            raise CheckpointError(f"{folder}: {name} {reason}")
     return network.float().eval().requires_grad_(False)
 
 

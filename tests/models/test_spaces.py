@@ -213,6 +213,104 @@ def test_scale_goes_out_and_in(vae):
     assert levels.abs().max() <= 1
 
 
+CONSTANTS = {
+    "flux": ({"scaling_factor": 0.3611, "shift_factor": 0.1159}, 0.1159, 1.0, 0.3611),
+    "scale": ({"scaling_factor": 0.13025}, 0.0, 1.0, 0.13025),
+    "none": ({"scaling_factor": None, "shift_factor": None}, 0.0, 1.0, SCALE),
+    "channels": (
+        {"scaling_factor": 0.5, "latents_mean": [0.1, 0.2, 0.3, 0.4], "latents_std": [1, 2, 3, 4]},
+        torch.tensor([0.1, 0.2, 0.3, 0.4])[:, None, None],
+        torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None],
+        0.5,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONSTANTS)
+def test_constants_of_its_config(build_vae, tmp_path, case):
+    """Catches: a scale or shift that is not read, or on the way in or out only."""
+    changes, shift, std, scale = CONSTANTS[case]
+    folder = build_vae(tmp_path)
+    edit_config(folder, **changes)
+    space, images = VAESpace(str(folder), size=8), noise(2, 3, 16, 16)
+    mean, deviation = space.encode_moments(images)
+    own = mean + deviation * noise(2, 4, 8, 8, seed=5)
+    found = space.encode(images, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(found, (own - shift) / std * scale)
+    plain = to_uint8(space._network.decode(own).sample)
+    assert (space.decode(found).int() - plain.int()).abs().max() <= 1
+    assert space.remarks == []
+
+
+def test_given_constants_win_and_the_difference_is_told(build_vae, tmp_path):
+    """Catches: a pair's own scale that is passed over, or a difference that nobody sees."""
+    folder = build_vae(tmp_path)
+    edit_config(folder, scaling_factor=0.3611, shift_factor=0.1159)
+    agreeing = VAESpace(str(folder), size=8, scale=0.3611, shift=0.1159)
+    assert agreeing.remarks == [] and agreeing.digest() == VAESpace(str(folder), size=8).digest()
+    space = VAESpace(str(folder), size=8, scale=0.5, shift=0)
+    assert [line.split(":")[0] for line in space.remarks] == ["scale=0.5", "shift=0"]
+    assert "says 0.3611" in space.remarks[0] and "says 0.1159" in space.remarks[1]
+    mean, _ = space.encode_moments(noise(1, 3, 16, 16))
+    torch.testing.assert_close(space.scaled(mean), mean * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scaling_factor": 0}, "must be positive"),
+        ({"scaling_factor": "0.18"}, "scaling_factor=0.18 in its config.json"),
+        ({"shift_factor": float("nan")}, "shift_factor=nan"),
+        ({"latents_mean": [0.0, 1.0]}, "needs 4 numbers"),
+        ({"latents_mean": [0.0] * 4, "shift_factor": 1.0}, "remove one"),
+        ({"latents_std": [1.0, 0.0, 1.0, 1.0]}, "must be positive"),
+    ],
+)
+def test_constants_that_are_none(build_vae, tmp_path, changes, words):
+    """Catches: a division by zero, or a TypeError out of the decoder."""
+    folder = build_vae(tmp_path)
+    edit_config(folder, **changes)
+    assert words in error_of(VAESpace, str(folder), size=8)
+
+
+def test_digest_of_a_scale_alone_is_unchanged(vae):
+    """Catches: run directories of earlier versions that are refused for a new way to write it."""
+    assert VAESpace(vae, size=8).digest().endswith(f":scale={SCALE!r}:fp32")
+    assert VAESpace(vae, size=8, shift=0.5).digest().endswith(":scale=0.18215:shift=0.5:fp32")
+
+
+def test_images_that_are_not_finite_are_told(build_vae, tmp_path):
+    """Catches: an overflow in 16 bits that uint8 turns into black."""
+    folder = build_vae(tmp_path)
+    state = load_file(folder / WEIGHTS)
+    state["decoder.conv_in.weight"] *= 3e4
+    state["decoder.mid_block.resnets.0.conv1.weight"] *= 1e3
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    latents = noise(3, 4, 8, 8)
+    _, finite = VAESpace(str(folder), size=8, dtype="fp16", chunk=2).decode_checked(latents)
+    assert finite.shape == (3,) and not finite.any()
+    images, finite = VAESpace(str(folder), size=8, chunk=2).decode_checked(latents)
+    assert finite.all() and images.float().std() > 1
+    assert PixelSpace(3, 8).decode_checked(torch.zeros(2, 3, 8, 8) / 0)[1].tolist() == [False] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t * float("nan"), "infinite or not a number"),
+        (lambda t: t.to(torch.int8), "is int8, probably quantised"),
+    ],
+)
+def test_autoencoder_of_unusable_weights(build_vae, tmp_path, change, words):
+    """Catches: quantised weights that diffusers casts without their scale."""
+    folder = build_vae(tmp_path)
+    state = load_file(folder / WEIGHTS)
+    state["decoder.conv_in.weight"] = change(state["decoder.conv_in.weight"])
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    message = error_of(VAESpace(str(folder), size=8).load)
+    assert words in message and "decoder.conv_in.weight" in message
+
+
 def test_encode_samples_from_its_generator(vae):
     """Catches: the posterior's mode in place of a sample, the global generator, or one noise."""
     space, images = VAESpace(vae, size=8), noise(1, 3, 16, 16).repeat(2, 1, 1, 1)
