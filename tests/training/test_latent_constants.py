@@ -33,8 +33,7 @@ def test_encoder_that_overflows(build_vae, tmp_path):
     """Catches: a training that blames its learning rate for an autoencoder in fp16."""
     folder = build_vae(tmp_path)
     state = load_file(folder / WEIGHTS)
-    state["encoder.conv_in.weight"] *= 3e4
-    state["encoder.mid_block.resnets.0.conv1.weight"] *= 3e4
+    state["encoder.conv_in.weight"] *= 3e5
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     images = torch.randint(0, 256, (2, 3, 16, 16), generator=generator(), dtype=torch.uint8)
     for dtype in ("fp16", "fp32"):
