@@ -54,6 +54,17 @@ def find_entry(network: nn.Module, path: str | Path) -> str:
     return _choose(network, path).name
 
 
+def read_part(network: nn.Module, path: str | Path) -> tuple[dict[str, Tensor], str]:
+    """The weights of a network that shares most names with `network`, and their entry's name.
+
+    Raises:
+        CheckpointError: as `load_weights`, but for names and shapes that differ.
+    """
+    entry = _choose(network, path, part=True)
+    _check_values(entry, network, path)
+    return entry.tensors, entry.name
+
+
 def load_weights(network: nn.Module, path: str | Path) -> str:
     """Copies the weights of a file into `network`, converted to its dtypes and device.
 
@@ -68,20 +79,26 @@ def load_weights(network: nn.Module, path: str | Path) -> str:
             weights, or values that are not finite in the network's dtype.
     """
     entry, own = _choose(network, path), network.state_dict()
-    for name, value in entry.tensors.items():
-        if reason := _unusable(value, own[name].dtype):
-            raise CheckpointError(f"{path}: {name} {reason}")
+    _check_values(entry, network, path)
     with torch.no_grad():
         for name, value in entry.tensors.items():
             own[name].copy_(value)
     return entry.name
 
 
-def _choose(network: nn.Module, path: str | Path) -> Entry:
+def _choose(network: nn.Module, path: str | Path, part: bool = False) -> Entry:
     try:
-        return choose_entry(read_checkpoint(path), network)
+        return choose_entry(read_checkpoint(path), network, part)
     except Misfit as error:
         raise CheckpointError(f"{path}{error}") from error
+
+
+def _check_values(entry: Entry, network: nn.Module, path: str | Path) -> None:
+    own = network.state_dict()
+    for name, value in entry.tensors.items():
+        dtype = own[name].dtype if name in own else value.dtype
+        if reason := _unusable(value, dtype):
+            raise CheckpointError(f"{path}: {name} {reason}")
 
 
 def _unusable(value: Tensor, dtype: torch.dtype) -> str | None:

@@ -34,9 +34,10 @@ class Wanted:
     parameters: tuple[str, ...]  # in the network's order
     trained: frozenset[str]
     recomputed: frozenset[str]  # the network's own value is as good
+    part: bool = False  # any of these names, of any shape: of a network that is to grow
 
     @classmethod
-    def by(cls, network: nn.Module) -> "Wanted":
+    def by(cls, network: nn.Module, part: bool = False) -> "Wanted":
         """Of a network, which may be on the meta device.
 
         Fixed tensors that its constructor computes anew are those that it names `recomputed`.
@@ -46,6 +47,7 @@ class Wanted:
             tuple(name for name, _ in network.named_parameters()),
             frozenset(name for name, p in network.named_parameters() if p.requires_grad),
             frozenset(getattr(network, "recomputed", ())),
+            part,
         )
 
 
@@ -67,7 +69,7 @@ class Entry:
         return not (self.missing or self.surplus or self.misshaped)
 
 
-def choose_entry(content: Mapping, network: nn.Module) -> Entry:
+def choose_entry(content: Mapping, network: nn.Module, part: bool = False) -> Entry:
     """The entry of a checkpoint that is a network's weights; only averaged ones where there are.
 
     Names that `network.recomputed` lists may be missing: they are in no entry then.
@@ -75,12 +77,13 @@ def choose_entry(content: Mapping, network: nn.Module) -> Entry:
     Args:
         content: a file's content: tensors by name, or containers of them.
         network: may be on the meta device.
+        part: take weights by most of their names, whatever they lack or have besides.
 
     Raises:
         Misfit: nothing fits, several entries do, or raw weights do beside averaged ones that
             cannot be read; both are named.
     """
-    wanted = Wanted.by(network)
+    wanted = Wanted.by(network, part)
     held = [(path, tensors) for path, tensors in places(content) if tensors]
     if not held:
         raise Misfit(": holds no tensors")
@@ -135,11 +138,10 @@ def _named(path: tuple[str, ...], tensors: dict[str, Tensor], wanted: Wanted) ->
         for start in (0, *(m.end() for m in re.finditer(r"\.", name)))
         if name[start:] in wanted.shapes
     )
-    needed = len(wanted.trained) or len(wanted.shapes)
-    others = {prefix for prefix, count in coverage.items() if 2 * count >= needed}
     if not coverage:
         coverage[""] = 0
     best = max(coverage.values())
+    others = {prefix for prefix, count in coverage.items() if 2 * count >= best}
     entries = []
     for prefix, count in coverage.items():
         if 2 * count < best:
@@ -155,14 +157,19 @@ def _named(path: tuple[str, ...], tensors: dict[str, Tensor], wanted: Wanted) ->
         label = "/".join(path) + ("/" if path and shown else "") + shown
         averaged = is_averaged(label) or f"{prefix}n_averaged" in plain
         if averaged or not is_optimizer(label):
-            surplus = [
-                original
-                for name, original in found.items()
-                if name not in wanted.shapes and not is_counter(name, tensors[original])
-            ]
             own = {n: tensors[original] for n, original in found.items() if n in wanted.shapes}
+            rest = {
+                name: original
+                for name, original in found.items()
+                if name not in own and not is_counter(name, tensors[original])
+            }
             used = {"/".join((*path, original)) for original in found.values()}
-            entries.append(_entry(label, averaged, own, surplus, wanted, used))
+            surplus = list(rest.values())
+            if wanted.part and len(own) > len(surplus):
+                own |= {name: tensors[original] for name, original in rest.items()}
+                entries.append(Entry(label, averaged, own, [], [], [], used))
+            else:
+                entries.append(_entry(label, averaged, own, surplus, wanted, used))
     return entries
 
 

@@ -42,6 +42,21 @@ def test_predictions_are_kept_and_can_change(smaller, sizes):
     assert gradient[..., -1].abs().max() > 0
 
 
+def test_averaged_weights_are_grown(smaller, tmp_path):
+    """Catches: raw weights, or a prefix, in the one place where names and shapes may differ."""
+    network, _ = smaller
+    averaged, raw = network.state_dict(), random_dit().state_dict()
+    content = {"model": raw, "ema": {f"module.{name}": value for name, value in averaged.items()}}
+    torch.save(content, tmp_path / "c.pt")
+    grown = random_dit(depth=3, mlp_ratio=6)
+    grow_network(grown, tmp_path / "c.pt", "train.init")
+    name = "blocks.1.attn.qkv.weight"
+    assert torch.equal(grown.state_dict()[name], averaged[name])
+    torch.save(content | {"model_ema": raw}, tmp_path / "c.pt")
+    with pytest.raises(UserError, match="'ema/module.' and 'model_ema'"):
+        grow_network(grown, tmp_path / "c.pt", "train.init")
+
+
 @pytest.mark.parametrize("sizes", [{"hidden_size": 32}, {"depth": 1}, {"mlp_ratio": 2.0},
                                    {"num_classes": 4}, {"patch_size": 2}])  # fmt: skip
 def test_what_cannot_grow_is_refused(smaller, sizes):

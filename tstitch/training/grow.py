@@ -1,5 +1,6 @@
 """A larger network that begins as a smaller one, after Net2Net (arXiv 1511.05641)."""
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.checkpoints import CheckpointError, read_state_dict
+from models.checkpoints import CheckpointError, read_part
 from tstitch.errors import UserError
 
+log = logging.getLogger(__name__)
 HIDDEN_IN = re.compile(r"blocks\.\d+\.mlp\.fc1\.(weight|bias)")  # a row per hidden unit
 HIDDEN_OUT = re.compile(r"blocks\.\d+\.mlp\.fc2\.weight")  # a column per hidden unit
 BLOCK = re.compile(r"blocks\.(\d+)\.")
@@ -30,9 +32,11 @@ def grow_network(network: nn.Module, path: Path, field: str) -> None:
         UserError: unreadable weights, or a network that differs in more than that.
     """
     try:
-        smaller = read_state_dict(path)
+        smaller, entry = read_part(network, path)
     except CheckpointError as error:
         raise UserError(f"{field}: {error}") from error
+    if entry:
+        log.info("%s: read entry %s of %s", field, entry, path)
     own = network.state_dict()
     if wrong := _misfits(own, smaller):
         raise UserError(
