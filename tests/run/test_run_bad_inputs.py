@@ -242,7 +242,7 @@ def test_other_digest(tmp_path, refusal, network):
         ("stitch.fraction=0.6", "stitch"),
         ("sampler.order=1", "sampler.order: 2 -> 1"),
         ("sampler=ddim", "sampler._target_"),
-        (f"{SMALL}.network.depth=3", "networks.small.depth: 4 -> 3"),
+        (f"{SMALL}.network.num_heads=4", "networks.small.num_heads: 2 -> 4"),
     ],
 )
 def test_directory_of_another_run(whole, refusal, override, key):
