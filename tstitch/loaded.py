@@ -45,7 +45,7 @@ class LoadedPair:
         self._turns = TakingTurns(networks, engine.device) if engine.offload else None
         self.networks = networks
         if engine.compile:
-            self.networks = {name: compiled(network) for name, network in networks.items()}
+            self.networks = {n: compiled(network, engine.device) for n, network in networks.items()}
         with space_errors():
             self.space = pair.space.to(self.device).load()
         self.device_name = device_name(self.device)
