@@ -21,6 +21,7 @@ TINY = (
     "benchmark.dtypes=[fp32]",
     "benchmark.fractions=[1,0,0.5]",
     "benchmark.rounds=2",
+    "benchmark.minutes=60",
 )
 
 
