@@ -1,6 +1,7 @@
 """What users compare with: diffusers' DiTPipeline with the same network and autoencoder."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,11 +121,13 @@ def _pipeline(experiment: Experiment, dtype: torch.dtype) -> "DiTPipeline":
     spec = pair.denoisers[-1]
     network = load_network(pair, spec, locate_weights(spec))
     # Of the space, not of the pipeline, is what latents are scaled by.
-    vae = AutoencoderKL.from_pretrained(pair.space.vae, low_cpu_mem_usage=False)
+    vae = AutoencoderKL.from_pretrained(
+        Path(pair.space.vae).expanduser(), torch_dtype=dtype, low_cpu_mem_usage=False
+    )
     vae.register_to_config(scaling_factor=pair.space.scale)
     pipeline = DiTPipeline(
         as_diffusers(network).to(dtype),
-        vae.to(dtype).eval().requires_grad_(False),
+        vae.eval().requires_grad_(False),
         DDIMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, clip_sample=False),
     )
     pipeline.set_progress_bar_config(disable=True)

@@ -109,7 +109,7 @@ class Session:
             ready = time.monotonic()
             measure_once(result, crew, self.settings, 0, self.folder)
         except UserError as error:
-            if not group:
+            if not any(self.results):
                 raise
             crews.pop().end()
             self.leave_out(case.name, str(error))
@@ -121,10 +121,10 @@ class Session:
     def _further_rounds(self, crews: list[Crew], later: Sequence[Case]) -> None:
         """As many as were asked for, or as fit beside the first rounds of later groups."""
         group = self.results[-1]
-        for number in range(1, self.settings.rounds):
+        for number in range(1, self.settings.rounds if group else 0):
             cost = sum(self.costs.of_round(result.case) for result in group)
             kept = min(sum(map(self.costs.of_first, later)), self.budget.left() / 2)
-            if group and cost > self.budget.left() - max(kept, 0.0):
+            if cost > self.budget.left() - max(kept, 0.0):
                 rounds = self.settings.rounds
                 name = f"batch {group[0].case.batch_size}: rounds {number + 1} to {rounds}"
                 cost *= rounds - number
