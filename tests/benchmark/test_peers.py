@@ -23,7 +23,8 @@ def random_dit(**sizes):
 
 @torch.no_grad()
 def test_same_network():
-    """Catches: a speed compared with another network's, the null class taken for a class."""
+    """Catches: a speed compared with another network's, the null class taken for a class,
+    features of t at diffusers' own frequencies."""
     network = random_dit()
     other = as_diffusers(network)
     x = torch.randn((6, 4, 8, 8), generator=torch.Generator().manual_seed(1))

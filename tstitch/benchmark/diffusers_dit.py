@@ -46,6 +46,9 @@ def as_diffusers(network: DiT) -> "DiTTransformer2DModel":
         norm_eps=1e-6,
     )
     transformer.load_state_dict(_renamed(network))
+    for block in transformer.transformer_blocks:
+        # Its frequencies of t are spaced by 1 / 127 by default, the published DiTs' by 1 / 128.
+        block.norm1.emb.time_proj.downscale_freq_shift = 0
     return transformer.eval().requires_grad_(False)
 
 

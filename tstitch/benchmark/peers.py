@@ -40,7 +40,7 @@ def peer_dtype(device: torch.device) -> str:
 
 
 class PeerWorker:
-    """diffusers' pipeline of the largest denoiser; weights, labels and batches as ours.
+    """diffusers' pipeline of the largest denoiser; weights and batches as ours.
 
     Its scheduler is DDIM whatever the pair's sampler is, with as many steps: one evaluation each.
 
@@ -125,8 +125,10 @@ def _pipeline(experiment: Experiment, dtype: torch.dtype) -> "DiTPipeline":
         Path(pair.space.vae).expanduser(), torch_dtype=dtype, low_cpu_mem_usage=False
     )
     vae.register_to_config(scaling_factor=pair.space.scale)
+    transformer = as_diffusers(network)
+    torch.nn.Module.to(transformer, dtype)  # its own says that it might keep some in float32
     pipeline = DiTPipeline(
-        as_diffusers(network).to(dtype),
+        transformer,
         vae.eval().requires_grad_(False),
         DDIMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, clip_sample=False),
     )

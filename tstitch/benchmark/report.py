@@ -40,8 +40,8 @@ def render_benchmark(document: dict[str, Any]) -> str:
         "*Not denoising*: sampler update, noise, decoding, writing and waiting, at fraction 0. "
         "*Latents differ by*: |x_0 - x_ref| / |x_ref| of the first batch at fraction 0, x_ref "
         "from the first row's engine of the same batch size. *diffusers*: its DiTPipeline with the "
-        "same weights, labels and autoencoder, all in the dtype that the row names; DDIM with as "
-        "many steps; from the noise to uint8 on the host, ours to the files.",
+        "same weights and autoencoder, all in the dtype that the row names; DDIM with as many "
+        "steps; from the noise to uint8 on the host, ours to the files.",
     ]
     for case in cases:
         lines += ["", f"## {case['name']}", "", *_fractions(case), "", _details(case)]
