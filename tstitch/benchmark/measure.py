@@ -1,14 +1,18 @@
 """One measurement of a case, and all that were made of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tstitch.benchmark.crew import Crew
+from tstitch.benchmark.peers import PeerWorker
 from tstitch.benchmark.settings import BenchmarkSettings, Case
+from tstitch.benchmark.worker import Worker
 
 
 @dataclass(slots=True)
@@ -50,6 +54,31 @@ def measure_once(
                 result.stages.append(_per_image(answers, "stages"))
                 result.beside.append(_per_image(answers, "beside"))
     result.peak_bytes = max(result.peak_bytes, *crew.ask("peak_bytes"))
+
+
+def start(case: Case, config: dict[str, Any]) -> Crew:
+    """The processes of a case; they load their networks when they are first asked something.
+
+    Args:
+        config: of a run, without the section `benchmark`.
+    """
+    own = case.config(config)
+    if case.is_peer:
+        return Crew(partial(PeerWorker, own, case.dtype, case.is_compiled), case.processes)
+    return Crew(partial(Worker, own), case.processes)
+
+
+@contextmanager
+def running(cases: Sequence[Case], config: dict[str, Any]) -> Iterator[list[Crew]]:
+    """The processes of every case; those of the list are ended when the block ends."""
+    crews: list[Crew] = []
+    try:
+        for case in cases:
+            crews.append(start(case, config))
+        yield crews
+    finally:
+        for crew in crews:
+            crew.end()
 
 
 def rotated(values: Sequence[Any], number: int) -> list[Any]:

@@ -2,10 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,8 @@ import numpy as np
 
 from tstitch.benchmark.budget import Budget, Costs
 from tstitch.benchmark.crew import Crew
-from tstitch.benchmark.measure import Measured, measure_once, rotated
-from tstitch.benchmark.peers import PeerWorker
+from tstitch.benchmark.measure import Measured, measure_once, rotated, running, start
 from tstitch.benchmark.settings import BenchmarkSettings, Case
-from tstitch.benchmark.worker import Worker
 from tstitch.errors import UserError
 
 FIRST_SHARE = 0.25  # of the time: a round of the first case, so that some others fit
@@ -68,7 +64,7 @@ class Session:
         for place, group in enumerate(groups):
             later = [case for other in groups[place + 1 :] for case in other]
             self.results.append([])
-            with running() as crews:
+            with running([], self.config) as crews:
                 for case in group:
                     self._first_round(case, crews)
                 self._further_rounds(crews, later)
@@ -98,7 +94,7 @@ class Session:
             return
         log.info("%s: starting (%.0f s left)", case.name, self.budget.left())
         begun = time.monotonic()
-        crew = Crew(_builder(case, self.config), case.processes)
+        crew = start(case, self.config)
         crews.append(crew)
         try:
             result = Measured(case, crew.ask("prepare", self.settings.fractions)[0])
@@ -166,20 +162,3 @@ class Session:
             self.budget.left(),
         )  # fmt: skip
         self.save(self.results)
-
-
-def _builder(case: Case, config: dict[str, Any]) -> Callable[[], Any]:
-    if case.is_peer:
-        return partial(PeerWorker, case.config(config), case.dtype, case.is_compiled)
-    return partial(Worker, case.config(config))
-
-
-@contextmanager
-def running() -> Iterator[list[Crew]]:
-    """A list for crews, which are ended when the block ends."""
-    crews: list[Crew] = []
-    try:
-        yield crews
-    finally:
-        for crew in crews:
-            crew.end()
