@@ -45,7 +45,7 @@ class LoadedPair:
         self._turns = TakingTurns(networks, engine.device) if engine.offload else None
         self.networks = networks
         if engine.compile:
-            self.networks = {name: compiled(network) for name, network in networks.items()}
+            self.networks = {n: compiled(network, engine.device) for n, network in networks.items()}
         self.space = load_space(pair, self.device)
         self.device_name = device_name(self.device)
         self._null_class = pair.num_classes

@@ -13,26 +13,6 @@ from tstitch.cli import compose
 from tstitch.engine.host import available_cores
 from tstitch.errors import UserError
 
-TINY = (
-    "sampler.steps=4",
-    "run.device=cpu",
-    "benchmark.batch_sizes=[2]",
-    "benchmark.compile=[false]",
-    "benchmark.dtypes=[fp32]",
-    "benchmark.fractions=[1,0,0.5]",
-    "benchmark.rounds=2",
-)
-
-
-@pytest.fixture(scope="module")
-def folder(run_script, tmp_path_factory):
-    """The results of a tiny benchmark, made by the command."""
-    target = tmp_path_factory.mktemp("benchmark")
-    run = run_script("benchmark.py", *TINY, f"benchmark.dir={target}")
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip() == (target / "benchmark.md").read_text().strip()
-    return target
-
 
 def test_numbers(folder):
     """Catches: a case or fraction that is not measured, shares above one, an eager engine whose
@@ -56,10 +36,10 @@ def test_numbers(folder):
 
 
 @pytest.mark.slow
-def test_two_processes(tmp_path):
+def test_two_processes(tmp_path, tiny):
     """Catches: processes that do not run at the same time, or with all cores each."""
     options = ["benchmark.processes=[1,2]", "benchmark.fractions=[0]", f"benchmark.dir={tmp_path}"]
-    run_benchmark(compose("benchmark", [*TINY, *options]))
+    run_benchmark(compose("benchmark", [*tiny, *options]))
     cases = json.loads((tmp_path / "benchmark.json").read_text())["cases"]
     assert [(c["engine"], c["processes"]) for c in cases] == [
         ("plain", 1),
@@ -78,10 +58,10 @@ def test_files(folder):
     assert (folder / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_summary():
+def test_summary(tiny):
     """Catches: rates of different rounds that are divided, ideal and measured swapped, guidance
     or batch size forgotten in the share of the peak."""
-    base = compose("benchmark", list(TINY))
+    base = compose("benchmark", list(tiny))
     del base["benchmark"]
     experiments = {f: with_fraction(base, f) for f in (0.0, 0.5, 1.0)}
     setup = {"engine": {}, "threads": 1, "seconds": {}}
@@ -130,16 +110,17 @@ def test_summary():
         ("benchmark.fractions=[0.5]", "0 among them"),
         ("benchmark.fractions=[0,2]", "from 0 to 1"),
         ("benchmark.rounds=0", "at least 1"),
+        ("benchmark.minutes=-1", "at least 0"),
         ("benchmark.batches=0", "at least 1"),
         ("+benchmark.foo=1", "choose one of dir"),
         ("pair=fashion_mnist_trio", "a pair of two"),
         ("pair.denoisers.small.weights=nowhere.pt", "no such file"),
     ],
 )
-def test_bad_input(tmp_path, override, allowed):
+def test_bad_input(tmp_path, tiny, override, allowed):
     """Catches: a traceback, possibly of another process."""
     trio = ["stitch=fractions", "stitch.fractions=[0,0,1]"] if "trio" in override else []
     with pytest.raises(UserError) as caught:
-        run_benchmark(compose("benchmark", [*TINY, f"benchmark.dir={tmp_path}", *trio, override]))
+        run_benchmark(compose("benchmark", [*tiny, f"benchmark.dir={tmp_path}", *trio, override]))
     message = str(caught.value)
     assert message.startswith(override.lstrip("+").split("=")[0]) and allowed in message, message

@@ -26,18 +26,22 @@ def render_benchmark(document: dict[str, Any]) -> str:
     lines = [
         f"# {protocol['pair']}: how fast it samples",
         "",
+        *_missing(document),
         "![images per second against fraction](benchmark.png)",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|---" + "|--:" * (len(COLUMNS) - 1) + "|",
         *(_row(case) for case in cases),
+        *(_peer_row(row) for row in document["peers"]),
         "",
         "Medians of the rounds, smallest and largest in brackets. *ms per step*: one guided "
         "evaluation of a whole batch. *Share of matmul peak*: FLOPs of the denoiser over the rate "
         "of large square products in the same precision, measured in the same process and round. "
         "*Not denoising*: sampler update, noise, decoding, writing and waiting, at fraction 0. "
         "*Latents differ by*: |x_0 - x_ref| / |x_ref| of the first batch at fraction 0, x_ref "
-        "from the first row's engine.",
+        "from the first row's engine of the same batch size. *diffusers*: its DiTPipeline with the "
+        "same weights and autoencoder, all in the dtype that the row names; DDIM with as many "
+        "steps; from the noise to uint8 on the host, ours to the files.",
     ]
     for case in cases:
         lines += ["", f"## {case['name']}", "", *_fractions(case), "", _details(case)]
@@ -56,7 +60,6 @@ def render_benchmark(document: dict[str, Any]) -> str:
 
 def _row(case: dict[str, Any]) -> str:
     denoisers = case["denoisers"]
-    prepared = case["prepare_seconds"]
     cells = [
         case["name"],
         _spread(case["fractions"][0]["images_per_second"], "{:.3g}"),
@@ -67,10 +70,41 @@ def _row(case: dict[str, Any]) -> str:
         "; ".join(f"{n} {_percent(d['share_of_matmul_peak'])}" for n, d in denoisers.items()),
         _percent(case["not_denoising"]),
         f"{case['peak_bytes'] / 2**30:.2f} GiB",
-        "; ".join(f"{name} {value:.0f} s" for name, value in prepared.items()) or "-",
+        _prepared(case),
         f"{case['latent_deviation']:.1e}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _missing(document: dict[str, Any]) -> list[str]:
+    """What a reader must know before the table."""
+    lines = []
+    if not document["finished"]:
+        lines += ["**Incomplete: it was stopped, or is still at work.** Below is what it has.", ""]
+    if document["left_out"]:
+        lines += ["Left out:", ""]
+        for entry in document["left_out"]:
+            seconds = entry["seconds"]
+            price = "" if seconds is None else f", some {seconds:.0f} s"
+            lines.append(f"- {entry['name']}{price}: {entry['reason']}")
+        lines.append("")
+    return lines
+
+
+def _peer_row(row: dict[str, Any]) -> str:
+    cells = dict.fromkeys(COLUMNS, "-") | {
+        "engine": row["name"],
+        "images/s at fraction 0": _spread(row["images_per_second"], "{:.3g}"),
+        "over plain": _spread(row["speedup_over_plain"], "{:.2f}", "x"),
+        "peak memory": f"{row['peak_bytes'] / 2**30:.2f} GiB",
+        "prepared in": _prepared(row),
+    }
+    return "| " + " | ".join(cells.values()) + " |"
+
+
+def _prepared(case: dict[str, Any]) -> str:
+    seconds = case["prepare_seconds"].items()
+    return "; ".join(f"{name} {value:.0f} s" for name, value in seconds) or "-"
 
 
 def _fractions(case: dict[str, Any]) -> list[str]:
@@ -128,9 +162,10 @@ def save_plot(document: dict[str, Any], path: Path) -> None:
 def _details(case: dict[str, Any]) -> str:
     used = [name for name, value in case["options"].items() if value]
     return (
-        f"{', '.join(used) or 'no options'}; {case['threads_per_process']} CPU thread(s) per "
-        f"process. Milliseconds per image at fraction 0: {_stages(case['seconds_per_image'])}; "
-        f"at the same time as these: {_stages(case['seconds_per_image_beside'])}. Matrix products: "
+        f"{case['rounds']} round(s); {', '.join(used) or 'no options'}; "
+        f"{case['threads_per_process']} CPU thread(s) per process. Milliseconds per image at "
+        f"fraction 0: {_stages(case['seconds_per_image'])}; at the same time as these: "
+        f"{_stages(case['seconds_per_image_beside'])}. Matrix products: "
         f"{_spread(case['matmul_flops_per_second'], '{:.3g}')} FLOP/s."
     )
 

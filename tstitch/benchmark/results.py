@@ -16,12 +16,48 @@ def summarise(
     """One plain JSON object per case; medians with the smallest and largest of the rounds.
 
     Args:
-        results: of cases that were measured in turns, the plain ones first.
+        results: of cases that are measured in turns, the plain ones first; in the middle of a
+            round some have one more than others, and what compares two takes the rounds of both.
         experiments: by fraction.
         flops: of one evaluation of one latent, by denoiser.
     """
-    plain = {r.case.processes: r for r in results if r.case.engine == "plain"}
-    return [_case(r, plain[r.case.processes], experiments, flops) for r in results]
+    own = [result for result in results if not result.case.is_peer]
+    return [_case(result, _plain(results, result), experiments, flops) for result in own]
+
+
+def summarise_peers(results: Sequence[Measured]) -> list[dict[str, Any]]:
+    """The same of diffusers' rows, which have one fraction: 0."""
+    rows = []
+    for result in (result for result in results if result.case.is_peer):
+        own = _beginning(result) | {"images_per_second": spread(result.rates[0.0])}
+        rows.append(own | {"speedup_over_plain": _over_plain(result, _plain(results, result))})
+    return rows
+
+
+def _plain(results: Sequence[Measured], result: Measured) -> Measured:
+    return next(other for other in results if result.case.compares_with(other.case))
+
+
+def _beginning(result: Measured) -> dict[str, Any]:
+    """What all kinds of cases have."""
+    case = result.case
+    return {
+        "name": case.name,
+        "engine": case.engine,
+        "dtype": case.dtype,
+        "batch_size": case.batch_size,
+        "processes": case.processes,
+        "rounds": len(result.rates[0.0]),
+        "options": result.setup["engine"],
+        "threads_per_process": result.setup["threads"],
+        "prepare_seconds": result.setup["seconds"],
+        "peak_bytes": result.peak_bytes,
+    }
+
+
+def _over_plain(result: Measured, plain: Measured) -> dict[str, float]:
+    pairs = zip(result.rates[0.0], plain.rates[0.0], strict=False)
+    return spread([own / other for own, other in pairs])
 
 
 def _case(
@@ -32,27 +68,17 @@ def _case(
 ) -> dict[str, Any]:
     case, base = result.case, experiments[0.0]
     per_step = base.nfe // base.sampler.steps
-    speedup = [own / other for own, other in zip(result.rates[0.0], plain.rates[0.0], strict=True)]
-    return {
-        "name": case.name,
-        "engine": case.engine,
-        "dtype": case.dtype,
-        "batch_size": case.batch_size,
-        "processes": case.processes,
-        "options": result.setup["engine"],
-        "threads_per_process": result.setup["threads"],
-        "prepare_seconds": result.setup["seconds"],
+    return _beginning(result) | {
         "matmul_flops_per_second": spread(result.matmul),
         "denoisers": {
             name: _denoiser(result, name, case.batch_size * per_step * flops[name])
             for name in result.steps[0]
         },
-        "fractions": [_fraction(result, f, e) for f, e in experiments.items()],
-        "speedup_over_plain": spread(speedup),
+        "fractions": [_fraction(result, f, experiments[f]) for f in sorted(result.rates)],
+        "speedup_over_plain": _over_plain(result, plain),
         "seconds_per_image": _medians(result.stages),
         "seconds_per_image_beside": _medians(result.beside),
         "not_denoising": spread([_rest(stages) for stages in result.stages]),
-        "peak_bytes": result.peak_bytes,
         "latent_deviation": result.deviation,
     }
 

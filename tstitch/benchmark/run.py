@@ -2,16 +2,20 @@
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from evaluation.machine import versions
 from tstitch import distributed
-from tstitch.benchmark.measure import measure_group
+from tstitch.benchmark.measure import Measured
+from tstitch.benchmark.peers import peer_dtype, why_no_peer
 from tstitch.benchmark.report import render_benchmark, save_plot
-from tstitch.benchmark.results import summarise
+from tstitch.benchmark.results import summarise, summarise_peers
+from tstitch.benchmark.session import Session
 from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases, parse_benchmark
 from tstitch.benchmark.worker import with_fraction
+from tstitch.device import choose_device
 from tstitch.engine.host import available_cores
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
@@ -25,7 +29,11 @@ log = logging.getLogger(__name__)
 
 
 def run_benchmark(config: dict[str, Any]) -> Path:
-    """Measures every case and writes benchmark.json, benchmark.md and benchmark.png.
+    """Measures the cases and writes benchmark.json, benchmark.md and benchmark.png.
+
+    The files are written anew, whole, after every measurement. They replace those of an earlier
+    benchmark once the first case is measured: what was measured at another time, on a machine in
+    another state, does not compare with what is measured now.
 
     Returns:
         The folder of the results.
@@ -45,16 +53,29 @@ def run_benchmark(config: dict[str, Any]) -> Path:
     with writing(folder, "benchmark.dir"):
         folder.mkdir(parents=True, exist_ok=True)
     flops = {name: size.flops for name, size in network_sizes(first.pair).items()}
-    groups = list_cases(settings)
+    peer_reason = why_no_peer(first.pair)
+    device = choose_device(first.run.device, "run.device")
+    groups = list_cases(settings, None if peer_reason else peer_dtype(device))
     _check(groups, base)
-    document: dict[str, Any] = {"protocol": _protocol(first, settings, flops), "cases": []}
-    for group in groups:
-        results = measure_group(group, base, settings, folder)
-        document["protocol"]["device"] = results[0].setup["device"]
-        document["cases"] += summarise(results, experiments, flops)
-        with writing(folder, "benchmark.dir"):  # what a later group cannot do loses nothing
+
+    def save(results: list[list[Measured]], finished: bool = False) -> None:
+        document = _identity(first) | {
+            "finished": finished,
+            "left_out": [asdict(entry) for entry in session.left_out],
+            "protocol": _protocol(first, settings, flops)
+            | {"device": results[0][0].setup["device"]},
+            "cases": [c for group in results for c in summarise(group, experiments, flops)],
+            "peers": [p for group in results for p in summarise_peers(group)],
+        }
+        with writing(folder, "benchmark.dir"):
             _write(document, folder)
-    print(render_benchmark(document), flush=True)
+
+    session = Session(base, settings, folder, save)
+    if peer_reason:
+        session.leave_out("diffusers' DiTPipeline", peer_reason)
+    session.run(groups)
+    save(session.results, finished=True)
+    print((folder / "benchmark.md").read_text(encoding="utf-8"), flush=True)
     log.info("%s: benchmark.md, benchmark.json, benchmark.png", folder)
     return folder
 
@@ -75,6 +96,19 @@ def _write(document: dict[str, Any], folder: Path) -> None:
     write_text(folder / "benchmark.json", json.dumps(document, indent=2) + "\n")
 
 
+def _identity(experiment: Experiment) -> dict[str, Any]:
+    """What was measured, for whoever takes the numbers for another run's."""
+    pair = experiment.pair
+    return {
+        "pair": pair.name,
+        "space": {"shape": list(pair.space.shape), "image_size": pair.space.image_size},
+        "networks": {
+            name: {"gmacs": size.flops / 2e9, "parameters": size.parameters}
+            for name, size in network_sizes(pair).items()
+        },
+    }
+
+
 def _protocol(
     experiment: Experiment, settings: BenchmarkSettings, flops: dict[str, int]
 ) -> dict[str, Any]:
@@ -84,6 +118,7 @@ def _protocol(
         "sampler": {**sampler, "steps": experiment.sampler.steps},
         "guidance": {"scale": guidance.scale, "channels": guidance.channels},
         "gmacs_per_evaluation": {n: round(f / 2e9, 4) for n, f in flops.items()},
+        "minutes": settings.minutes,
         "rounds": settings.rounds,
         "batches_per_measurement": settings.batches,
         "seed": experiment.run.seed,

@@ -13,12 +13,16 @@ from tstitch.device import DTYPES, choose_device, choose_dtype
 from tstitch.section import Section
 from tstitch.settings import RunSettings
 
+PEER = "diffusers"
+PEERS = (f"{PEER} compiled", PEER)
+
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkSettings:
     """What to time; the fields are described in configs/benchmark.yaml."""
 
     dir: str | None
+    minutes: float
     batch_sizes: tuple[int, ...]
     dtypes: tuple[str, ...]
     compile: tuple[bool, ...]
@@ -36,13 +40,28 @@ class Case:
     batch_size: int
     dtype: str
     processes: int
-    engine: str  # plain | eager | compiled
+    engine: str  # plain | eager | compiled | diffusers | diffusers compiled
 
     @property
     def name(self) -> str:
         """For tables."""
         several = f", {self.processes} processes" if self.processes > 1 else ""
         return f"{self.engine} {self.dtype}, batch {self.batch_size}{several}"
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is not ours."""
+        return self.engine.startswith(PEER)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether torch.compile is in it."""
+        return self.engine.endswith("compiled")
+
+    def compares_with(self, other: "Case") -> bool:
+        """Whether the other one is the plain case whose speed this one's is divided by."""
+        same = (self.batch_size, self.processes) == (other.batch_size, other.processes)
+        return same and other.engine == "plain"
 
     def config(self, base: dict[str, Any]) -> dict[str, Any]:
         """The configuration of this case.
@@ -51,11 +70,13 @@ class Case:
             base: of the command line, without the section `benchmark`.
         """
         own = base["engine"]
+        run = base["run"] | {"dtype": self.dtype, "batch_size": self.batch_size}
+        if self.is_peer:
+            return base | {"run": run}
         if self.engine == "plain":
             own = compose("sample", ["engine=plain"])["engine"] | {"threads": own["threads"]}
         else:
-            own = own | {"compile": self.engine == "compiled"}
-        run = base["run"] | {"dtype": self.dtype, "batch_size": self.batch_size}
+            own = own | {"compile": self.is_compiled}
         return base | {"engine": own, "run": run}
 
 
@@ -71,9 +92,10 @@ def parse_benchmark(config: Any, run: RunSettings) -> BenchmarkSettings:
     section = Section(config, "benchmark", [field.name for field in fields(BenchmarkSettings)])
     device = choose_device(run.device, "run.device")
     cuda = device.type == "cuda"
-    sizes: tuple[int, ...] = (8, 32, 64) if cuda else (16,)
+    sizes: tuple[int, ...] = (32, 8, 64) if cuda else (16,)
     return BenchmarkSettings(
         dir=None if section.raw("dir") is None else section.text("dir"),
+        minutes=section.number("minutes", 0.0),
         batch_sizes=sizes
         if section.raw("batch_sizes") is None
         else _counts(section, "batch_sizes"),
@@ -89,14 +111,26 @@ def parse_benchmark(config: Any, run: RunSettings) -> BenchmarkSettings:
     )
 
 
-def list_cases(settings: BenchmarkSettings) -> list[list[Case]]:
-    """The cases in groups that are measured in turns: one group per batch size."""
+def list_cases(settings: BenchmarkSettings, peer_dtype: str | None) -> list[list[Case]]:
+    """The cases in groups that are measured in turns, one group per batch size.
+
+    Groups, and cases in them, are in the order of their importance: that of the lists in the
+    settings; after plain PyTorch and the first engine follow diffusers' rows, then the rest.
+
+    Args:
+        peer_dtype: of diffusers' rows, None = without them.
+    """
     groups = []
     for size in settings.batch_sizes:
-        group = [Case(size, settings.baseline, n, "plain") for n in settings.processes]
-        for dtype, fast, n in product(settings.dtypes, settings.compile, settings.processes):
-            group.append(Case(size, dtype, n, "compiled" if fast else "eager"))
-        groups.append(group)
+        plain = [Case(size, settings.baseline, n, "plain") for n in settings.processes]
+        own = [
+            Case(size, dtype, n, "compiled" if fast else "eager")
+            for dtype, fast, n in product(settings.dtypes, settings.compile, settings.processes)
+        ]
+        alone = 1 in settings.processes  # whom diffusers' rows are compared with
+        peers = [Case(size, peer_dtype, 1, name) for name in PEERS if peer_dtype and alone]
+        first = len(settings.processes)
+        groups.append([*plain, *own[:first], *peers, *own[first:]])
     return groups
 
 
@@ -113,8 +147,8 @@ def _dtypes(section: Section, device: torch.device, asked: str) -> tuple[str, ..
             choose_dtype(asked, device, "run.dtype")
             return (asked,)
         if device.type == "cuda":
-            return ("tf32", "bf16")
-        return ("fp32", "bf16") if device.type == "cpu" and has_bfloat16() else ("fp32",)
+            return ("bf16", "tf32")
+        return ("bf16", "fp32") if device.type == "cpu" and has_bfloat16() else ("fp32",)
     names = _filled(section, "dtypes", lambda name: isinstance(name, str) and name in DTYPES)
     if names is None:
         raise section.refuse("dtypes", f"give a list of {', '.join(DTYPES)}")

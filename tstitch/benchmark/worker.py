@@ -1,12 +1,9 @@
 """A process that samples in one way; the benchmark tells it when."""
 
 import copy
-import os
-import signal
 import tempfile
 import time
 from collections import Counter
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,6 @@ from tstitch.engine.host import prepare_host
 from tstitch.engine.memory import peak_bytes
 from tstitch.engine.settings import choose_engine
 from tstitch.engine.steps import LEAST_S, time_step
-from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.loaded import LoadedPair
 from tstitch.options import option
@@ -27,39 +23,6 @@ from tstitch.pair import locate_weights
 from tstitch.pipeline import draw_unit, sample_units
 from tstitch.shards import Shard, Unit, cut, write_shard
 from tstitch.stitcher import Batch, Stitcher
-
-NO_MEMORY = (
-    "benchmark.batch_sizes: out of device memory with all engines loaded; choose smaller ones, or "
-    "fewer benchmark.dtypes or benchmark.compile at a time"
-)
-
-
-def serve(connection: Connection, config: dict[str, Any], number: int, processes: int) -> None:
-    """Answers requests until the other end closes: (method, arguments) -> (error, result).
-
-    Args:
-        config: of a run, without the section `benchmark`.
-        number: of this worker among those that share the machine, from 0.
-        processes: how many they are.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the benchmark ends its workers
-    os.environ |= {"LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": str(processes)}
-    worker: Worker | None = None
-    while True:
-        try:
-            method, arguments = connection.recv()
-        except EOFError:
-            return
-        try:
-            worker = worker or Worker(config)
-            connection.send((None, getattr(worker, method)(*arguments)))
-        except UserError as error:
-            connection.send((str(error), None))
-        except torch.OutOfMemoryError:
-            connection.send((NO_MEMORY, None))
-        except Exception as error:  # one line here, as anywhere
-            line = " ".join(str(error).split())[:200]
-            connection.send((f"benchmark: {type(error).__name__}: {line}", None))
 
 
 class Worker:
@@ -82,7 +45,8 @@ class Worker:
         """Loads, compiles and runs every schedule's denoisers once.
 
         Returns:
-            seconds by denoiser (compilation, recording), and what the engine is.
+            seconds by denoiser (compilation, recording), seconds that a batch should take by
+            fraction (denoising alone), and what the engine is.
         """
         seconds: dict[str, float] = {}
         for fraction in fractions:
@@ -90,9 +54,10 @@ class Worker:
             self._stitchers[fraction] = stitcher
             for name, value in stitcher.prepare().items():
                 seconds[name] = max(value, seconds.get(name, 0.0))
-        self.step_seconds(0.0)
+        steps = self.step_seconds(0.0)
         return {
             "seconds": seconds,
+            "seconds_by_fraction": {f: self._predicted(f, steps) for f in fractions},
             "engine": self._engine.describe(),
             "threads": torch.get_num_threads(),
             "device": self._loaded.device_name,
@@ -150,6 +115,10 @@ class Worker:
     def peak_bytes(self) -> int:
         """Of the device's memory on CUDA since the last matmul(), else of the process."""
         return peak_bytes(self._engine.device)
+
+    def _predicted(self, fraction: float, steps: dict[str, float]) -> float:
+        counts = self._stitchers[fraction].experiment.steps_per_denoiser
+        return sum(count * steps[name] for name, count in counts.items())
 
     def _first_batch(self, stitcher: Stitcher) -> Batch:
         return draw_unit(stitcher, Unit(0, stitcher.experiment.run.batch_size))[0]
