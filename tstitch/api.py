@@ -23,6 +23,7 @@ from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.shards import Unit, cut
 from tstitch.stitcher import Stitcher
+from tstitch.threads import set_threads
 
 
 class StitchedSampler:
@@ -131,5 +132,6 @@ def evaluate(
         raise UserError("reference=None: give real images, and an evaluation that measures them")
     device = choose_device(config["device"], "device")
     distributed.start()
+    set_threads()
     evaluator = Evaluator(settings, device, held)
     return evaluator.evaluate(open_samples(images, "images"), "images")

@@ -12,7 +12,6 @@ from tstitch.benchmark.report import render_benchmark, save_plot
 from tstitch.benchmark.results import summarise
 from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases, parse_benchmark
 from tstitch.benchmark.worker import with_fraction
-from tstitch.engine.host import available_cores
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
@@ -20,6 +19,7 @@ from tstitch.files import replacing, write_text
 from tstitch.pair import locate_weights
 from tstitch.rundir import writing
 from tstitch.sizes import network_sizes
+from tstitch.threads import available_cores
 
 log = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from tstitch.scoring.extractor import LoadedExtractor
 from tstitch.scoring.real import measure_real
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings, parse_evaluation
 from tstitch.section import Section
+from tstitch.threads import set_threads
 
 FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
 KEYS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
@@ -70,6 +71,7 @@ def make_reference(config: dict[str, Any]) -> None:
     sizes = section.integers("floor_images", MIN_IMAGES)
     device = choose_device(section.choice("device", DEVICES), "device")
     distributed.start()
+    set_threads()
     images = DatasetImages(distributed.main_first(lambda: instantiate(config["data"], "data")))
     if features > len(images):
         raise section.refuse("features", f"the data has only {len(images)} images")
