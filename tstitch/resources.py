@@ -88,10 +88,9 @@ class Resources:
         if self.engine.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def evaluate(self, samples: Path, first: int | None = None) -> dict[str, Any]:
-        """Metrics of a samples.npz, or of its first images, on every rank."""
+    def evaluate(self, samples: Path) -> dict[str, Any]:
+        """Metrics of a samples.npz, on every rank."""
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))
-        images = images if first is None else images.first(first)
         return self.evaluator.evaluate(images, f"samples={samples}")
 
     def _weights(self) -> tuple[dict[str, str], dict[str, str | None]]:

@@ -48,38 +48,6 @@ def score_run(folder: Path, experiment: Experiment, resources: Resources) -> Non
     log.info("%s", "; ".join(shown))
 
 
-def score_first(folder: Path, count: int, resources: Resources) -> dict[str, Any]:
-    """Evaluates the first images of a finished run with more of them: evaluation-COUNT.json.
-
-    They are what a run of that many images holds. Every rank calls it alike.
-
-    Raises:
-        UserError: damaged or unwritable files; the samples are kept.
-    """
-    path = folder / f"evaluation-{count}.json"
-    owner = distributed.on_main(lambda: json.loads((folder / METRICS).read_text())["fingerprint"])
-    wanted = {"fingerprint": owner, "identity": resources.evaluator.identity}
-    evaluation = distributed.on_main(lambda: _stored(path, wanted))
-    if evaluation is None:
-        log.info("%s: evaluating the first %d images", folder, count)
-        evaluation = wanted | resources.evaluate(folder / SAMPLES, count)
-
-        def write() -> None:
-            with writing(folder):
-                write_text(path, json.dumps(evaluation, indent=1) + "\n")
-
-        distributed.on_main(write)
-    return evaluation
-
-
-def _stored(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        evaluation = json.loads(path.read_text())
-        return evaluation if {key: evaluation[key] for key in wanted} == wanted else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def read_evaluation(folder: Path) -> dict[str, Any] | None:
     """evaluation.json of a run, None if there is none or it is of other images."""
     try:
