@@ -111,8 +111,9 @@ def evaluate(
 
     Returns:
         `metrics` by key (fid, sfid, inception_score, precision, recall, kid, and class_accuracy
-        where labels are known), each with name, value, low, high and the jackknife's replicates;
-        num_images, groups and protocol.
+        where labels are known), each with name, value, low, high, flags and the jackknife's
+        replicates; flags: the reasons why flagged values mean little; num_images, groups and
+        protocol.
 
     Raises:
         tstitch.errors.UserError: images or reference that cannot be measured.

@@ -1,6 +1,7 @@
 """What several runs share: weights, loaded denoisers and the evaluator."""
 
 import gc
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ from tstitch.scoring.compare import read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 from tstitch.weights import newly_read, weights_digest
+
+NO_REFERENCE = (
+    "evaluation.reference=null: nothing will be evaluated; give the real images or their "
+    "statistics, evaluation.reference=PATH, or choose evaluation=none"
+)
+log = logging.getLogger(__name__)
 
 
 class Resources:
@@ -48,6 +55,8 @@ class Resources:
         self.evaluator: Evaluator | None = None
         self.floors: list[dict[str, Any]] = []
         settings = experiment.evaluation
+        if settings.extractor is not None and settings.reference is None:
+            log.warning(NO_REFERENCE)
         if settings.enabled:
             same = before and before.evaluator and before.engine.device == self.engine.device
             if same and before.evaluation == settings:

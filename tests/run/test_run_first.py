@@ -49,8 +49,7 @@ def test_the_larger_run_stays(scored, sample, measured, tmp_path, caplog, keep):
     """Catches: samples.npz, evaluation or report of the larger run replaced by those of fewer
     images, config.yaml too; shards removed for a smaller request; no word about it."""
     run = shutil.copytree(scored, tmp_path / "run")
-    if keep == "false":
-        sample(run, *measured, "run.keep_shards=false")
+    sample(run, *measured, f"run.keep_shards={keep}")
     before = contents(run)
     with caplog.at_level("INFO", logger="tstitch"):
         own = sample(run, *measured, "run.num_images=10", f"run.keep_shards={keep}")

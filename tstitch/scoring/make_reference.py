@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from evaluation.reference import labelled_counts
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.device import DEVICES, choose_device
@@ -95,6 +96,8 @@ def _write_statistics(
             "num_images": np.array(len(images)),
             "extractor": np.array(extractor.identity["weights_sha256"]),
         }
+        if (counts := labelled_counts(images)) is not None:
+            arrays["class_counts"] = np.array(counts)
         for name, found in moments.items():
             mean, covariance = KEYS[name]
             arrays[mean] = found.mean.cpu().numpy()

@@ -14,6 +14,8 @@ from tstitch.report import render_report
 from tstitch.resources import Resources
 from tstitch.rundir import writing
 from tstitch.scoring.compare import nearest_floor
+from tstitch.scoring.flagging import flag_lines, marks
+from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.scoring.table import number, span
 
@@ -39,13 +41,18 @@ def score_run(folder: Path, experiment: Experiment, resources: Resources) -> Non
     if evaluation is None:
         log.info("%s: evaluating %d images", folder, experiment.run.num_images)
         evaluation = {"identity": wanted} | resources.evaluate(folder / SAMPLES)
+    elif "flags" not in evaluation:
+        images = distributed.everywhere(lambda: open_samples(folder / SAMPLES, "samples"))
+        evaluation = resources.evaluator.flag(evaluation, images)
     distributed.on_main(lambda: _write(folder, resources.floors, evaluation))
     shown = [
-        f"{entry['name']} {number(entry['value'])} ({span(entry)})"
+        f"{entry['name']} {number(entry['value'])} ({span(entry)}){marks(entry)}"
         for metric, entry in evaluation["metrics"].items()
         if metric in ("fid", "inception_score")
     ]
     log.info("%s", "; ".join(shown))
+    for line in flag_lines(evaluation):
+        log.warning("flagged: %s", line)
 
 
 def read_evaluation(folder: Path) -> dict[str, Any] | None:
