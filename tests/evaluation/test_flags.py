@@ -1,9 +1,16 @@
 """Which values are flagged: few images, other classes; and what chance alone explains."""
 
+import json
+
 import numpy as np
 import pytest
+from sweep_points import point_json
 
 from evaluation.flags import few_images, other_classes
+from evaluation.markdown import render_markdown
+from evaluation.page import render_page
+from evaluation.points import Point
+from evaluation.verdict import judge, verdict_text
 
 TEN = [6000] * 10
 
@@ -63,3 +70,25 @@ def test_few_images():
     )
     assert list(few_images(8, {"FID": 128, "sFID": 343})) == ["FID", "sFID"]
     assert few_images(2048, {"FID": 2048}) == {}
+
+
+def test_no_finding_from_flagged_values():
+    """Catches: a headline of a sweep whose FIDs mean nothing; values without their mark."""
+    sound = [point_json({"large": 25}, 3.0, fraction=0.0)]
+    sound.append(point_json({"small": 10, "large": 15}, 3.1, 0.1, fraction=0.4))
+    flagged = json.loads(json.dumps(sound))
+    flagged[1]["metrics"]["fid"]["flags"] = ["few images"]
+    texts = []
+    for entries in (sound, flagged):
+        points = [Point.from_json(entry) for entry in entries]
+        verdict = judge(points)
+        texts.append(
+            (verdict_text(verdict), render_markdown(points, None, {}, title="a"),
+             render_page(points, None, {}, title="a"), verdict.equal)
+        )  # fmt: skip
+    assert texts[0][3] is not None and "few images" not in "".join(texts[0][:3])
+    assert texts[1][3] is None
+    assert texts[1][0].startswith("No finding: the FID is flagged (few images)")
+    for text in texts[1][1:3]:
+        assert "(few images)" in text and "No finding" in text
+        assert "the speed <small>" not in text
