@@ -29,6 +29,7 @@ class Metric:
     value: float
     low: float
     high: float
+    flags: tuple[str, ...] = ()  # why it means little (evaluation.flags)
 
     def __post_init__(self) -> None:
         _check_interval(self.name, self.low, self.value, self.high)
@@ -36,7 +37,8 @@ class Metric:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """From an entry of an evaluation's `metrics`; its replicates are ignored."""
-        return cls(**_picked("metric", values, cls))
+        flags = {"flags": tuple(values.get("flags", ()))}
+        return cls(**_picked("metric", {**values, **flags}, cls))
 
 
 @dataclass(frozen=True, kw_only=True)

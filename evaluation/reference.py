@@ -3,14 +3,20 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from evaluation.images import IMAGES, ImageSource, image_files, open_images
 from evaluation.npz_stream import array_names, load_array
 
+MOST_CLASSES = 10**6
 SYMMETRY = 1e-5  # relative to the largest entry; float32 statistics meet it
 KINDS = "arr_0 (images), or mu and sigma (their statistics)"
+# By digest: the shipped file was made before class_counts were stored.
+SHIPPED_CLASSES = {
+    "8c684304c919ce3d713fefb9899b5f460e429af331632475af2ef8e1a57487cb": (6000,) * 10,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +32,7 @@ class Reference:
         extractor: SHA-256 of the extractor's weights.
         label: short name.
         digest: SHA-256 of the file; of a folder, of the names, sizes and dates of its images.
+        class_counts: images per class, by its number.
     """
 
     mu: np.ndarray | None
@@ -38,6 +45,7 @@ class Reference:
     extractor: str | None
     label: str
     digest: str
+    class_counts: tuple[int, ...] | None = None
 
 
 def open_reference(path: str | Path, field: str) -> Reference:
@@ -45,8 +53,8 @@ def open_reference(path: str | Path, field: str) -> Reference:
 
     Args:
         path: an npz with any of mu, sigma, mu_s, sigma_s, arr_0 (uint8 images), features,
-            num_images, extractor, as ADM publishes them (or pytorch-fid: mu, sigma); or images
-            alone, in any form that `open_images` takes from a path.
+            num_images, extractor, class_counts, as ADM publishes them (or pytorch-fid: mu, sigma);
+            or images alone, in any form that `open_images` takes from a path.
         field: name of the setting, for messages.
 
     Returns:
@@ -68,6 +76,7 @@ def open_reference(path: str | Path, field: str) -> Reference:
         features = _features(file, mu) if "features" in names else None
         num_images = _count(file) if "num_images" in names else None
         extractor = str(load_array(file, "extractor")) if "extractor" in names else None
+        class_counts = _class_counts(file) if "class_counts" in names else None
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
     images = open_images(path, field) if IMAGES in names else None
@@ -81,7 +90,8 @@ def open_reference(path: str | Path, field: str) -> Reference:
         num_images,
         extractor,
         file.stem,
-        _digest(file),
+        digest := _digest(file),
+        class_counts or SHIPPED_CLASSES.get(digest) or labelled_counts(images),
     )
 
 
@@ -102,7 +112,22 @@ def array_reference(array: np.ndarray, field: str) -> Reference:
 
 def _of_images(images: ImageSource, path: Path) -> Reference:
     label = path.resolve().name if path.is_dir() else path.stem
-    return Reference(None, None, None, None, images, None, None, None, label, _digest(path))
+    return Reference(
+        None, None, None, None, images, None, None, None, label, _digest(path),
+        labelled_counts(images),
+    )  # fmt: skip
+
+
+def labelled_counts(images: Any) -> tuple[int, ...] | None:
+    """Images per class, by its number; None unless every image has a class.
+
+    Args:
+        images: ImageSource, or anything with its labels; None = none.
+    """
+    labels = None if images is None else images.labels
+    if labels is None or labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        return None
+    return tuple(np.bincount(labels).tolist())
 
 
 def _digest(path: Path) -> str:
@@ -164,3 +189,10 @@ def _count(path: Path) -> int:
     if count.size != 1 or count.dtype.kind not in "iu" or count.item() < 1:
         raise ValueError("num_images is no whole number of at least 1; store a single integer")
     return int(count.item())
+
+
+def _class_counts(path: Path) -> tuple[int, ...]:
+    counts = load_array(path, "class_counts")
+    if counts.ndim != 1 or counts.dtype.kind not in "iu" or counts.size == 0 or counts.min() < 0:
+        raise ValueError("class_counts are no whole numbers; store one per class, or none of them")
+    return tuple(counts.tolist())

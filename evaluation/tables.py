@@ -127,7 +127,12 @@ def floor_row(floor: Floor, names: Mapping[str, str]) -> list[str]:
 
 def _values(metrics: Mapping[str, Metric], names: Mapping[str, str]) -> dict[str, str]:
     found = {key: metrics.get(key) for key in names}
-    return {k: interval(m.value, m.low, m.high) if m else NOTHING for k, m in found.items()}
+    return {k: _marked(m) if m else NOTHING for k, m in found.items()}
+
+
+def _marked(metric: Metric) -> str:
+    flags = f" ({', '.join(metric.flags)})" if metric.flags else ""
+    return interval(metric.value, metric.low, metric.high) + flags
 
 
 def _others(texts: Mapping[str, str], names: Mapping[str, str]) -> list[str]:

@@ -16,11 +16,13 @@ class Verdict:
     equal: Point | None  # the largest fraction (cheapest run) that is not significantly worse
     better: list[Point]  # significantly better runs
     worse_before: list[Point]  # significantly worse ones that cost more than `equal`
+    flags: tuple[str, ...] = ()  # of any FID; nothing is compared then
 
 
 def judge(members: Sequence[Point]) -> Verdict:
     """Compares the runs of one series with its all-large run."""
-    compared = [p for p in members if LOSS in p.differences]
+    flags = tuple(dict.fromkeys(flag for p in members for flag in p.metrics[LOSS].flags))
+    compared = [p for p in members if LOSS in p.differences and not flags]
     if has_fractions(members):
         compared.sort(key=lambda p: p.fraction)
     else:
@@ -33,12 +35,15 @@ def judge(members: Sequence[Point]) -> Verdict:
         equal=compared[equal[-1]] if equal else None,
         better=[p for p in compared if p.differences[LOSS].high < 0],
         worse_before=[p for p in before if p.differences[LOSS].low > 0],
+        flags=flags,
     )
 
 
 def verdict_text(verdict: Verdict) -> str:
     """The verdict on one series in sentences."""
     large, equal = verdict.large, verdict.equal
+    if verdict.flags:
+        return f"No finding: the FID is flagged ({', '.join(verdict.flags)}), it means little."
     if large is None or not verdict.compared:
         return "There is no pair of a stitched and an all-large run to compare."
     runs = [large, *verdict.compared]

@@ -23,6 +23,7 @@ from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.shards import Unit, cut
 from tstitch.stitcher import Stitcher
+from tstitch.threads import set_threads
 
 
 class StitchedSampler:
@@ -110,8 +111,9 @@ def evaluate(
 
     Returns:
         `metrics` by key (fid, sfid, inception_score, precision, recall, kid, and class_accuracy
-        where labels are known), each with name, value, low, high and the jackknife's replicates;
-        num_images, groups and protocol.
+        where labels are known), each with name, value, low, high, flags and the jackknife's
+        replicates; flags: the reasons why flagged values mean little; num_images, groups and
+        protocol.
 
     Raises:
         tstitch.errors.UserError: images or reference that cannot be measured.
@@ -131,5 +133,6 @@ def evaluate(
         raise UserError("reference=None: give real images, and an evaluation that measures them")
     device = choose_device(config["device"], "device")
     distributed.start()
+    set_threads()
     evaluator = Evaluator(settings, device, held)
     return evaluator.evaluate(open_samples(images, "images"), "images")

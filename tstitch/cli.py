@@ -22,7 +22,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from tstitch import lifeline
+from tstitch import lifeline, threads
 from tstitch.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -44,6 +44,7 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
     logging.basicConfig(format="%(message)s")
     logging.getLogger("tstitch").setLevel(logging.ERROR if RANK else logging.INFO)
     lifeline.end_with_parent()
+    threads.prepare_command()
     captured = io.StringIO()
     failures: list[BaseException] = []
     try:
@@ -54,6 +55,7 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
                 streams.close()
                 try:
                     if not failures:  # of a multirun, the jobs after a failed one are left out
+                        threads.announce()
                         task(to_plain(config))
                 except BaseException as error:  # kept from Hydra, which would print it itself
                     failures.append(error)

@@ -18,15 +18,15 @@ from tstitch.archive import (
     write_samples,
 )
 from tstitch.engine.settings import Engine
-from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
+from tstitch.first import copy_first, first_folder, first_metrics, larger_run, whole_run
 from tstitch.grid import cell_size, draw_grid, save_image
 from tstitch.metrics import collect_metrics
 from tstitch.npz import stream_rows
 from tstitch.report import render_report
-from tstitch.rundir import RunDirectory, writing
+from tstitch.rundir import RunDirectory, write_config, writing
 from tstitch.shards import Unit, cut, listed, open_units, scan
 
 GRID, METRICS, REPORT, PNGS = "grid.png", "metrics.json", "report.md", "images"
@@ -51,11 +51,6 @@ def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str)
             return []
         missing = open_units(units, found)
         packed = count_images(samples)
-        if not found and packed > run.num_images:
-            raise UserError(
-                f"run.num_images={run.num_images}: {directory.path} holds {packed} images and no "
-                f"shards; choose at least {packed}, or run.overwrite=true"
-            )
         if missing and packed and is_whole(samples, packed, experiment.pair.space.image_size):
             done = {index for unit in found for index in unit.indices}
             unpack(samples, directory.shards, owner, run.batch_size, done)
@@ -69,17 +64,37 @@ def finish(
     engine: Engine,
     decides: dict[str, Any],
     entries: dict[str, str | None],
-) -> None:
+) -> Path:
     """Writes everything outside shards/, each file by temporary name and rename.
 
-    A run that is already finished is left as it is.
+    A run that is already finished is left as it is, also if it has more images than asked for:
+    the first of them get a folder of their own below it.
 
     Args:
         entries: of the denoisers' files, which hold their weights.
 
+    Returns:
+        The folder with the files of as many images as asked for.
+
     Raises:
         UserError: not writable, or no space; the shards are kept.
     """
+    with writing(directory.path):
+        held = larger_run(directory, experiment, fingerprint(decides))
+    if not held:
+        _finish(directory, experiment, engine, decides, entries)
+        return directory.path
+    _finish(directory, whole_run(experiment, held), engine, decides, entries)
+    return _finish_first(directory, experiment, decides)
+
+
+def _finish(
+    directory: RunDirectory,
+    experiment: Experiment,
+    engine: Engine,
+    decides: dict[str, Any],
+    entries: dict[str, str | None],
+) -> None:
     run, size = experiment.run, experiment.pair.space.image_size
     folder, owner = directory.path, fingerprint(decides)
     with writing(folder):
@@ -105,6 +120,30 @@ def finish(
             _export(folder)
         if not run.keep_shards and found and is_whole(samples, run.num_images, size):
             remove_shards(directory.shards)
+
+
+def _finish_first(directory: RunDirectory, experiment: Experiment, decides: dict[str, Any]) -> Path:
+    """The files of the first images of a finished run with more of them."""
+    run, size = experiment.run, experiment.pair.space.image_size
+    folder = first_folder(directory.path, run.num_images)
+    samples = folder / SAMPLES
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        whole = is_whole(samples, run.num_images, size)
+        if not whole:
+            (folder / EVALUATION).unlink(missing_ok=True)
+        if not (whole and _is_written(folder, run.num_images)):
+            copy_first(directory.path / SAMPLES, samples, run.num_images)
+            metrics = first_metrics(directory.path / METRICS, run.num_images)
+            _write_grid(folder, experiment)
+            write_text(folder / REPORT, render_report(metrics))
+            write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+        write_config(folder, decides, experiment.config)
+        if run.export == "png":
+            _export(folder)
+    return folder
 
 
 def written_files(folder: Path) -> list[str]:

@@ -12,10 +12,11 @@ from tstitch.budget import resolve_budget
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.finish import find_open_units, finish, written_files
+from tstitch.first import first_folder, larger_run
 from tstitch.pipeline import sample_units
 from tstitch.progress import shard_progress
 from tstitch.resources import Resources
-from tstitch.rundir import RunDirectory, writing
+from tstitch.rundir import RunDirectory, write_config, writing
 from tstitch.scoring.runs import score_run
 from tstitch.shards import Shard, Unit, write_shard
 from tstitch.stitcher import Stitcher
@@ -53,7 +54,8 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
         tracker: gets the number of images as they are made.
 
     Returns:
-        The run directory.
+        The folder with its files: the run directory, or one below it for the first images of a
+        run that has more.
 
     Raises:
         UserError: on every rank alike; finished shards stay.
@@ -66,12 +68,14 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
             stitcher = Stitcher(experiment, resources.loaded())
             _generate(units, directory, stitcher, fingerprint(decides), tracker)
         engine, entries = resources.engine, resources.entries
-        distributed.on_main(lambda: finish(directory, experiment, engine, decides, entries))
-        score_run(directory.path, experiment, resources)
+        folder = distributed.on_main(
+            lambda: finish(directory, experiment, engine, decides, entries)
+        )
+        score_run(folder, experiment, resources)
     finally:
         directory.close()
-    log.info("%s: %s", directory.path, ", ".join(written_files(directory.path)))
-    return directory.path
+    log.info("%s: %s", folder, ", ".join(written_files(folder)))
+    return folder
 
 
 def _prepare(
@@ -81,6 +85,13 @@ def _prepare(
     run = experiment.run
     # A restarted attempt goes on with what the first one overwrote.
     directory.open(decides, experiment.config, run.overwrite and not distributed.restarts())
+    with writing(directory.path):
+        held = larger_run(directory, experiment, fingerprint(decides))
+        if held:
+            own, count = first_folder(directory.path, run.num_images), run.num_images
+            log.info("%s: keeps its %d images; the first %d go to %s", own.parent, held, count, own)
+            return []
+        write_config(directory.path, decides, experiment.config)
     units = find_open_units(directory, experiment, fingerprint(decides))
     log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)
     return units

@@ -13,6 +13,7 @@ from evaluation.timing import StageTimer
 from tstitch.labels import choose_labels
 from tstitch.shards import Unit
 from tstitch.stitcher import DECODE, LOOP, Batch, Sampled, Stitcher
+from tstitch.threads import set_threads
 
 BATCH = "batch"
 # unit, images uint8 (n, H, W, 3), labels (n,) int64, times as in tstitch.shards.Shard
@@ -38,6 +39,7 @@ def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> Non
         for number, unit in enumerate(units):
             batch, labels, seconds = drawn.pop().result()
             drawn = [drawing.submit(_draw, stitcher, u) for u in units[number + 1 : number + 2]]
+            set_threads(stitcher.experiment.engine.threads)  # a command may have come or gone
             timer = StageTimer(stitcher.device)
             images = stitcher.sample(batch, timer)
             begin, end = end, timer.mark()

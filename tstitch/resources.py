@@ -1,6 +1,7 @@
 """What several runs share: weights, loaded denoisers and the evaluator."""
 
 import gc
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ from tstitch.scoring.compare import read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 from tstitch.weights import newly_read, weights_digest
+
+NO_REFERENCE = (
+    "evaluation.reference=null: nothing will be evaluated; give the real images or their "
+    "statistics, evaluation.reference=PATH, or choose evaluation=none"
+)
+log = logging.getLogger(__name__)
 
 
 class Resources:
@@ -48,6 +55,8 @@ class Resources:
         self.evaluator: Evaluator | None = None
         self.floors: list[dict[str, Any]] = []
         settings = experiment.evaluation
+        if settings.extractor is not None and settings.reference is None:
+            log.warning(NO_REFERENCE)
         if settings.enabled:
             same = before and before.evaluator and before.engine.device == self.engine.device
             if same and before.evaluation == settings:
@@ -88,10 +97,9 @@ class Resources:
         if self.engine.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def evaluate(self, samples: Path, first: int | None = None) -> dict[str, Any]:
-        """Metrics of a samples.npz, or of its first images, on every rank."""
+    def evaluate(self, samples: Path) -> dict[str, Any]:
+        """Metrics of a samples.npz, on every rank."""
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))
-        images = images if first is None else images.first(first)
         return self.evaluator.evaluate(images, f"samples={samples}")
 
     def _weights(self) -> tuple[dict[str, str], dict[str, str | None]]:

@@ -49,7 +49,7 @@ class RunDirectory:
 
         Args:
             decides: what decides the images (Experiment.decides).
-            config: the resolved configuration, stored beside it.
+            config: the resolved configuration.
             overwrite: remove what another run left.
 
         Raises:
@@ -66,7 +66,6 @@ class RunDirectory:
                 if config["stitch"].get("_target_") != "samplers.Budget":
                     (self.path / SCHEDULE_FILE).unlink(missing_ok=True)
             self._compare(decides)
-            self._write_config(decides, config)
 
     @contextmanager
     def reserved(self) -> Iterator[None]:
@@ -111,8 +110,8 @@ class RunDirectory:
         self.shards.mkdir()
         for name in OWN_FILES:
             (self.path / name).unlink(missing_ok=True)
-        for path in self.path.glob("evaluation-*.json"):
-            path.unlink()
+        for folder in self.path.glob("first-*"):
+            shutil.rmtree(folder)
 
     def _compare(self, decides: dict[str, Any]) -> None:
         path = self.path / CONFIG_FILE
@@ -135,6 +134,8 @@ class RunDirectory:
     def _holds_images(self) -> bool:
         return (self.path / "samples.npz").exists() or any(self.shards.glob("*.npz"))
 
-    def _write_config(self, decides: dict[str, Any], config: dict[str, Any]) -> None:
-        content = {"fingerprint": fingerprint(decides), "decides": decides, "config": config}
-        write_text(self.path / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False))
+
+def write_config(folder: Path, decides: dict[str, Any], config: dict[str, Any]) -> None:
+    """config.yaml: the resolved configuration, and what decides the images with its digest."""
+    content = {"fingerprint": fingerprint(decides), "decides": decides, "config": config}
+    write_text(folder / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False))

@@ -10,8 +10,8 @@ from tstitch.benchmark.run import run_benchmark
 from tstitch.benchmark.settings import Case
 from tstitch.benchmark.worker import with_fraction
 from tstitch.cli import compose
-from tstitch.engine.host import available_cores
 from tstitch.errors import UserError
+from tstitch.threads import available_cores
 
 
 def test_numbers(folder):

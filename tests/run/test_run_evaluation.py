@@ -101,3 +101,36 @@ def test_two_processes_sample_and_evaluate_alike(tmp_path, command, sample, meas
         ours = [entry["value"], *entry["replicates"]]
         theirs = [two["metrics"][metric]["value"], *two["metrics"][metric]["replicates"]]
         assert theirs == pytest.approx(ours, rel=1e-6, abs=1e-9)
+
+
+def test_no_reference_is_told_before_sampling(tmp_path, sample, caplog):
+    """Catches: evaluation=inception without real images, which evaluates nothing in silence."""
+    words = ["evaluation.extractor={_target_: evaluation.inception.InceptionExtractor}"]
+    with caplog.at_level("INFO", logger="tstitch"):
+        folder = sample(tmp_path / "run", *words, "run.num_images=2")
+    lines = [record.getMessage() for record in caplog.records]
+    [place] = [
+        i for i, line in enumerate(lines) if line.startswith("evaluation.reference=null: no")
+    ]
+    assert "evaluation.reference=PATH" in lines[place]
+    assert place < next(i for i, line in enumerate(lines) if "images to sample" in line)
+    assert not (folder / "evaluation.json").exists()
+
+
+def test_flags_of_a_run(tmp_path, sample, measured, caplog):
+    """Catches: values of few images that are logged, stored and reported as any others; an
+    evaluation of before without flags that is measured again, or stays without."""
+    with caplog.at_level("INFO", logger="tstitch"):
+        folder = sample(tmp_path / "run", *measured)
+    assert "(few images)" in caplog.text and "flagged: few images: 24 images" in caplog.text
+    assert "Flagged: few images: 24 images are fewer" in (folder / "report.md").read_text()
+    found = evaluation_of(folder)
+    old = json.loads(json.dumps(found))
+    del old["flags"]
+    for entry in old["metrics"].values():
+        del entry["flags"]
+    (folder / "evaluation.json").write_text(json.dumps(old))
+    caplog.clear()
+    with caplog.at_level("INFO", logger="tstitch"):
+        sample(tmp_path / "run", *measured)
+    assert evaluation_of(folder) == found and "evaluating" not in caplog.text

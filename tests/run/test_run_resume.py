@@ -162,13 +162,6 @@ def test_extension(tmp_path, sample, forty, first, keep):
     assert bool(list((run / "shards").iterdir())) == (keep == "true")
 
 
-def test_shrinking(forty, tmp_path, sample, whole):
-    """Catches: 40 images where 24 are asked for."""
-    run = shutil.copytree(forty, tmp_path / "run")
-    sample(run, "run.num_images=24")
-    assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
-
-
 def test_other_batch_size_keeps_the_images(copy, sample, whole):
     """Catches: shards of another batch size that are thrown away or put in the wrong place."""
     (copy / "samples.npz").unlink()

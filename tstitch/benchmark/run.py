@@ -16,7 +16,6 @@ from tstitch.benchmark.session import Session
 from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases, parse_benchmark
 from tstitch.benchmark.worker import with_fraction
 from tstitch.device import choose_device
-from tstitch.engine.host import available_cores
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
@@ -24,6 +23,7 @@ from tstitch.files import replacing, write_text
 from tstitch.pair import locate_weights
 from tstitch.rundir import writing
 from tstitch.sizes import network_sizes
+from tstitch.threads import available_cores
 
 log = logging.getLogger(__name__)
 

@@ -2,14 +2,11 @@
 
 import ctypes
 import logging
-import os
 import sys
 
-import torch
-
 from evaluation.machine import has_bfloat16
-from tstitch import distributed
 from tstitch.engine.settings import Engine
+from tstitch.threads import set_threads
 
 # Parameters of glibc's mallopt and the largest value that its int takes.
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
@@ -20,32 +17,11 @@ log = logging.getLogger(__name__)
 
 def prepare_host(engine: Engine) -> None:
     """Sets the number of threads, and on the CPU what happens to freed memory."""
-    torch.set_num_threads(choose_threads(engine.threads))
+    set_threads(engine.threads)
     if engine.keep_memory:
         keep_freed_memory()
     if engine.device.type == "cpu" and engine.precision == "bf16" and has_bfloat16() is False:
         log.warning("run.dtype=bf16: this processor has no bfloat16 units; fp32 is far faster here")
-
-
-def choose_threads(threads: int | None) -> int:
-    """Threads of this process: `threads`, else what OMP_NUM_THREADS says, else its share.
-
-    torchrun sets OMP_NUM_THREADS=1 for several processes, however many cores there are; then
-    the cores are divided among the processes of this machine.
-    """
-    if threads is not None:
-        return threads
-    local = distributed.local_world_size()
-    if local == 1 or os.environ.get("OMP_NUM_THREADS", "1") != "1":
-        return torch.get_num_threads()
-    return max(1, available_cores() // local)
-
-
-def available_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def keep_freed_memory() -> bool:

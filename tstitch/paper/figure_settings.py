@@ -128,9 +128,7 @@ def parse_figure(
         raise own.refuse("timing", "needs a first curve of two models and kind fraction")
     if prediction is not None:
         _check_predicted(own, curves, prediction)
-    if prediction is not None and not prediction.check:
-        curves = tuple(replace(curve, images=prediction.images) for curve in curves)
-    return Figure(
+    figure = Figure(
         name=head.text("name"),
         kind=kind,
         title=head.text("title"),
@@ -145,6 +143,15 @@ def parse_figure(
         tuning=_tuning(own, curves) if kind == "tuning" else None,
         published=_published(head.raw("full"), default) if kind == "curves" else (),
     )
+    return _estimate_alone(figure) if figure.unscored else figure
+
+
+def _estimate_alone(figure: Figure) -> Figure:
+    """A prediction that is not checked: its few images, at every fraction of its curves."""
+    count = figure.prediction.images
+    curves = tuple(replace(curve, images=count) for curve in figure.curves)
+    about = f"estimates from {count} images, not checked against curves"
+    return replace(figure, curves=curves, about=about, minutes=None)
 
 
 def _members(head: Section, kind: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from evaluation.machine import device_name, versions
 from tstitch import distributed
-from tstitch.engine.host import available_cores
 from tstitch.experiment import Experiment
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
@@ -25,6 +24,7 @@ from tstitch.paper.timing import time_fractions
 from tstitch.paper.tuning import train_variants
 from tstitch.resources import Resources
 from tstitch.rundir import writing
+from tstitch.threads import available_cores
 
 MEASURED = "measured.json"
 log = logging.getLogger(__name__)

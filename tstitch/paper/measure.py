@@ -9,14 +9,13 @@ from typing import Any
 from evaluation.jackknife import Interval, interval, paired_difference
 from evaluation.points import Point
 from tstitch import distributed
-from tstitch.archive import SAMPLES, count_images
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.generate import complete_run
 from tstitch.paper.plan import Spot, denoiser_names
 from tstitch.resources import Resources
-from tstitch.scoring.runs import read_evaluation, score_first
+from tstitch.scoring.runs import read_evaluation
 from tstitch.sweep.points import make_point
 from tstitch.tracking import Tracker
 
@@ -111,18 +110,11 @@ def measure(spots: Sequence[Spot], report: Path, stock: Stock) -> list[Result]:
 def complete(experiment: Experiment, resources: Resources) -> tuple[Path, dict[str, Any]]:
     """The run's directory, and the evaluation of its images, empty where none is wanted.
 
-    A directory that holds more images than wanted keeps them; the first are evaluated.
+    The images asked for, whatever the run holds: of a run with more the first are evaluated.
     """
-    decides = distributed.on_main(lambda: resources.decides(experiment))
-    count = experiment.run.num_images
-    held = distributed.on_main(lambda: count_images(Path(experiment.directory(decides)) / SAMPLES))
-    run = replace(experiment.run, num_images=max(count, held))
-    config = experiment.config | {"run": experiment.config["run"] | {"num_images": run.num_images}}
-    folder = complete_run(replace(experiment, run=run, config=config), resources, Tracker(None))
+    folder = complete_run(experiment, resources, Tracker(None))
     if not experiment.evaluation.enabled:
         return folder, {}
-    if held > count:
-        return folder, score_first(folder, count, resources)
     evaluation = distributed.on_main(lambda: read_evaluation(folder))
     if evaluation is None:
         raise UserError(f"{folder}: is not evaluated; run the command again")

@@ -9,6 +9,7 @@ from tstitch.paper.measure import Result
 from tstitch.paper.verdicts_curves import denoise_seconds, front, rows, step_seconds
 
 FRACTION, MS = "fraction of the smaller model", "ms / image (steps of each model)"
+CHANGE = "change, relative to f = 1"
 
 
 def panels_of(data: FigureData) -> list[Panel]:
@@ -191,15 +192,14 @@ def _spectrum(data: FigureData) -> Panel:
 def _predictions(data: FigureData) -> list[Panel]:
     panels = []
     for row in data.extra["rows"]:
-        rise = [Line("rise of FID / FID(0), measured", row["fractions"], row["rise"])]
-        lines = [
-            *(rise if data.extra["check"] else []),
-            Line("change of the final image", row["fractions"], row["change"]),
-        ]
+        lines = [Line("change of the final image", row["fractions"], row["change"])]
+        if data.extra["check"]:  # else there is no FID
+            lines.insert(0, Line("rise of FID / FID(0), measured", row["fractions"], row["rise"]))
         limit = [row["change_threshold"]] * 2
         lines.append(Line("its threshold", [0, 1], limit, published=True, like=lines[-1].name))
         title = row["protocol"].split(",")[0]
-        panels.append(Panel(title, FRACTION, "relative to f = 0 (FID), f = 1 (image)", lines))
+        label = "FID, relative to f = 0; image, to f = 1" if data.extra["check"] else CHANGE
+        panels.append(Panel(title, FRACTION, label, lines))
     lines = [
         Line(row["protocol"].split(",")[0], row["fractions"][1:], row["similarity"][1:])
         for row in data.extra["rows"]

@@ -34,14 +34,17 @@ def estimate_curves(
 
     Returns:
         rows: per curve the course of every quantity, the measured safe fraction with the range
-        that its intervals leave, and each method's prediction with the other curves' threshold.
+        that its intervals leave, and each method's prediction with the other curves' threshold
+        (the configured one where there is no other curve).
     """
     rows = []
     for place, course in enumerate(similar):
         own = sorted((r for r in results if r.spot.curve == place), key=lambda r: r.spot.fraction)
         rows.append(_row(own, course, wanted))
+    # A curve's own threshold would foretell it in any case.
+    others = wanted.check and len(rows) > 1
     for method in METHODS:
-        limits = _thresholds(rows, method) if wanted.check else [wanted.thresholds[method]]
+        limits = _thresholds(rows, method) if others else [wanted.thresholds[method]]
         for place, row in enumerate(rows):
             limit = limits[place % len(limits)]
             row[f"{method}_threshold"] = limit
@@ -53,7 +56,7 @@ def _thresholds(rows: list[dict[str, Any]], method: str) -> list[float]:
     """For each curve the mean of what the other curves have at their safe fractions."""
     at_safe = [crossing_value(row["fractions"], row[method], row["safe"]) for row in rows]
     return [
-        float(np.mean([v for i, v in enumerate(at_safe) if i != place] or at_safe))
+        float(np.mean([v for i, v in enumerate(at_safe) if i != place]))
         for place in range(len(rows))
     ]
 

@@ -137,15 +137,17 @@ def prediction_lines(data: FigureData) -> list[str]:
     errors = ["off by"] if data.extra["check"] else []
     header = ["protocol", *(["measured safe fraction"] if errors else [])]
     header += ["by the change of the image", *errors, "by the similarity", *errors]
-    about = (
-        f"Safe: FID rises by at most {data.extra['rise']:.0%} of FID(0). Estimates from "
-        f"{data.extra['images']} images; each sampler's threshold is the mean of what the others "
-        "have at their measured safe fractions."
-        if errors
-        else f"Estimates from {data.extra['images']} images, thresholds of the configuration."
+    others = bool(errors) and len(rows) > 1
+    about = f"Estimates from {data.extra['images']} images" + (
+        "; each sampler's threshold is the mean of what the others have at their measured safe "
+        "fractions."
+        if others
+        else ", thresholds of the configuration."
     )
-    lines = ["## Safe fractions", "", about, "", *table_lines(Table(header, rows)), ""]
     if errors:
+        about = f"Safe: FID rises by at most {data.extra['rise']:.0%} of FID(0). {about}"
+    lines = ["## Safe fractions", "", about, "", *table_lines(Table(header, rows)), ""]
+    if others:
         means = ", ".join(
             f"{name} {mean(row[f'{method}_threshold'] for row in data.extra['rows']):.3g}"
             for name, method in (("change", "change"), ("1 - cosine", "similarity"))

@@ -12,6 +12,7 @@ from tstitch.paper.cost import count_cost, describe_cost
 from tstitch.paper.curve_settings import ROLES
 from tstitch.paper.figure_settings import Figure
 from tstitch.paper.figures import produce
+from tstitch.paper.kept import images_of, mark, own_report
 from tstitch.paper.ledger import write_ledger
 from tstitch.paper.measure import Stock
 from tstitch.paper.plan import Spot, plan_spots
@@ -61,7 +62,7 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
     missing = {name: reason for name, reason in refused.items() if reason is not None}
     if missing and told.figure.kind != "ledger":
         raise UserError(missing[told.figure.name])
-    distributed.on_main(lambda: _make_folder(told))
+    told = distributed.on_main(lambda: _make_folder(own_report(told, images_of(figures))))
     path = _ledger(figures, missing, told) if told.figure.kind == "ledger" else _figure(told)
     log.info("%s", path)
     return path
@@ -101,10 +102,11 @@ def _refusal(figure: Figure, told: Reproduction) -> str | None:
     return None
 
 
-def _make_folder(told: Reproduction) -> None:
+def _make_folder(told: Reproduction) -> Reproduction:
     folder = Path(told.report)
     with writing(folder, "report"):
         folder.mkdir(parents=True, exist_ok=True)
+    return told
 
 
 def _figure(told: Reproduction) -> Path:
@@ -117,6 +119,7 @@ def _figure(told: Reproduction) -> Path:
         findings = [judge(claim, {told.figure.name: data}, {}) for claim in own]
         with writing(Path(told.report), "report"):
             path = write_report(data, findings, told)
+            mark(path, images_of([told.figure]))
         print("\n".join(verdict_lines(findings)), flush=True)
         return path
 
@@ -135,6 +138,7 @@ def _ledger(figures: list[Figure], missing: dict[str, str], told: Reproduction) 
         findings = [judge(claim, data, missing) for claim in read_claims()]
         with writing(Path(told.report), "report"):
             path = write_ledger(figures, data, findings, missing, told)
+            mark(path, images_of(figures))
         print("\n".join(f"{f.claim.id}: {f.status}" for f in findings), flush=True)
         return path
 

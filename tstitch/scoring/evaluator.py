@@ -18,15 +18,15 @@ from evaluation.inception_score import num_splits, score_sums, split_of
 from evaluation.jackknife import group_ranges, interval
 from evaluation.machine import device_name, versions
 from evaluation.names import SHARES, TITLES, metric_name
-from evaluation.reference import Reference, open_reference
+from evaluation.reference import Reference, labelled_counts, open_reference
 from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
+from tstitch.scoring.flagging import FRECHET_METRICS, ClassCounts, flagged
 from tstitch.scoring.reference import ReferenceStatistics, prepare_reference
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
 from tstitch.scoring.sources import fetch_file
 
-FRECHET_METRICS = {"fid": "pool", "sfid": "spatial"}
 Features = dict[int, dict[str, Tensor]]
 
 
@@ -86,12 +86,31 @@ class Evaluator:
         groups = group_ranges(len(images), self._settings.groups)
         own = self._extractor.own_groups(images, groups, field)
         estimates = self._frechet(own, dimensions) | self._shared(own, groups, images)
+        seen = self._classes_seen(own, images)
         if distributed.is_main():
             order = [metric for metric in TITLES if metric in estimates]
             result = self._describe(len(images), {m: estimates[m] for m in order})
+            result = flagged(result, dimensions, seen, self._reference.class_counts)
         else:
             result = {}
         return distributed.broadcast(result)
+
+    def flag(self, result: dict[str, Any], images: ImageSource) -> dict[str, Any]:
+        """A result of `evaluate`, stored before there were flags, with those of its images."""
+        counts = labelled_counts(images)
+        seen = None if counts is None else ClassCounts(counts, guessed=False)
+        dimensions = self._extractor.dimensions(images)
+        return flagged(result, dimensions, seen, self._reference.class_counts)
+
+    def _classes_seen(self, own: Features, images: ImageSource) -> ClassCounts | None:
+        """Images per class, by their labels or else by the classifier; on rank 0."""
+        counts = labelled_counts(images)
+        if counts is not None:
+            return ClassCounts(counts, guessed=False)
+        found = collect_groups({g: features.get("classes") for g, features in own.items()})
+        if not distributed.is_main() or found[0] is None:
+            return None
+        return ClassCounts(tuple(torch.cat(found).bincount().tolist()), guessed=True)
 
     def check_size(self, height: int, width: int, field: str) -> None:
         """Refuses a size that the extractor cannot take or that the reference does not have.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from evaluation.reference import labelled_counts
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.device import DEVICES, choose_device
@@ -22,6 +23,7 @@ from tstitch.scoring.extractor import LoadedExtractor
 from tstitch.scoring.real import measure_real
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings, parse_evaluation
 from tstitch.section import Section
+from tstitch.threads import set_threads
 
 FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
 KEYS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
@@ -70,6 +72,7 @@ def make_reference(config: dict[str, Any]) -> None:
     sizes = section.integers("floor_images", MIN_IMAGES)
     device = choose_device(section.choice("device", DEVICES), "device")
     distributed.start()
+    set_threads()
     images = DatasetImages(distributed.main_first(lambda: instantiate(config["data"], "data")))
     if features > len(images):
         raise section.refuse("features", f"the data has only {len(images)} images")
@@ -93,6 +96,8 @@ def _write_statistics(
             "num_images": np.array(len(images)),
             "extractor": np.array(extractor.identity["weights_sha256"]),
         }
+        if (counts := labelled_counts(images)) is not None:
+            arrays["class_counts"] = np.array(counts)
         for name, found in moments.items():
             mean, covariance = KEYS[name]
             arrays[mean] = found.mean.cpu().numpy()

@@ -15,6 +15,7 @@ from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.scoring.table import render_table
 from tstitch.section import Section
+from tstitch.threads import set_threads
 
 FIELDS = ("samples", "reference", "baseline", "output", "device", "evaluation")
 
@@ -39,6 +40,7 @@ def run_evaluation(config: dict[str, Any]) -> None:
     output = None if section.raw("output") is None else Path(section.text("output"))
     device = choose_device(section.choice("device", DEVICES), "device")
     distributed.start()
+    set_threads()
     images = _everywhere_open(samples, "samples")
     others = None if baseline is None else _everywhere_open(baseline, "baseline")
     if others and len(others) != len(images):

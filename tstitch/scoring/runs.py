@@ -14,6 +14,8 @@ from tstitch.report import render_report
 from tstitch.resources import Resources
 from tstitch.rundir import writing
 from tstitch.scoring.compare import nearest_floor
+from tstitch.scoring.flagging import flag_lines, marks
+from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.scoring.table import number, span
 
@@ -39,45 +41,18 @@ def score_run(folder: Path, experiment: Experiment, resources: Resources) -> Non
     if evaluation is None:
         log.info("%s: evaluating %d images", folder, experiment.run.num_images)
         evaluation = {"identity": wanted} | resources.evaluate(folder / SAMPLES)
+    elif "flags" not in evaluation:
+        images = distributed.everywhere(lambda: open_samples(folder / SAMPLES, "samples"))
+        evaluation = resources.evaluator.flag(evaluation, images)
     distributed.on_main(lambda: _write(folder, resources.floors, evaluation))
     shown = [
-        f"{entry['name']} {number(entry['value'])} ({span(entry)})"
+        f"{entry['name']} {number(entry['value'])} ({span(entry)}){marks(entry)}"
         for metric, entry in evaluation["metrics"].items()
         if metric in ("fid", "inception_score")
     ]
     log.info("%s", "; ".join(shown))
-
-
-def score_first(folder: Path, count: int, resources: Resources) -> dict[str, Any]:
-    """Evaluates the first images of a finished run with more of them: evaluation-COUNT.json.
-
-    They are what a run of that many images holds. Every rank calls it alike.
-
-    Raises:
-        UserError: damaged or unwritable files; the samples are kept.
-    """
-    path = folder / f"evaluation-{count}.json"
-    owner = distributed.on_main(lambda: json.loads((folder / METRICS).read_text())["fingerprint"])
-    wanted = {"fingerprint": owner, "identity": resources.evaluator.identity}
-    evaluation = distributed.on_main(lambda: _stored(path, wanted))
-    if evaluation is None:
-        log.info("%s: evaluating the first %d images", folder, count)
-        evaluation = wanted | resources.evaluate(folder / SAMPLES, count)
-
-        def write() -> None:
-            with writing(folder):
-                write_text(path, json.dumps(evaluation, indent=1) + "\n")
-
-        distributed.on_main(write)
-    return evaluation
-
-
-def _stored(path: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        evaluation = json.loads(path.read_text())
-        return evaluation if {key: evaluation[key] for key in wanted} == wanted else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    for line in flag_lines(evaluation):
+        log.warning("flagged: %s", line)
 
 
 def read_evaluation(folder: Path) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tstitch.scoring.flagging import flag_lines, marks
+
 DIGITS = 5
 
 
@@ -20,7 +22,7 @@ def render_table(result: dict[str, Any], floor: dict[str, Any] | None = None) ->
         header.append(f"real images ({floor['num_images']})")
     lines = ["| " + " | ".join(header) + " |", "|---" + "|--:" * (len(header) - 1) + "|"]
     for metric, entry in result["metrics"].items():
-        row = [entry["name"], number(entry["value"]), span(entry)]
+        row = [entry["name"], number(entry["value"]) + marks(entry), span(entry)]
         if differences:
             change = differences.get(metric)  # the baseline may have no labels
             row += [f"{change['difference']:+.{DIGITS}g}", span(change)] if change else ["", ""]
@@ -35,6 +37,7 @@ def render_table(result: dict[str, Any], floor: dict[str, Any] | None = None) ->
         f"{result['num_images']} images against {reference['label']}{real} "
         f"({reference['digest'][:8]}). Intervals: delete-a-group jackknife, {result['groups']} "
         "groups of image indices.",
+        *(f"\nFlagged: {line}" for line in flag_lines(result)),
     ]
     return "\n".join(lines)
 

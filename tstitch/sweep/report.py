@@ -1,5 +1,6 @@
 """What a sweep leaves: points.csv, plots, the strip of images, report.md and report.html."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tstitch.scoring.compare import nearest_floor
 from tstitch.scoring.runs import read_evaluation
 from tstitch.sweep.plan import Plan
 
-STRIP, PLOTS = "strip.png", ("metrics", "pareto")
+STRIP, PLOTS, POINTS = "strip.png", ("metrics", "pareto"), "points.csv"
 CAPTIONS = {
     STRIP: "The same images under every schedule of the first series",
     "metrics.png": "Metrics with 95 % intervals",
@@ -46,7 +47,7 @@ def write_report(
     """
     entry = nearest_floor(floors, points[0].num_images)
     floor = Floor.from_json(entry) if entry else None
-    write_csv(points, folder / "points.csv")
+    write_csv(points, folder / POINTS)
     for name, figure in zip(PLOTS, (plot_metrics, plot_pareto), strict=True):
         save_figure(figure(points, floor), folder / name)
     if plan.settings.strip:
@@ -59,6 +60,15 @@ def write_report(
     strips = [(CAPTIONS[STRIP], (folder / STRIP).read_bytes())] if STRIP in names else []
     page = render_page(points, floor, protocol, title=title, pictures=strips)
     write_text(folder / "report.html", page)
+
+
+def counted_images(path: Path) -> int:
+    """Images per run that a points.csv is of; 0 if there is none."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return max(int(row["num_images"]) for row in csv.DictReader(file))
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _write_strip(plan: Plan, folders: list[Path], path: Path) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.fingerprint import fingerprint
+from tstitch.first import first_folder, run_name
 from tstitch.generate import complete_run
 from tstitch.resources import Resources
 from tstitch.rundir import writing
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
-from tstitch.sweep.report import write_report
+from tstitch.sweep.report import POINTS, counted_images, write_report
 from tstitch.tracking import Tracker, start_tracking, track_point, track_sweep
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 def run_sweep(config: dict[str, Any]) -> Path:
     """Completes every run of the sweep, then writes tables, plots and pages.
 
-    The same command goes on where a killed one stopped; more run.num_images extend every run.
+    The same command goes on where a killed one stopped; more run.num_images extend every run,
+    fewer are a report of the first images in a folder of its own.
 
     Returns:
         The folder of the report.
@@ -45,6 +47,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
             if distributed.is_main():
                 track_point(tracker, point.series, point.label, folders[-1])
         folder = Path(plan.settings.dir or _directory(plan, folders))
+        folder = distributed.on_main(lambda: _own_folder(plan, folder))
         distributed.on_main(lambda: _report(plan, folders, folder, resources, tracker))
     log.info("%s: report.html, report.md, points.csv, plots", folder)
     return folder
@@ -53,8 +56,19 @@ def run_sweep(config: dict[str, Any]) -> Path:
 def _directory(plan: Plan, folders: list[Path]) -> str:
     """A path that says which runs it is about, whatever their number of images."""
     run, pair = plan.points[0].experiment.run, plan.points[0].experiment.pair
-    digest = fingerprint({"runs": [folder.name for folder in folders]})[:8]
+    digest = fingerprint({"runs": [run_name(folder) for folder in folders]})[:8]
     return f"{run.root}/{pair.name}/sweep-seed{run.seed}-{digest}"
+
+
+def _own_folder(plan: Plan, folder: Path) -> Path:
+    """The folder, or one below it where the folder has the report of more images."""
+    run, held = plan.points[0].experiment.run, counted_images(folder / POINTS)
+    count = run.num_images
+    if held <= count or run.overwrite:
+        return folder
+    own = first_folder(folder, count)
+    log.info("%s: keeps its report of %d images; that of %d: %s", folder, held, count, own)
+    return own
 
 
 def _report(

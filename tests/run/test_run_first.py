@@ -1,0 +1,159 @@
+"""Fewer images than a run has: the first of them get their own folder, the run stays whole."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from tstitch.cli import compose
+from tstitch.errors import UserError
+from tstitch.sweep.run import run_sweep
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Overrides that evaluate tiny runs."""
+    path = tmp_path_factory.mktemp("reference") / "real.npz"
+    grey = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), np.uint8)
+    np.savez(path, arr_0=np.repeat(grey, 3, axis=3))
+    return (
+        "evaluation=pair", f"evaluation.reference={path}", "evaluation.floor=null",
+        "evaluation.groups=4",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scored(sample, measured, tmp_path_factory):
+    """24 images with their evaluation; to be copied."""
+    return sample(tmp_path_factory.mktemp("scored") / "run", *measured)
+
+
+def contents(folder, but=()):
+    """Bytes of every file below a folder, those of named folders left out."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != ".lock" and not set(but) & {q.name for q in p.parents}
+    }
+
+
+def stored(folder):
+    with np.load(folder / "samples.npz") as archive:
+        return archive["arr_0"], archive["arr_1"]
+
+
+@pytest.mark.parametrize("keep", ["true", "false"])
+def test_the_larger_run_stays(scored, sample, measured, tmp_path, caplog, keep):
+    """Catches: samples.npz, evaluation or report of the larger run replaced by those of fewer
+    images, config.yaml too; shards removed for a smaller request; no word about it."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    sample(run, *measured, f"run.keep_shards={keep}")
+    before = contents(run)
+    with caplog.at_level("INFO", logger="tstitch"):
+        own = sample(run, *measured, "run.num_images=10", f"run.keep_shards={keep}")
+    assert contents(run, ["first-10"]) == before
+    assert own == run / "first-10"
+    assert f"{run}: keeps its 24 images; the first 10 go to {own}" in caplog.text
+    assert "FID (Fashion-MNIST classifier)" in caplog.text and "of 24 images" not in caplog.text
+    for one, other in zip(stored(own), stored(run), strict=True):
+        assert np.array_equal(one, other[:10])
+    evaluation = json.loads((own / "evaluation.json").read_text())
+    assert evaluation["num_images"] == 10
+    assert json.loads((own / "metrics.json").read_text())["protocol"]["num_images"] == 10
+    assert "10 stitched images" in (own / "report.md").read_text()
+    config = yaml.safe_load((own / "config.yaml").read_text())["config"]
+    assert config["run"]["num_images"] == 10
+    # Again: nothing is computed; the larger one: as it was.
+    first = contents(own)
+    caplog.clear()
+    with caplog.at_level("INFO", logger="tstitch"):
+        sample(run, *measured, "run.num_images=10", f"run.keep_shards={keep}")
+        assert sample(run, *measured, f"run.keep_shards={keep}") == run
+    assert "evaluating" not in caplog.text and "0 of 24 images to sample" in caplog.text
+    assert contents(own) == first and contents(run, ["first-10"]) == before
+
+
+def test_the_same_bytes_as_a_run_of_that_many(whole, sample, tmp_path):
+    """Catches: first images that are not those of the smaller run."""
+    run = sample(tmp_path / "run", "run.num_images=40")
+    own = sample(run, "run.num_images=24")
+    assert (own / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    assert (own / "grid.png").read_bytes() == (whole / "grid.png").read_bytes()
+
+
+def test_exported_images(scored, sample, tmp_path):
+    """Catches: PNGs of the larger run that vanish, or that stand beside the fewer ones."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    sample(run, "run.export=png")
+    own = sample(run, "run.num_images=10", "run.export=png")
+    assert len(list((run / "images").iterdir())) == 24
+    assert len(list((own / "images").iterdir())) == 10
+
+
+def test_a_damaged_larger_run_is_mended(scored, sample, measured, tmp_path):
+    """Catches: a truncated samples.npz that loses the images of which the shards are there; one
+    without shards that is sampled whole for a few images."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    whole = (run / "samples.npz").read_bytes()
+    (run / "samples.npz").write_bytes(whole[:-50] + bytes(50))
+    (run / "metrics.json").unlink()
+    own = sample(run, *measured, "run.num_images=10")
+    assert (run / "samples.npz").read_bytes() == whole or own == run
+    assert len(stored(own)[0]) == 10
+    assert len(list((run / "shards").glob("*.npz"))) >= 3
+
+
+def test_overwrite_starts_anew(scored, sample, tmp_path):
+    """Catches: first images of the former run beside those of the new one."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    sample(run, "run.num_images=10")
+    assert sample(run, "run.num_images=12", "run.overwrite=true") == run
+    assert len(stored(run)[0]) == 12 and not list(run.glob("first-*"))
+
+
+def test_another_run_is_refused_as_before(scored, refusal, tmp_path):
+    """Catches: fewer images of another seed taken for the first of this run."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    assert "run.seed: 0 -> 1" in refusal(run, "run.seed=1", "run.num_images=10")
+    assert not list(run.glob("first-*"))
+
+
+def test_two_processes(scored, command, tmp_path):
+    """Catches: a rank that samples, or that looks for the files in the run itself."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    before = contents(run)
+    done = command(f"run.dir={run}", "run.num_images=10", processes=2)
+    assert done.returncode == 0, done.stderr
+    assert "keeps its 24 images" in done.stderr
+    assert contents(run, ["first-10"]) == before and len(stored(run / "first-10")[0]) == 10
+
+
+def test_sweep_of_fewer_images(tiny, measured, tmp_path):
+    """Catches: a sweep whose report, tables and runs are replaced by those of fewer images, in
+    particular where a schedule's folder has the name of every other's."""
+
+    def sweep(count: int, *words: str):
+        own = [f"run.root={tmp_path}", "sweep.fractions=[0,1]", f"run.num_images={count}", *words]
+        return run_sweep(compose("sweep", [*tiny, *measured, *own]))
+
+    large = sweep(16)
+    before = contents(tmp_path)
+    small = sweep(8)
+    assert small == large / "first-8"
+    assert contents(tmp_path, ["first-8"]) == before
+    rows = (small / "points.csv").read_text().splitlines()
+    assert len(rows) == 3 and all(row.count("first-8") == 1 for row in rows[1:])
+    for name in ("report.html", "report.md", "strip.png"):
+        assert (small / name).is_file()
+    assert sweep(16) == large and contents(tmp_path, ["first-8"]) == before
+
+
+def test_fewer_than_can_be_evaluated(scored, sample, measured, tmp_path):
+    """Catches: an evaluation of the larger run that passes for one of two images."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    own = sample(run, *measured, "run.num_images=2")
+    assert own == run / "first-2" and not (own / "evaluation.json").exists()
+    with pytest.raises(UserError):
+        run_sweep(compose("sweep", [f"run.root={tmp_path}", "run.num_images=2"]))
