@@ -1,8 +1,10 @@
 """Measures sets of images against one reference: values with intervals, as plain JSON."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,11 +25,13 @@ from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
 from tstitch.scoring.reference import ReferenceStatistics, prepare_reference
+from tstitch.scoring.samples import report_left_out
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
 from tstitch.scoring.sources import fetch_file
 
 FRECHET_METRICS = {"fid": "pool", "sfid": "spatial"}
 Features = dict[int, dict[str, Tensor]]
+log = logging.getLogger(__name__)
 
 
 class Evaluator:
@@ -80,6 +84,7 @@ class Evaluator:
                 f"need at least {MIN_IMAGES}"
             )
         self.check_size(images.height, images.width, field)
+        self._check_labels(images.labels, field)
         dimensions = self._extractor.dimensions(images)
         if self._statistics is None:
             self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
@@ -106,6 +111,23 @@ class Evaluator:
                 f"{field}: its images are {width}x{height}, those of the reference "
                 f"{real.width}x{real.height}; choose a reference of that size"
             )
+
+    def _check_labels(self, labels: np.ndarray | None, field: str) -> None:
+        """Refuses classes that the extractor's classifier does not have; says what is unknown."""
+        known = self._extractor.num_classes
+        if known is None or labels is None:
+            return
+        if (labels >= known).any():
+            first = int((labels >= known).argmax())
+            raise UserError(
+                f"{field}: label {labels[first]} of image {first} is no class of the classifier "
+                f"(0 to {known - 1}); leave the labels out, or give -1 where they are unknown"
+            )
+        if unknown := int((labels < 0).sum()):
+            log.warning(
+                "%s: %d of %d images have no label (below 0); no class accuracy",
+                field, unknown, len(labels),
+            )  # fmt: skip
 
     def _frechet(self, own: Features, dimensions: dict[str, int]) -> dict[str, Estimate]:
         """FID and sFID; each rank leaves out its own groups, rank 0 gets the estimates."""
@@ -147,7 +169,7 @@ class Evaluator:
                 estimates[metric] = estimate(
                     features, numbers.to(device), self._statistics.features
                 )
-        if self._extractor.num_classes is not None and images.labels is not None:
+        if self._extractor.num_classes is not None and _labelled(images):
             hits = torch.cat(classes) == torch.from_numpy(images.labels)
             estimates["class_accuracy"] = estimate_share(hits, numbers)
         return estimates
@@ -185,10 +207,17 @@ class Evaluator:
         }
 
 
+def _labelled(images: ImageSource) -> bool:
+    """Whether every image has a class; negative labels stand for unknown ones."""
+    return images.labels is not None and bool((images.labels >= 0).all())
+
+
 def _open_reference(source: str) -> Reference:
     folder = Path(source).expanduser()
     path = folder if folder.is_dir() else fetch_file(source, "evaluation.reference")
     try:
-        return open_reference(path, "reference")
+        reference = open_reference(path, "reference")
     except ValueError as error:
         raise UserError(str(error)) from error
+    report_left_out(reference.images, f"reference={source}")
+    return reference

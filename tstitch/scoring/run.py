@@ -11,7 +11,7 @@ from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
-from tstitch.scoring.samples import open_samples
+from tstitch.scoring.samples import open_samples, report_pairing
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.scoring.table import render_table
 from tstitch.section import Section
@@ -46,6 +46,8 @@ def run_evaluation(config: dict[str, Any]) -> None:
             f"baseline={baseline}: holds {len(others)} images, samples {len(images)}; a paired "
             "difference needs the same image indices"
         )
+    if others:
+        report_pairing(images, others)
     evaluator = Evaluator(settings, device)
     result = evaluator.evaluate(images, f"samples={samples}")
     if others:
