@@ -73,7 +73,7 @@ def parse_benchmark(config: Any, run: RunSettings) -> BenchmarkSettings:
     cuda = device.type == "cuda"
     sizes: tuple[int, ...] = (8, 32, 64) if cuda else (16,)
     return BenchmarkSettings(
-        dir=None if section.raw("dir") is None else section.text("dir"),
+        dir=None if section.raw("dir") is None else section.path("dir"),
         batch_sizes=sizes
         if section.raw("batch_sizes") is None
         else _counts(section, "batch_sizes"),

@@ -68,8 +68,8 @@ def make_reference(config: dict[str, Any]) -> None:
     settings = parse_evaluation(config["evaluation"])
     if settings.extractor is None:
         raise UserError("evaluation.extractor=null: choose a feature space, evaluation=NAME")
-    output = Path(section.text("output"))
-    floor = None if section.raw("floor") is None else Path(section.text("floor"))
+    output = Path(section.path("output"))
+    floor = None if section.raw("floor") is None else Path(section.path("floor"))
     features = section.integer("features", MIN_IMAGES)
     sizes = section.integers("floor_images", MIN_IMAGES)
     device = choose_device(section.choice("device", DEVICES), "device")

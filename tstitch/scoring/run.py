@@ -36,7 +36,7 @@ def run_evaluation(config: dict[str, Any]) -> None:
         raise UserError("reference=null: give the real images or their statistics")
     samples = section.text("samples")
     baseline = None if section.raw("baseline") is None else section.text("baseline")
-    output = None if section.raw("output") is None else Path(section.text("output"))
+    output = None if section.raw("output") is None else Path(section.path("output"))
     device = choose_device(section.choice("device", DEVICES), "device")
     distributed.start()
     images = _everywhere_open(samples, "samples")
