@@ -35,10 +35,10 @@ def match_classes(names: Sequence[str], known: Sequence[str]) -> tuple[int, ...]
             raise ValueError(f"{first} and {names[twice]} are one class of the pair; merge them")
         return labels
     if _is_numbered(known):
-        if len(names) == len(known):
+        if len(names) == len(known) and not all(name.isdecimal() for name in names):
             return tuple(range(len(known)))
         raise ValueError(
-            f"has {len(names)} classes ({listed(names)}), the pair {len(known)} without names; "
+            f"has {len(names)} classes ({listed(names)}), the pair 0 to {len(known) - 1}; "
             f"give pair.classes=[{','.join(names[:SHOWN])}{',...' if len(names) > SHOWN else ''}]"
         )
     own = _index(known)

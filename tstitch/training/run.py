@@ -1,6 +1,7 @@
 """`scripts/train.py`: trains one denoiser of a pair and writes its averaged weights."""
 
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +78,17 @@ def _train(
     if settings.latents == "cache":
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
-    train(
-        state,
-        HybridObjective(linear_betas(), settings.noise_weight_limit).to(device),
-        _latents(dataset, pair, settings, device, state.step),
-        settings=settings,
-        num_classes=pair.num_classes,
-        device=device,
-        after_step=Recorder(state, settings, pair, folder, shown),
-    )
+    recorder = Recorder(state, settings, pair, folder, shown)
+    with closing(recorder):
+        train(
+            state,
+            HybridObjective(linear_betas(), settings.noise_weight_limit).to(device),
+            _latents(dataset, pair, settings, device, state.step),
+            settings=settings,
+            num_classes=pair.num_classes,
+            device=device,
+            after_step=recorder,
+        )
     distributed.barrier()
 
 
