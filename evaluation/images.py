@@ -7,7 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
-from evaluation.image_files import SUFFIXES, Listing, decodable, decode_rgb, list_images
+from evaluation.image_files import (
+    SUFFIXES,
+    Listing,
+    decodable,
+    decode_rgb,
+    is_hidden,
+    list_images,
+)
 from evaluation.npz_stream import RowReader, array_names, load_array
 
 IMAGES, LABELS = "arr_0", "arr_1"
@@ -163,7 +170,8 @@ class _FolderRows:
 
     def __init__(self, folder: Path) -> None:
         # A run directory holds a grid of images beside the images themselves.
-        if archives := sorted(path.name for path in folder.glob("*.npz")):
+        names = (path.name for path in folder.glob("*.npz"))
+        if archives := sorted(name for name in names if not is_hidden(name)):
             raise ValueError(f"has {archives[0]}, no folder of images alone; give that file")
         self._folder, self.listing = folder, list_images(folder)
         self._names = self.listing.files

@@ -113,7 +113,9 @@ def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     for name in list_images(path).files:
         status = (path / name).stat()
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(
+            f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape")
+        )
     return digest.hexdigest()
 
 

@@ -150,7 +150,9 @@ def evaluate(
     device = choose_device(config["device"], "device")
     distributed.start()
     evaluator = Evaluator(settings, device, held)
-    return evaluator.evaluate(open_samples(images, "images"), "images")
+    opened = open_samples(images, "images")
+    evaluator.check_labels(opened, "images")
+    return evaluator.evaluate(opened, "images")
 
 
 def _from_zero(name: str, value: Any) -> int:

@@ -84,13 +84,13 @@ class Evaluator:
                 f"need at least {MIN_IMAGES}"
             )
         self.check_size(images.height, images.width, field)
-        self._check_labels(images.labels, field)
         dimensions = self._extractor.dimensions(images)
         if self._statistics is None:
             self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
         groups = group_ranges(len(images), self._settings.groups)
         own = self._extractor.own_groups(images, groups, field)
-        estimates = self._frechet(own, dimensions) | self._shared(own, groups, images)
+        labels = images.labels if self._has_labels(images, field) else None
+        estimates = self._frechet(own, dimensions) | self._shared(own, groups, labels)
         if distributed.is_main():
             order = [metric for metric in TITLES if metric in estimates]
             result = self._describe(len(images), {m: estimates[m] for m in order})
@@ -112,22 +112,33 @@ class Evaluator:
                 f"{real.width}x{real.height}; choose a reference of that size"
             )
 
-    def _check_labels(self, labels: np.ndarray | None, field: str) -> None:
-        """Refuses classes that the extractor's classifier does not have; says what is unknown."""
+    def check_labels(self, images: ImageSource, field: str) -> None:
+        """Refuses labels beyond the classes of the extractor's classifier.
+
+        Raises:
+            UserError: naming the field, the label and the image.
+        """
         known = self._extractor.num_classes
-        if known is None or labels is None:
+        if known is None or images.labels is None or not (images.labels >= known).any():
             return
-        if (labels >= known).any():
-            first = int((labels >= known).argmax())
-            raise UserError(
-                f"{field}: label {labels[first]} of image {first} is no class of the classifier "
-                f"(0 to {known - 1}); leave the labels out, or give -1 where they are unknown"
-            )
-        if unknown := int((labels < 0).sum()):
+        first = int((images.labels >= known).argmax())
+        raise UserError(
+            f"{field}: label {images.labels[first]} of image {first} is no class of the classifier "
+            f"(0 to {known - 1}); leave the labels out, or give -1 where they are unknown"
+        )
+
+    def _has_labels(self, images: ImageSource, field: str) -> bool:
+        """Whether the classifier knows every image's class; says how many it does not know."""
+        known, labels = self._extractor.num_classes, images.labels
+        if known is None or labels is None:
+            return False
+        strange = int(((labels < 0) | (labels >= known)).sum())
+        if strange:
             log.warning(
-                "%s: %d of %d images have no label (below 0); no class accuracy",
-                field, unknown, len(labels),
+                "%s: %d of %d images have no label from 0 to %d; no class accuracy",
+                field, strange, len(labels), known - 1,
             )  # fmt: skip
+        return not strange
 
     def _frechet(self, own: Features, dimensions: dict[str, int]) -> dict[str, Estimate]:
         """FID and sFID; each rank leaves out its own groups, rank 0 gets the estimates."""
@@ -146,13 +157,14 @@ class Evaluator:
         return estimates
 
     def _shared(
-        self, own: Features, groups: list[range], images: ImageSource
+        self, own: Features, groups: list[range], labels: np.ndarray | None
     ) -> dict[str, Estimate]:
         """The metrics that rank 0 computes from what the others send."""
-        splits = num_splits(len(images))
+        count = groups[-1].stop
+        splits = num_splits(count)
         sums = collect_groups(
             {
-                g: score_sums(features["logits"], split_of(groups[g], len(images)), splits)
+                g: score_sums(features["logits"], split_of(groups[g], count), splits)
                 for g, features in own.items()
             }
         )
@@ -169,8 +181,8 @@ class Evaluator:
                 estimates[metric] = estimate(
                     features, numbers.to(device), self._statistics.features
                 )
-        if self._extractor.num_classes is not None and _labelled(images):
-            hits = torch.cat(classes) == torch.from_numpy(images.labels)
+        if labels is not None:
+            hits = torch.cat(classes) == torch.from_numpy(labels)
             estimates["class_accuracy"] = estimate_share(hits, numbers)
         return estimates
 
@@ -205,11 +217,6 @@ class Evaluator:
                 "versions": versions(),
             },
         }
-
-
-def _labelled(images: ImageSource) -> bool:
-    """Whether every image has a class; negative labels stand for unknown ones."""
-    return images.labels is not None and bool((images.labels >= 0).all())
 
 
 def _open_reference(source: str) -> Reference:

@@ -49,6 +49,7 @@ def run_evaluation(config: dict[str, Any]) -> None:
     if others:
         report_pairing(images, others)
     evaluator = Evaluator(settings, device)
+    evaluator.check_labels(images, f"samples={samples}")
     result = evaluator.evaluate(images, f"samples={samples}")
     if others:
         result["baseline"] = evaluator.evaluate(others, f"baseline={baseline}")
