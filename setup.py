@@ -1,13 +1,20 @@
 """Installs the project in place: `pip install -e .`; tests need `pip install -e '.[test]'`."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+INIT = (Path(__file__).parent / "tstitch" / "__init__.py").read_text(encoding="utf-8")
 
 setup(
     name="tstitch",
-    version="0.1.0",
+    version=re.search(r'^__version__ = "(.+)"', INIT, re.MULTILINE)[1],
     description="Trajectory stitching of diffusion models, as a research codebase",
     license="Apache-2.0",
     python_requires=">=3.11",
+    # The clone itself on the import path: then a folder called tstitch is no package of that name.
+    package_dir={"": "."},
     packages=find_packages(include=["tstitch*", "models*", "samplers*", "evaluation*"]),
     install_requires=[
         "torch>=2.6",

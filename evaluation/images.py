@@ -3,16 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from evaluation.image_files import (
+    SUFFIXES,
+    Listing,
+    decodable,
+    decode_rgb,
+    is_hidden,
+    list_images,
+)
 from evaluation.npz_stream import RowReader, array_names, load_array
 
 IMAGES, LABELS = "arr_0", "arr_1"
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-# Other modes of Pillow have 16 or 32 bits per channel, which would be cut off silently.
-MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 LAYOUT = "give uint8 (N, H, W, 3), or (N, H, W) for greyscale"
 
 
@@ -45,20 +50,24 @@ class ImageSource:
         rows: uint8 (N, H, W, 3), (N, H, W, 1) or (N, H, W).
         labels: (N,) integers, or None.
         place: "field=PATH", the beginning of error messages.
+        listing: the files, if the images are those of a folder.
 
     Attributes:
         height, width: of every image, in pixels.
-        labels: int64 (N,) class of each image, or None.
+        labels: int64 (N,) class of each image, negative where it is unknown, or None.
+        listing: as given; also of the first images alone.
 
     Raises:
         ValueError: another dtype or layout, no images, or labels that do not fit.
     """
 
-    def __init__(self, rows: Rows, labels: np.ndarray | None, place: str) -> None:
+    def __init__(
+        self, rows: Rows, labels: np.ndarray | None, place: str, listing: Listing | None = None
+    ) -> None:
         shape = tuple(rows.shape)
         if problem := _problem(shape, rows.dtype) or _label_problem(labels, shape[0]):
             raise ValueError(f"{place}: {problem}")
-        self._rows, self._place = rows, place
+        self._rows, self._place, self.listing = rows, place, listing
         self.height, self.width = shape[1:3]
         self.labels = None if labels is None else labels.astype(np.int64)
 
@@ -89,18 +98,21 @@ class ImageSource:
         if not 0 < count <= len(self):
             raise IndexError(f"the first {count} of {len(self)} images")
         labels = None if self.labels is None else self.labels[:count]
-        return ImageSource(_FirstRows(self._rows, count), labels, self._place)
+        return ImageSource(_FirstRows(self._rows, count), labels, self._place, self.listing)
 
 
-def open_images(source: str | Path | np.ndarray, field: str) -> ImageSource:
+def open_images(
+    source: str | Path | np.ndarray, field: str, *, need_labels: bool = True
+) -> ImageSource:
     """Opens images without reading them; of a folder, the header of every file is read.
 
     Args:
         source: path of an npz (arr_0 images, optionally arr_1 labels), of an npy, or of a folder
-            of png, jpg, jpeg, webp or bmp files (sub-folders included, sorted by path, without
-            labels); or an array. uint8 (N, H, W, 3), (N, H, W, 1) or (N, H, W).
+            of image files (which and in which order: `image_files.list_images`; without labels);
+            or an array. uint8 (N, H, W, 3), (N, H, W, 1) or (N, H, W).
             Reading a compressed npz out of order is slow, see `RowReader`.
         field: name of the setting, for messages.
+        need_labels: False = labels that are no integers, one per image, are as good as none.
 
     Raises:
         ValueError: nothing there, unreadable, or not such images; one line.
@@ -108,9 +120,11 @@ def open_images(source: str | Path | np.ndarray, field: str) -> ImageSource:
     if isinstance(source, np.ndarray):
         return ImageSource(_ArrayRows(source), None, f"{field}=array")
     path, place = Path(source).expanduser(), f"{field}={source}"
+    listing: Listing | None = None
     with _placed(place):
         if path.is_dir():
             rows, labels = _FolderRows(path), None
+            listing = rows.listing
         elif not path.is_file():
             raise ValueError("no such file or folder; check the path")
         elif path.suffix == ".npy":
@@ -118,24 +132,25 @@ def open_images(source: str | Path | np.ndarray, field: str) -> ImageSource:
         elif path.suffix.lower() in SUFFIXES:
             raise ValueError("is a single image; give the folder of the images")
         else:
-            rows, labels = _open_npz(path)
-    return ImageSource(rows, labels, place)
+            rows, labels = _open_npz(path, need_labels)
+    return ImageSource(rows, labels, place, listing)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Image files below a folder, by their relative path; hidden ones are left out."""
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES]
-    found = [path for path in found if not path.name.startswith(".") and path.is_file()]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def _open_npz(path: Path) -> tuple[RowReader, np.ndarray | None]:
+def _open_npz(path: Path, need_labels: bool) -> tuple[RowReader, np.ndarray | None]:
     names = array_names(path)
     if IMAGES not in names:
         there = ", ".join(names) or "no arrays"
         raise ValueError(f"has no {IMAGES} but {there}; store the images as {IMAGES}")
-    labels = load_array(path, LABELS) if LABELS in names else None
-    return RowReader(path, IMAGES), labels
+    rows, labels = RowReader(path, IMAGES), None
+    if LABELS in names:
+        try:
+            labels = load_array(path, LABELS)
+        except ValueError:  # names of classes may be stored as Python objects
+            if need_labels:
+                raise
+    if not need_labels and _label_problem(labels, rows.shape[0]):
+        labels = None
+    return rows, labels
 
 
 class _ArrayRows:
@@ -155,53 +170,37 @@ class _FolderRows:
 
     def __init__(self, folder: Path) -> None:
         # A run directory holds a grid of images beside the images themselves.
-        if archives := sorted(path.name for path in folder.glob("*.npz")):
+        names = (path.name for path in folder.glob("*.npz"))
+        if archives := sorted(name for name in names if not is_hidden(name)):
             raise ValueError(f"has {archives[0]}, no folder of images alone; give that file")
-        self._folder, self._files = folder, image_files(folder)
-        if not self._files:
-            raise ValueError(f"no images there; give a folder with {', '.join(SUFFIXES)} files")
-        sizes = (self._size(path) for path in self._files)
+        self._folder, self.listing = folder, list_images(folder)
+        self._names = self.listing.files
+        if not self._names:
+            note = self.listing.note()
+            there = f" ({note})" if note else ""
+            raise ValueError(
+                f"no images there{there}; give a folder with {', '.join(SUFFIXES)} files"
+            )
+        sizes = (self._size(name) for name in self._names)
         width, height = first = next(sizes)
-        for path, size in zip(self._files[1:], sizes, strict=True):
+        for name, size in zip(self._names[1:], sizes, strict=True):
             if size != first:
-                a, b = self._name(self._files[0]), self._name(path)
-                differ = f"{a} is {width}x{height}, {b} is {size[0]}x{size[1]}"
+                differ = f"{self._names[0]} is {width}x{height}, {name} is {size[0]}x{size[1]}"
                 raise ValueError(f"{differ}; give images of one size")
-        self.shape = (len(self._files), height, width, 3)
+        self.shape = (len(self._names), height, width, 3)
 
     def read(self, first: int, end: int) -> np.ndarray:
         images = np.empty((end - first, *self.shape[1:]), np.uint8)
-        for number, path in enumerate(self._files[first:end]):
-            with self._decodable(path) as image:
-                decoded = np.asarray(image.convert("RGB"))
+        for number, name in enumerate(self._names[first:end]):
+            decoded = decode_rgb(self._folder / name, name)
             if decoded.shape != images.shape[1:]:
-                raise ValueError(f"{self._name(path)} has changed; start again")
+                raise ValueError(f"{name} has changed; start again")
             images[number] = decoded
         return images
 
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self._folder).as_posix()
-
-    def _size(self, path: Path) -> tuple[int, int]:
-        with self._decodable(path) as image:
-            size, mode = image.size, image.mode
-        if mode not in MODES:
-            wrong = f"{self._name(path)} has not 8 bits per channel (mode {mode})"
-            raise ValueError(f"{wrong}; convert it to 8-bit RGB")
-        return size
-
-    @contextmanager
-    def _decodable(self, path: Path) -> Iterator[Any]:
-        """The image of a file, to be decoded within the block."""
-        from PIL import Image
-
-        try:
-            with Image.open(path) as image:
-                yield image
-        except Exception as error:  # damaged files raise nearly anything in Pillow
-            reason = " ".join(str(error).replace(str(path), path.name).split())[:200]
-            wrong = f"{self._name(path)} cannot be read ({reason or type(error).__name__})"
-            raise ValueError(f"{wrong}; replace or remove it") from error
+    def _size(self, name: str) -> tuple[int, int]:
+        with decodable(self._folder / name, name) as image:
+            return image.size
 
 
 @contextmanager

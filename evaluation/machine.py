@@ -1,7 +1,8 @@
 """The machine and the versions behind a number."""
 
 import platform
-from importlib.metadata import version
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -11,8 +12,16 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm
 
 
 def versions() -> dict[str, str]:
-    """Version of Python and of the packages that decide the numbers."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    """Version of Python and of the packages that decide the numbers; never fails."""
+    return {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str:
+    """Of a package that is used without being installed, what it says of itself."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return str(getattr(sys.modules.get(name), "__version__", "not installed"))
 
 
 def device_name(device: torch.device) -> str:

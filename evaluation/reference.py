@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.images import IMAGES, ImageSource, image_files, open_images
+from evaluation.image_files import list_images
+from evaluation.images import IMAGES, ImageSource, open_images
 from evaluation.npz_stream import array_names, load_array
 
 MOST_CLASSES = 10**6
@@ -26,7 +27,7 @@ class Reference:
     Attributes:
         mu, sigma: float64 (D,), (D, D): mean and covariance of "pool" features.
         mu_s, sigma_s: float64 (S,), (S, S): the same of "spatial" features.
-        images: images to extract features from.
+        images: images to extract features from; their labels are not needed.
         features: float32 (M, D) "pool" features, for precision, recall and KID.
         num_images: how many images mu and sigma are of.
         extractor: SHA-256 of the extractor's weights.
@@ -79,7 +80,7 @@ def open_reference(path: str | Path, field: str) -> Reference:
         class_counts = _class_counts(file) if "class_counts" in names else None
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
-    images = open_images(path, field) if IMAGES in names else None
+    images = open_images(path, field, need_labels=False) if IMAGES in names else None
     return Reference(
         mu,
         sigma,
@@ -135,10 +136,11 @@ def _digest(path: Path) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for image in image_files(path):
-        status = image.stat()
-        name = image.relative_to(path).as_posix()
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    for name in list_images(path).files:
+        status = (path / name).stat()
+        digest.update(
+            f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape")
+        )
     return digest.hexdigest()
 
 

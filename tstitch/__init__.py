@@ -7,10 +7,15 @@ images = sampler(classes=[0, 1, 2], seed=0)  # uint8 (3, 28, 28, 3)
 
 from typing import TYPE_CHECKING, Any
 
+from tstitch import siblings
+
 if TYPE_CHECKING:
     from tstitch.api import evaluate, load
 
 __all__ = ["evaluate", "load"]
+__version__ = "0.1.0"
+
+siblings.claim()
 
 
 def __getattr__(name: str) -> Any:

@@ -10,17 +10,20 @@ import torch
 from evaluation.reference import array_reference
 from evaluation.timing import StageTimer
 from tstitch import distributed
+from tstitch.class_names import labels_of
 from tstitch.cli import compose
 from tstitch.device import choose_device
 from tstitch.engine.host import prepare_host
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import parse_experiment
+from tstitch.items import whole_number
 from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import parse_evaluation
+from tstitch.settings import MAX_SEED
 from tstitch.shards import Unit, cut
 from tstitch.stitcher import Stitcher
 from tstitch.threads import set_threads
@@ -41,33 +44,43 @@ class StitchedSampler:
         """The realised stitch schedule, small to large."""
         return self._stitcher.experiment.steps_per_denoiser
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The pair's classes, by label."""
+        return self._stitcher.experiment.pair.class_names
+
     def __call__(
-        self, classes: Sequence[int], *, seed: int = 0, first_index: int = 0
+        self,
+        classes: Sequence[int | str] | np.ndarray | torch.Tensor,
+        *,
+        seed: int = 0,
+        first_index: int = 0,
     ) -> np.ndarray:
-        """One image per class index, in batches of run.batch_size.
+        """One image per class, in batches of run.batch_size.
 
         Args:
-            classes: N labels in 0..num_classes-1.
-            seed: with the image's index it decides its noise.
-            first_index: index of the first image; images of a run with the same seed and index
-                start from the same noise.
+            classes: N labels in 0..num_classes-1, as integers of any kind, or names of classes.
+            seed: from 0; with the image's index it decides its noise.
+            first_index: from 0; index of the first image; images of a run with the same seed and
+                index start from the same noise.
 
         Returns:
             uint8 (N, H, W, 3).
 
         Raises:
-            ValueError: a class that the pair does not have, or none at all.
-            UserError: values that are not finite, as in float16.
+            UserError: a class that the pair does not have, or none at all; another seed or index;
+                values that are not finite, as in float16.
         """
-        known = self._stitcher.experiment.pair.num_classes
-        if not len(classes) or not all(0 <= label < known for label in classes):
-            raise ValueError(f"classes={list(classes)}: give class indices from 0 to {known - 1}")
-        labels = torch.tensor(classes, dtype=torch.int64)
+        try:
+            labels = torch.tensor(labels_of(classes, self.class_names), dtype=torch.int64)
+        except ValueError as error:
+            raise UserError(f"classes: {error}") from error
+        seed, first_index = _from_zero("seed", seed), _from_zero("first_index", first_index)
         self._stitcher.prepare()
         return np.concatenate(
             [
                 self._batch(unit, labels[unit.first : unit.end], seed, first_index)
-                for unit in cut(len(classes), self._stitcher.experiment.run.batch_size)
+                for unit in cut(len(labels), self._stitcher.experiment.run.batch_size)
             ]
         )
 
@@ -87,6 +100,7 @@ def load(pair: str, *overrides: str) -> StitchedSampler:
     Raises:
         tstitch.errors.UserError: a bad value, or weights that are not there or do not fit.
     """
+    _check_words([pair, *overrides])
     # One call of any size: nothing is compiled or padded unless asked for.
     words = [f"pair={pair}", "engine=plain", *overrides]
     experiment = parse_experiment(compose("sample", words))
@@ -98,14 +112,15 @@ def load(pair: str, *overrides: str) -> StitchedSampler:
 
 
 def evaluate(
-    images: str | Path | np.ndarray,
-    reference: str | Path | np.ndarray | None = None,
+    images: str | Path | np.ndarray | torch.Tensor,
+    reference: str | Path | np.ndarray | torch.Tensor | None = None,
     *overrides: str,
 ) -> dict[str, Any]:
     """Metrics of images with 95 % intervals, as scripts/evaluate.py measures them.
 
     Args:
-        images: uint8 array (N, H, W, 3) or (N, H, W), or the path of an npz, npy or folder.
+        images: uint8 array or tensor (N, H, W, 3) or (N, H, W), or the path of an npz, npy or
+            folder.
         reference: the same, or an npz with ADM's statistics; None = the evaluation's own.
         overrides: of the command line, e.g. `evaluation=fashion_mnist`, `device=cuda`.
 
@@ -118,6 +133,9 @@ def evaluate(
     Raises:
         tstitch.errors.UserError: images or reference that cannot be measured.
     """
+    _check_words(overrides)
+    images = _source("images", images)
+    reference = None if reference is None else _source("reference", reference)
     config = compose("evaluate", ["samples=images", *overrides])
     section = config["evaluation"]
     held = None
@@ -135,4 +153,34 @@ def evaluate(
     distributed.start()
     set_threads()
     evaluator = Evaluator(settings, device, held)
-    return evaluator.evaluate(open_samples(images, "images"), "images")
+    opened = open_samples(images, "images")
+    evaluator.check_labels(opened, "images")
+    return evaluator.evaluate(opened, "images")
+
+
+def _from_zero(name: str, value: Any) -> int:
+    number = whole_number(value)
+    if number is None or not 0 <= number <= MAX_SEED:
+        raise UserError(f"{name}={value!r}: choose a whole number from 0 to {MAX_SEED}")
+    return number
+
+
+def _check_words(words: Sequence[Any]) -> None:
+    for word in words:
+        if not isinstance(word, str):
+            given = " ".join(repr(word).split())[:80]
+            raise UserError(
+                f'overrides: {given} is no text; give each as one, as "stitch.fraction=0.4"'
+            )
+
+
+def _source(name: str, value: Any) -> str | Path | np.ndarray:
+    """An array, or where images are; a tensor's values are its array's."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        return (value if value.dtype != torch.bfloat16 else value.float()).numpy()
+    if isinstance(value, str | Path | np.ndarray):
+        return value
+    raise UserError(
+        f"{name}: is a {type(value).__name__}; give a uint8 array or tensor (N, H, W, 3), or a path"
+    )

@@ -9,6 +9,8 @@ import io
 import logging
 import os
 import re
+import shlex
+import string
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,7 +30,8 @@ from tstitch.errors import UserError
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 RANK = int(os.environ.get("RANK", "0"))
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
-QUOTING = "cannot be parsed; quote values that hold = , [ ] { } or spaces: 'key=\"a=b\"'"
+QUOTING = "cannot be parsed; quote values that hold = ~ , # & ! ' ( ) [ ] or { }: "
+PLAIN = frozenset(string.ascii_letters + string.digits + "_./-+%@: ")  # need no quotes
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 
 
@@ -45,6 +48,7 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
     logging.getLogger("tstitch").setLevel(logging.ERROR if RANK else logging.INFO)
     lifeline.end_with_parent()
     threads.prepare_command()
+    sys.argv[1:] = map(_quoted, sys.argv[1:])
     captured = io.StringIO()
     failures: list[BaseException] = []
     try:
@@ -93,9 +97,32 @@ def compose(config_name: str, overrides: list[str]) -> dict:
             if inside
             else hydra.initialize_config_dir(str(CONFIGS), version_base="1.3")
         ):
-            return to_plain(hydra.compose(config_name, overrides))
+            return to_plain(hydra.compose(config_name, [*map(_quoted, overrides)]))
     except (*CONFIG_ERRORS, ValueError) as error:
         raise UserError(describe(error, config_name)) from error
+
+
+def override(key: str, value: str) -> str:
+    """An override that gives a key this very text, whatever characters it holds."""
+    # Backslashes count only before a quotation mark, and the closing one is one too.
+    escaped = re.sub(r'(\\+)("|$)', r"\1\1\2", value).replace('"', r"\"")
+    return f'{key}="{escaped}"'
+
+
+def _quoted(word: str) -> str:
+    """Quotes a value that Hydra's grammar has no letters for but that cannot mean anything else."""
+    key, _, value = word.partition("=")
+    others = set(value) - PLAIN
+    plain = others and not any(letter.isascii() for letter in others)
+    return override(key, value) if plain and key.isascii() else word
+
+
+def _quoting(word: str) -> str:
+    """What to write in place of an override that cannot be parsed."""
+    key, equals, value = word.partition("=")
+    if not equals or not value or value[0] in "[{'\"$":
+        return f"{word}: {QUOTING}'key=\"a=b\"'"
+    return f"{word}: {QUOTING}{shlex.quote(override(key, value))}"
 
 
 def to_plain(config: DictConfig) -> dict:
@@ -145,7 +172,7 @@ def describe(error: Exception, config_name: str) -> str:
     """One line for an error of Hydra's: field, value and remedy."""
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: {QUOTING}"
+        return _quoting(error.override)
     if isinstance(error, MissingMandatoryValue):
         return f"{error.full_key}: missing; give it a value"
     if "Interpolation key 'pair." in text:
@@ -156,7 +183,9 @@ def describe(error: Exception, config_name: str) -> str:
         return f"{text}; name a file of the group, e.g. sampler=ddim"
     ambiguous = re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text)
     if ambiguous:
-        return f"{ambiguous[1]}={ambiguous[2]}: write a list as {ambiguous[1]}=[{ambiguous[2]}]"
+        key, value = ambiguous[1], ambiguous[2]
+        text = shlex.quote(override(key, value))
+        return f"{key}={value}: write a list as {key}=[{value}], or one text as {text}"
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], config_name)

@@ -4,18 +4,29 @@ What they refuse is a ValueError whose message begins with the argument: `folder
 """
 
 import gzip
+import hashlib
+import logging
+import os
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
+from evaluation.image_files import Listing, decode_rgb, list_images
+from models.download import sha256_of
+from tstitch import distributed
+from tstitch.errors import UserError
+
+T = TypeVar("T")
 IDX_UINT8 = 0x08
 SPLITS = {"train": "train", "test": "t10k"}  # and how IDX files call them
 TORCHVISION_NAMES = ("FashionMNIST", "MNIST", "CIFAR10")
+log = logging.getLogger(__name__)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -90,29 +101,97 @@ def torchvision_arrays(name: str, root: str, split: str = "train") -> TensorData
 class ImageFolder(Dataset):
     """Folder of class folders, each image scaled and centre-cropped to size x size uint8 RGB.
 
+    Which files count and how they are decoded: evaluation/image_files.py. What is left out is said.
+
     Args:
         folder: root of the class folders.
         size: side in pixels.
+
+    Attributes:
+        classes: names of the class folders, in alphabetical order.
+
+    Raises:
+        ValueError: no class folders, or one without images.
     """
 
     def __init__(self, folder: str, size: int) -> None:
-        from torchvision import datasets, transforms
+        from torchvision import transforms
 
+        if type(size) is not int or size < 1:
+            raise ValueError(f"size={size}: choose a whole number of at least 1")
+        self._root, self._place = Path(folder).expanduser(), f"folder={folder}"
         steps = [transforms.Resize(size), transforms.CenterCrop(size), transforms.PILToTensor()]
+        self._transform, self._size = transforms.Compose(steps), size
         try:
-            self._source = datasets.ImageFolder(
-                str(Path(folder).expanduser()), transforms.Compose(steps)
+            listing = list_images(self._root)
+        except OSError as error:
+            raise ValueError(f"{self._place}: cannot be read ({error.strerror})") from error
+        self.classes = listing.folders
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        parts = [(name, name.split("/")[0]) for name in listing.files if "/" in name]
+        self._items = [(name, numbers[part]) for name, part in parts]
+        loose = [name for name in listing.files if "/" not in name]
+        self._check_classes(listing, loose)
+        if note := listing.note():
+            log.warning("data.%s: %s", self._place, note)
+        if loose:
+            log.warning(
+                "data.%s: %d images in no class folder are left out (%s)",
+                self._place, len(loose), loose[0],
+            )  # fmt: skip
+
+    def _check_classes(self, listing: Listing, loose: list[str]) -> None:
+        """Refuses what torchvision refuses too, naming it."""
+        filled = {number for _, number in self._items}
+        empty = [name for number, name in enumerate(self.classes) if number not in filled]
+        note = f" ({listing.note()})" if listing.note() else ""
+        if not filled:
+            found = f"its {len(loose)} images are in no class folder" if loose else "no images"
+            raise ValueError(f"{self._place}: {found}{note}; give a folder with one per class")
+        if empty:
+            raise ValueError(
+                f"{self._place}: class folder {empty[0]} holds no image{note}; fill or remove it"
             )
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"folder={folder}: {reason}") from error
-        self.classes = tuple(self._source.classes)  # folder names in alphabetical order
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._items)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self._source[index]
+        """Image uint8 (3, size, size) and the number of its class.
+
+        Raises:
+            ValueError: a file that cannot be decoded; one line with its name.
+        """
+        from PIL import Image
+
+        name, label = self._items[index]
+        try:
+            image = Image.fromarray(decode_rgb(self._root / name, name))
+        except ValueError as error:
+            raise ValueError(f"{self._place}: {error}") from error
+        return self._transform(image), label
+
+    def stamp(self) -> str:
+        """Digest of the size, and of every file's name, class, length and dates."""
+        return self._digest(lambda status, path: f"{status.st_mtime_ns} {status.st_ctime_ns}")
+
+    def digest(self) -> str:
+        """Digest of the size, and of every file's name, class and content; reads all of them."""
+        return self._digest(lambda status, path: sha256_of(path))
+
+    def _digest(self, describe: Callable[[os.stat_result, Path], str]) -> str:
+        digest = hashlib.sha256(f"{self._size}\n".encode())
+        for name, label in self._items:
+            path = self._root / name
+            try:
+                status = path.stat()
+                line = f"{name}\0{self.classes[label]}\0{status.st_size} {describe(status, path)}\n"
+            except OSError as error:
+                raise ValueError(
+                    f"{self._place}: {name} cannot be read ({error.strerror})"
+                ) from error
+            digest.update(line.encode(errors="surrogateescape"))
+        return digest.hexdigest()
 
 
 def _check_choice(name: str, value: str, options: Collection[str]) -> None:
@@ -151,9 +230,52 @@ class StepBatches:
 
 
 def batches(dataset: Dataset, sampler: StepBatches, workers: int) -> Iterator[tuple]:
-    """(images uint8 (n, C, H, W), labels (n,)) per step; whole tensors are sliced, not collated."""
+    """(images uint8 (n, C, H, W), labels (n,)) per step; whole tensors are sliced, not collated.
+
+    Raises:
+        UserError: of an item, also of one that another process reads.
+    """
     if isinstance(dataset, TensorDataset):
         for indices in sampler:
             yield dataset[torch.tensor(indices)]
         return
-    yield from DataLoader(dataset, batch_sampler=sampler, num_workers=workers)
+    loader = DataLoader(
+        _Carrying(dataset), batch_sampler=sampler, num_workers=workers, collate_fn=_collate
+    )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+def together(items: Iterator[T], count: int) -> Iterator[T]:
+    """The first items of this rank; an error of any rank's is raised on all of them.
+
+    A rank that stopped alone would leave the others waiting for its gradients.
+
+    Raises:
+        UserError: of `items`, of any rank.
+    """
+    for _ in range(count):
+        yield distributed.everywhere(lambda: next(items))
+
+
+class _Carrying(Dataset):
+    """Hands a UserError out as an item: raised in a worker it would arrive as a traceback."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self._dataset[index]
+        except UserError as error:
+            return error
+
+
+def _collate(items: list[Any]) -> Any:
+    failures = [item for item in items if isinstance(item, UserError)]
+    return failures[0] if failures else default_collate(items)

@@ -4,9 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from tstitch.archive import (
     IMAGES,
     LABELS,
@@ -19,6 +16,7 @@ from tstitch.archive import (
 )
 from tstitch.engine.settings import Engine
 from tstitch.experiment import Experiment
+from tstitch.export import export_images
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
 from tstitch.first import copy_first, first_folder, first_metrics, larger_run, whole_run
@@ -29,11 +27,10 @@ from tstitch.report import render_report
 from tstitch.rundir import RunDirectory, write_config, writing
 from tstitch.shards import Unit, cut, listed, open_units, scan
 
-GRID, METRICS, REPORT, PNGS = "grid.png", "metrics.json", "report.md", "images"
+GRID, METRICS, REPORT = "grid.png", "metrics.json", "report.md"
 EVALUATION = "evaluation.json"
 GRID_SIDE = 1200  # pixels, about
 GRID_COLUMNS = 10
-EXPORT_ROWS = 64
 
 
 def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str) -> list[Unit]:
@@ -117,7 +114,7 @@ def _finish(
             write_text(folder / REPORT, render_report(metrics))
             write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
         if run.export == "png":
-            _export(folder)
+            export_images(folder)
         if not run.keep_shards and found and is_whole(samples, run.num_images, size):
             remove_shards(directory.shards)
 
@@ -142,7 +139,7 @@ def _finish_first(directory: RunDirectory, experiment: Experiment, decides: dict
             write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
         write_config(folder, decides, experiment.config)
         if run.export == "png":
-            _export(folder)
+            export_images(folder)
     return folder
 
 
@@ -173,16 +170,3 @@ def _write_grid(folder: Path, experiment: Experiment) -> None:
     labels = next(stream_rows(folder / SAMPLES, LABELS, count))
     names = [pair.class_names[label] for label in labels]
     save_image(draw_grid(images, names, columns=columns), folder / GRID)
-
-
-def _export(folder: Path) -> None:
-    """Every image as images/INDEX.png."""
-    target = folder / PNGS
-    target.mkdir(exist_ok=True)
-    index = 0
-    for chunk in stream_rows(folder / SAMPLES, IMAGES, EXPORT_ROWS):
-        for image in np.asarray(chunk):
-            path = target / f"{index:06d}.png"
-            if not path.is_file():
-                save_image(Image.fromarray(image), path)
-            index += 1

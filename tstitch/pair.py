@@ -60,8 +60,8 @@ def parse_pair(config: Any) -> PairSpec:
     denoisers = section.raw("denoisers")
     if not isinstance(denoisers, Mapping) or not denoisers:
         raise UserError("pair.denoisers: name at least one denoiser, small to large")
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", section.text("name")):
-        raise section.refuse("name", "use only letters, digits and _ -")
+    if not re.fullmatch(r"\w[\w .+-]*", section.text("name")):  # it names a folder
+        raise section.refuse("name", "use only letters, digits, spaces and _ . + -")
     pair = PairSpec(
         name=section.text("name"),
         class_names=_class_names(section),

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tstitch.errors import UserError
+from tstitch.export import remove_exported
 from tstitch.files import write_text
 from tstitch.fingerprint import differences, fingerprint
 from tstitch.lock import LOCK_FILE, FolderLock
@@ -106,8 +107,8 @@ class RunDirectory:
 
     def _clear(self) -> None:
         shutil.rmtree(self.shards)
-        shutil.rmtree(self.path / "images", ignore_errors=True)
         self.shards.mkdir()
+        remove_exported(self.path)
         for name in OWN_FILES:
             (self.path / name).unlink(missing_ok=True)
         for folder in self.path.glob("first-*"):

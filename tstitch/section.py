@@ -1,5 +1,6 @@
 """Reads one section of the configuration, checking every field once."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -87,6 +88,13 @@ class Section:
             raise self.refuse(name, "give a non-empty text")
         return value
 
+    def path(self, name: str) -> str:
+        """A path, whatever the file system takes; `~/` at its beginning is the home directory."""
+        value = self.text(name)
+        if len(value.splitlines()) > 1 or "\0" in value or not _is_encodable(value):
+            raise self.refuse(name, "give a path of one line in UTF-8")
+        return os.path.expanduser(value)
+
     def choice(self, name: str, options: Sequence[str]) -> str:
         """One of the options."""
         value = self._values[name]
@@ -135,6 +143,15 @@ class Section:
         value = self._values[name]
         listed = isinstance(value, Sequence) and not isinstance(value, str)
         return tuple(value) if listed else None
+
+
+def _is_encodable(text: str) -> bool:
+    """False for names in another encoding, which no file of ours could mention."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inside(value: float, low: float, high: float | None) -> bool:

@@ -1,13 +1,11 @@
 """The checked `run` and `guidance` sections of the configuration."""
 
-import re
 from dataclasses import dataclass, fields
 from typing import Any
 
 from tstitch.device import DEVICES, DTYPES
 from tstitch.section import Section
 
-DIR_PATTERN = re.compile(r"[A-Za-z0-9_./-]+")
 MAX_SEED = 2**63 - 1
 
 
@@ -61,8 +59,8 @@ def parse_run(config: Any, num_classes: int) -> RunSettings:
     else:
         classes = section.integers("classes", 0, num_classes - 1)
     return RunSettings(
-        root=_path(section, "root"),
-        dir=None if section.raw("dir") is None else _path(section, "dir"),
+        root=section.path("root"),
+        dir=None if section.raw("dir") is None else section.path("dir"),
         num_images=section.integer("num_images", 1),
         batch_size=section.integer("batch_size", 1),
         seed=section.integer("seed", 0, MAX_SEED),
@@ -73,10 +71,3 @@ def parse_run(config: Any, num_classes: int) -> RunSettings:
         keep_shards=section.flag("keep_shards"),
         export=None if section.raw("export") is None else section.choice("export", ("png",)),
     )
-
-
-def _path(section: Section, name: str) -> str:
-    value = section.text(name)
-    if not DIR_PATTERN.fullmatch(value):
-        raise section.refuse(name, "use only letters, digits and _ . / -")
-    return value

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tstitch import evaluate, load
 from tstitch.cli import compose
@@ -46,6 +47,40 @@ def test_bad_classes_are_refused(classes):
         load("fashion_mnist", *TRIAL)(classes=classes)
 
 
+@pytest.mark.parametrize(
+    "classes",
+    [["Bag", "Ankle boot"], np.array([8, 9]), torch.tensor([8, 9]), [np.int64(8), "ankle boot"]],
+    ids=str,
+)
+def test_classes_and_seeds_of_every_kind(classes):
+    """Catches: names, arrays and tensors that end in a TypeError, numpy's seed refused."""
+    sampler = load("fashion_mnist", *TRIAL)
+    expected = sampler([8, 9], seed=3)
+    got = sampler(classes, seed=np.int64(3), first_index=torch.tensor(0))
+    np.testing.assert_array_equal(got, expected)
+    assert sampler.class_names[8] == "Bag"
+
+
+def test_values_that_are_no_classes_or_seeds():
+    """Catches: 5.7 cut to class 5, true taken for 1, a seed cut to a whole number."""
+    sampler = load("fashion_mnist", *TRIAL)
+    for classes in ([5.7], [True], ["Bags"], "Bag", 5, np.array([1.0]), torch.tensor([True])):
+        with pytest.raises(UserError, match=r"^classes: [^\n]*$"):
+            sampler(classes)
+    for seed in (1.5, -1, True, "1", None, 2**70):
+        with pytest.raises(UserError, match=r"^seed=[^\n]*: choose a whole number from 0"):
+            sampler([1], seed=seed)
+    with pytest.raises(UserError, match=r"^first_index=-1: "):
+        sampler([1], first_index=-1)
+
+
+@pytest.mark.parametrize("words", [(3,), ("fashion_mnist", ["stitch.fraction=0.4"])])
+def test_overrides_that_are_no_text(words):
+    """Catches: a traceback from inside Hydra for a list in place of words."""
+    with pytest.raises(UserError, match=r"^overrides: .* is no text; give each as one"):
+        load(*words)
+
+
 def test_bad_overrides_are_one_line():
     """Catches a Hydra traceback in a notebook."""
     with pytest.raises(UserError, match=r"^sampler.stepz: unknown key; did you mean"):
@@ -58,7 +93,12 @@ def test_evaluate_arrays():
     images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
     overrides = ("evaluation=fashion_mnist", "evaluation.groups=6", "device=cpu")
     found = evaluate(images, images, *overrides)
-    assert found["metrics"]["fid"]["value"] == pytest.approx(0, abs=1e-6)
+    assert found["metrics"]["fid"]["value"] == 0  # not -5.2e-07
+    tensors = evaluate(torch.from_numpy(images), torch.from_numpy(images), *overrides)
+    assert tensors["metrics"] == found["metrics"]
     assert found["metrics"]["precision"]["value"] == found["metrics"]["recall"]["value"] == 1
     with pytest.raises(UserError, match="^reference=array: images are float64"):
         evaluate(images, images / 255.0, *overrides)
+    for wrong in ([images], None, 3):
+        with pytest.raises(UserError, match="^images: is a .*; give a uint8 array or tensor"):
+            evaluate(wrong, images, *overrides)

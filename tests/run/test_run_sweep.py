@@ -100,7 +100,7 @@ BAD = [
     (["sweep.steps=[0]"], "sweep.steps=", "at least 1"),
     (["sweep.guidance=[-1]"], "sweep.guidance=", "at least 0"),
     (["sweep.strip=-1"], "sweep.strip=-1", "from 0"),
-    (["sweep.dir=a b"], "sweep.dir='a b'", "letters"),
+    (["sweep.dir='a\nb'"], "sweep.dir='a\\nb'", "a path of one line"),
     (["sweep.simplex=0.3"], "sweep.simplex=0.3", "divides 1"),
     (["run.dir=here"], "run.dir=here", "run.root"),
     (["evaluation=none"], "evaluation.reference=null", "statistics"),

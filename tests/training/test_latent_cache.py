@@ -1,5 +1,7 @@
 """Training on autoencoder latents, encoded on the fly or once; the autoencoder is built here."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,83 @@ def test_cache_is_used_again(overrides, tmp_path):
     assert path.stat().st_mtime_ns == before
     second = torch.load(tmp_path / "run" / "checkpoint.pt")["model"]
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def edited(images: Path, kind: str) -> None:
+    """Another data set of as many images in the same folder."""
+    path = images / "0" / "00.png"
+    if kind == "pixels":  # same name, length and date
+        status = path.stat()
+        pixels = np.asarray(Image.open(path)).copy()
+        pixels[0, 0, 0] ^= 1
+        Image.fromarray(pixels).save(path)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    elif kind == "class":
+        path.rename(images / "1" / "00.png")
+        (images / "1" / "01.png").rename(images / "0" / "01.png")
+    elif kind == "name":
+        path.rename(path.with_name("0.png"))
+
+
+@pytest.mark.parametrize("kind", ["pixels", "class", "name"])
+def test_cache_of_edited_images_is_refused(overrides, tmp_path, kind):
+    """Catches: moments of images that have been edited since, or given another class."""
+    images = make_images(tmp_path / "data")
+    words = overrides("train.latents=cache", f"data.folder={images}")
+    train(words)
+    edited(images, kind)
+    with pytest.raises(UserError, match=r"^train.dir: .*moments.npy holds moments of other images"):
+        train(words)
+    for name in ("moments.npy", "checkpoint.pt"):
+        (tmp_path / "run" / name).unlink()
+    train(words)  # the remedy works
+
+
+@pytest.mark.parametrize("change", ["weights", "scale"])
+def test_cache_of_another_autoencoder_is_refused(overrides, build_vae, tmp_path, change):
+    """Catches: latents of one autoencoder trained with the decoder of another."""
+    train(overrides("train.latents=cache"))
+    other = build_vae(tmp_path / "other", seed=5) if change == "weights" else None
+    more = f"pair.space.vae={other}" if other else "+pair.space.scale=0.5"
+    with pytest.raises(UserError, match=r"moments.npy holds moments of another autoencoder"):
+        train(overrides("train.latents=cache", more))
+
+
+def test_cache_of_a_copied_folder_is_used(overrides, tmp_path):
+    """Catches: the same images refused because a copy has other dates."""
+    train(overrides("train.latents=cache", f"data.folder={make_images(tmp_path / 'a')}"))
+    path = tmp_path / "run" / "moments.npy"
+    before, record = path.stat().st_mtime_ns, path.with_suffix(".json").read_text()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    train(overrides("train.latents=cache", f"data.folder={tmp_path / 'b'}"))
+    assert path.stat().st_mtime_ns == before
+    assert path.with_suffix(".json").read_text() != record  # next time no image is read
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("moments.npy", "cut"), ("moments.labels.npy", "cut"), ("moments.json", "cut"),
+     ("moments.labels.npy", "gone"), ("moments.json", "gone")],
+)  # fmt: skip
+def test_damaged_cache_is_one_line(overrides, tmp_path, name, damage):
+    """Catches: numpy's traceback, labels of another data set, a cache of unknown origin."""
+    train(overrides("train.latents=cache"))
+    path = tmp_path / "run" / name
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"^train.dir: [^\n]*moments.npy [^\n]*; remove the file"):
+        train(overrides("train.latents=cache"))
+
+
+def test_damaged_image_ends_the_encoding(overrides, tmp_path):
+    """Catches: a traceback at the start, a half-written cache taken for a whole one."""
+    images = make_images(tmp_path / "data")
+    (images / "1" / "03.png").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"^data.folder={images}: 1/03.png is empty"):
+        train(overrides("train.latents=cache", f"data.folder={images}"))
+    assert not (tmp_path / "run" / "moments.npy").exists()
 
 
 def test_cut_off_encoding_starts_over(overrides, tmp_path):

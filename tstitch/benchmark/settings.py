@@ -94,7 +94,7 @@ def parse_benchmark(config: Any, run: RunSettings) -> BenchmarkSettings:
     cuda = device.type == "cuda"
     sizes: tuple[int, ...] = (32, 8, 64) if cuda else (16,)
     return BenchmarkSettings(
-        dir=None if section.raw("dir") is None else section.text("dir"),
+        dir=None if section.raw("dir") is None else section.path("dir"),
         minutes=section.number("minutes", 0.0),
         batch_sizes=sizes
         if section.raw("batch_sizes") is None

@@ -6,7 +6,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from tstitch.cli import compose
+from tstitch.cli import compose, override
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment, with_stitch
 from tstitch.options import all_large, option
@@ -101,12 +101,14 @@ def _spot(
     roles = curve.models if whole else _members(shares, curve.models)
     used = {role for role, share in zip(ROLES, shares, strict=True) if share}
     own = told.weights | {role: source for role, source in weights.items() if role in used}
-    overrides = [f"run.root={told.root}", f"run.num_images={curve.images}"]
+    overrides = [override("run.root", told.root), f"run.num_images={curve.images}"]
     overrides += [f"sampler={curve.sampler}", f"sampler.steps={steps}"]
     overrides += [f"guidance.scale={guidance}", *told.scale.overrides, *told.overrides]
     names = denoiser_names(roles)
     sources = [
-        f"pair.denoisers.{names[r]}.weights='{own[r]}'" for r in ROLES if r in own and r in names
+        override(f"pair.denoisers.{names[r]}.weights", own[r])
+        for r in ROLES
+        if r in own and r in names
     ]
     base = _all_large(told.scale.pairs[roles], (*overrides, *sources))
     experiment = with_stitch(base, _stitch(kind, roles, shares))

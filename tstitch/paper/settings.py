@@ -10,7 +10,6 @@ from tstitch.errors import UserError
 from tstitch.paper.curve_settings import ROLES
 from tstitch.paper.figure_settings import Figure, parse_figure
 from tstitch.section import Section
-from tstitch.settings import DIR_PATTERN
 
 # Of a run's overrides.
 RESERVED = ("pair", "run.dir", "run.root", "run.num_images", "run.overwrite")
@@ -63,13 +62,10 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
     given = Section(checkpoints, "checkpoints", tuple(checkpoints))
     checkpoints = {n: given.text(n) for n in checkpoints if given.raw(n) is not None}
     figure = parse_figure(section.raw("paper"), scale.name, scale.images, images, checkpoints)
-    root, report = section.text("root"), section.raw("report")
+    root, report = section.path("root"), section.raw("report")
     report = (
-        f"{root}/paper/{figure.name}-{scale.name}" if report is None else section.text("report")
+        f"{root}/paper/{figure.name}-{scale.name}" if report is None else section.path("report")
     )
-    for name, value in (("root", root), ("report", report)):
-        if not DIR_PATTERN.fullmatch(value):
-            raise UserError(f"{name}={value}: use only letters, digits and _ . / -")
     if not Path(report).name:
         raise UserError(f"report={report}: name a folder; the report is FOLDER.md")
     weights = Section(section.raw("weights"), "weights", ROLES)

@@ -8,7 +8,7 @@ from typing import Any
 
 from samplers import NUM_TIMESTEPS
 from tstitch import distributed
-from tstitch.cli import compose
+from tstitch.cli import compose, override
 from tstitch.fingerprint import fingerprint
 from tstitch.pair import parse_pair
 from tstitch.paper.curve_settings import ROLES
@@ -68,7 +68,7 @@ def _train(figure: Figure, told: Reproduction, role: str, span: tuple[int, int])
     digest = fingerprint({"training": overrides, "init": digests})[:8]
     folder = Path(told.root) / "paper" / f"{figure.name}-{told.scale.name}" / f"{role}-{digest}"
     log.info("%s: %s on timesteps %d to %d", figure.name, role, *span)
-    config: dict[str, Any] = compose("train", [*overrides, f"train.dir={folder}"])
+    config: dict[str, Any] = compose("train", [*overrides, override("train.dir", str(folder))])
     run_training(config)
     return str(folder / "ema.safetensors")
 

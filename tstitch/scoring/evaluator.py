@@ -1,8 +1,10 @@
 """Measures sets of images against one reference: values with intervals, as plain JSON."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,10 +26,12 @@ from tstitch.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
 from tstitch.scoring.flagging import FRECHET_METRICS, ClassCounts, flagged
 from tstitch.scoring.reference import ReferenceStatistics, prepare_reference
+from tstitch.scoring.samples import report_left_out
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
 from tstitch.scoring.sources import fetch_file
 
 Features = dict[int, dict[str, Tensor]]
+log = logging.getLogger(__name__)
 
 
 class Evaluator:
@@ -85,7 +89,8 @@ class Evaluator:
             self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
         groups = group_ranges(len(images), self._settings.groups)
         own = self._extractor.own_groups(images, groups, field)
-        estimates = self._frechet(own, dimensions) | self._shared(own, groups, images)
+        labels = images.labels if self._has_labels(images, field) else None
+        estimates = self._frechet(own, dimensions) | self._shared(own, groups, labels)
         seen = self._classes_seen(own, images)
         if distributed.is_main():
             order = [metric for metric in TITLES if metric in estimates]
@@ -126,6 +131,34 @@ class Evaluator:
                 f"{real.width}x{real.height}; choose a reference of that size"
             )
 
+    def check_labels(self, images: ImageSource, field: str) -> None:
+        """Refuses labels beyond the classes of the extractor's classifier.
+
+        Raises:
+            UserError: naming the field, the label and the image.
+        """
+        known = self._extractor.num_classes
+        if known is None or images.labels is None or not (images.labels >= known).any():
+            return
+        first = int((images.labels >= known).argmax())
+        raise UserError(
+            f"{field}: label {images.labels[first]} of image {first} is no class of the classifier "
+            f"(0 to {known - 1}); leave the labels out, or give -1 where they are unknown"
+        )
+
+    def _has_labels(self, images: ImageSource, field: str) -> bool:
+        """Whether the classifier knows every image's class; says how many it does not know."""
+        known, labels = self._extractor.num_classes, images.labels
+        if known is None or labels is None:
+            return False
+        strange = int(((labels < 0) | (labels >= known)).sum())
+        if strange:
+            log.warning(
+                "%s: %d of %d images have no label from 0 to %d; no class accuracy",
+                field, strange, len(labels), known - 1,
+            )  # fmt: skip
+        return not strange
+
     def _frechet(self, own: Features, dimensions: dict[str, int]) -> dict[str, Estimate]:
         """FID and sFID; each rank leaves out its own groups, rank 0 gets the estimates."""
         device, estimates = self._extractor.statistics_device, {}
@@ -143,13 +176,14 @@ class Evaluator:
         return estimates
 
     def _shared(
-        self, own: Features, groups: list[range], images: ImageSource
+        self, own: Features, groups: list[range], labels: np.ndarray | None
     ) -> dict[str, Estimate]:
         """The metrics that rank 0 computes from what the others send."""
-        splits = num_splits(len(images))
+        count = groups[-1].stop
+        splits = num_splits(count)
         sums = collect_groups(
             {
-                g: score_sums(features["logits"], split_of(groups[g], len(images)), splits)
+                g: score_sums(features["logits"], split_of(groups[g], count), splits)
                 for g, features in own.items()
             }
         )
@@ -166,8 +200,8 @@ class Evaluator:
                 estimates[metric] = estimate(
                     features, numbers.to(device), self._statistics.features
                 )
-        if self._extractor.num_classes is not None and images.labels is not None:
-            hits = torch.cat(classes) == torch.from_numpy(images.labels)
+        if labels is not None:
+            hits = torch.cat(classes) == torch.from_numpy(labels)
             estimates["class_accuracy"] = estimate_share(hits, numbers)
         return estimates
 
@@ -208,6 +242,8 @@ def _open_reference(source: str) -> Reference:
     folder = Path(source).expanduser()
     path = folder if folder.is_dir() else fetch_file(source, "evaluation.reference")
     try:
-        return open_reference(path, "reference")
+        reference = open_reference(path, "reference")
     except ValueError as error:
         raise UserError(str(error)) from error
+    report_left_out(reference.images, f"reference={source}")
+    return reference

@@ -17,6 +17,7 @@ from tstitch.cli import instantiate
 from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text
+from tstitch.items import CheckedItems
 from tstitch.npz import NpzWriter
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.extractor import LoadedExtractor
@@ -35,12 +36,15 @@ class DatasetImages:
     Args:
         dataset: map-style, of one image size.
         count: only its first images; None = all.
+
+    Raises:
+        UserError: items that are no such images, here or when they are read.
     """
 
     def __init__(self, dataset: Dataset, count: int | None = None) -> None:
-        self._dataset = dataset
+        self._dataset = CheckedItems(dataset)
         self._count = len(dataset) if count is None else count
-        self.height, self.width = dataset[0][0].shape[1:]
+        self.height, self.width = self._dataset.shape[1:]
 
     def __len__(self) -> int:
         return self._count
@@ -48,7 +52,7 @@ class DatasetImages:
     @cached_property
     def labels(self) -> np.ndarray:
         """int64 (N,) class of each image."""
-        return np.array([int(self._dataset[i][1]) for i in range(self._count)])
+        return np.array([self._dataset[i][1] for i in range(self._count)])
 
     def read(self, first: int, end: int) -> np.ndarray:
         """Images first..end-1, uint8 (n, H, W, 3)."""
@@ -66,8 +70,8 @@ def make_reference(config: dict[str, Any]) -> None:
     settings = parse_evaluation(config["evaluation"])
     if settings.extractor is None:
         raise UserError("evaluation.extractor=null: choose a feature space, evaluation=NAME")
-    output = Path(section.text("output"))
-    floor = None if section.raw("floor") is None else Path(section.text("floor"))
+    output = Path(section.path("output"))
+    floor = None if section.raw("floor") is None else Path(section.path("floor"))
     features = section.integer("features", MIN_IMAGES)
     sizes = section.integers("floor_images", MIN_IMAGES)
     device = choose_device(section.choice("device", DEVICES), "device")
@@ -102,12 +106,19 @@ def _write_statistics(
             mean, covariance = KEYS[name]
             arrays[mean] = found.mean.cpu().numpy()
             arrays[covariance] = found.covariance.cpu().numpy()
-        arrays["features"] = features.numpy().astype(np.float16)
+        arrays["features"] = _compact(features.numpy())
         with _writable(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
                 writer.add_array(name, array)
 
     distributed.on_main(write)
+
+
+def _compact(features: np.ndarray) -> np.ndarray:
+    """float16 where all values fit it, else float32 as they are."""
+    with np.errstate(over="ignore"):
+        half = features.astype(np.float16)
+    return half if np.isfinite(half).all() else features
 
 
 def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Dataset:

@@ -11,7 +11,7 @@ from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
-from tstitch.scoring.samples import open_samples
+from tstitch.scoring.samples import open_samples, report_pairing
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.scoring.table import render_table
 from tstitch.section import Section
@@ -37,7 +37,7 @@ def run_evaluation(config: dict[str, Any]) -> None:
         raise UserError("reference=null: give the real images or their statistics")
     samples = section.text("samples")
     baseline = None if section.raw("baseline") is None else section.text("baseline")
-    output = None if section.raw("output") is None else Path(section.text("output"))
+    output = None if section.raw("output") is None else Path(section.path("output"))
     device = choose_device(section.choice("device", DEVICES), "device")
     distributed.start()
     set_threads()
@@ -48,7 +48,10 @@ def run_evaluation(config: dict[str, Any]) -> None:
             f"baseline={baseline}: holds {len(others)} images, samples {len(images)}; a paired "
             "difference needs the same image indices"
         )
+    if others:
+        report_pairing(images, others)
     evaluator = Evaluator(settings, device)
+    evaluator.check_labels(images, f"samples={samples}")
     result = evaluator.evaluate(images, f"samples={samples}")
     if others:
         result["baseline"] = evaluator.evaluate(others, f"baseline={baseline}")

@@ -1,5 +1,7 @@
 """Images to evaluate, wherever they are."""
 
+import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +11,13 @@ from models.download import is_remote
 from tstitch.errors import UserError
 from tstitch.scoring.sources import fetch_file
 
+log = logging.getLogger(__name__)
+
 
 def open_samples(source: str | Path | np.ndarray, field: str) -> ImageSource:
     """The images of a file, a folder, a URL (downloaded once) or an array.
+
+    Of a folder it says what was left out.
 
     Raises:
         UserError: not such images.
@@ -19,6 +25,36 @@ def open_samples(source: str | Path | np.ndarray, field: str) -> ImageSource:
     if isinstance(source, str) and is_remote(source):
         source = fetch_file(source, field)
     try:
-        return open_images(source, field)
+        images = open_images(source, field)
     except ValueError as error:
         raise UserError(str(error)) from error
+    report_left_out(images, f"{field}={source}")
+    return images
+
+
+def report_left_out(images: ImageSource | None, place: str) -> None:
+    """Says in one line which files of a folder are no images of the set, if there are any."""
+    note = None if images is None or images.listing is None else images.listing.note()
+    if note is not None:
+        log.warning("%s: %s", place, note)
+
+
+def report_pairing(images: ImageSource, others: ImageSource) -> None:
+    """Says in one line if two folders of equal size are paired though their names differ."""
+    if images.listing is None or others.listing is None:
+        return
+    for name, other in zip(images.listing.files, others.listing.files, strict=True):
+        if numbers_of(name) != numbers_of(other):
+            log.warning(
+                "samples and baseline are paired by position in natural order (2.png before "
+                "10.png), and their names differ: %s with %s; check that these belong together",
+                name,
+                other,
+            )
+            return
+
+
+def numbers_of(name: str) -> list[int] | str:
+    """The whole numbers in a file's name, by value; the name without its suffix if it has none."""
+    stem = name.rsplit(".", 1)[0]
+    return [int(number) for number in re.findall(r"[0-9]+", stem)] or stem

@@ -4,7 +4,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from tstitch.section import Section
-from tstitch.settings import DIR_PATTERN
 from tstitch.simplex import parse_simplex
 
 KINDS = ("fraction", "interleave", "large_to_small", "decreasing")
@@ -34,9 +33,7 @@ def parse_sweep(config: Any, num_models: int) -> SweepSettings:
         UserError: a bad field.
     """
     section = Section(config, "sweep", [field.name for field in fields(SweepSettings)])
-    folder = None if section.raw("dir") is None else section.text("dir")
-    if folder is not None and not DIR_PATTERN.fullmatch(folder):
-        raise section.refuse("dir", "use only letters, digits and _ . / -")
+    folder = None if section.raw("dir") is None else section.path("dir")
     simplex = parse_simplex(section, num_models)
     fractions = _numbers(section, "fractions", 1)
     if num_models != 2 and not simplex and fractions:

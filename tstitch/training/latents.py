@@ -12,8 +12,17 @@ from torch.utils.data import Dataset
 from tstitch import distributed
 from tstitch.engine.transfer import to_device
 from tstitch.errors import UserError
+from tstitch.training.checkpoint import writing
+from tstitch.training.provenance import (
+    DataIdentity,
+    array_digest,
+    difference,
+    make_record,
+    write_record,
+)
 
 CACHE_BATCH = 64
+RECORD = ".json"  # beside the moments: what they were made of
 # One step's latents (n, C, H, W) float32 and, on the host, labels (n,); all that is random in
 # them is drawn by the step's generator, on its device.
 NextLatents = Callable[[torch.Generator], tuple[Tensor, Tensor]]
@@ -79,7 +88,8 @@ class CachedMoments(Dataset):
     """Posterior mean and deviation of every image, computed once, all ranks taking their share.
 
     The file holds float16 (N, V, 2, C, H, W): V = 2 views, the image and its mirror image, if
-    flip is set, else 1. It is reused when it is there.
+    flip is set, else 1. Beside it lie the labels and a record of the images and the autoencoder
+    that it was made of; it is used again for the same ones.
 
     Args:
         dataset: (image uint8 (C, H, W), label) items.
@@ -87,7 +97,8 @@ class CachedMoments(Dataset):
         path: .npy file to read or to make.
 
     Raises:
-        UserError: pixel space, which has nothing to cache.
+        UserError: pixel space, which has nothing to cache; a file that is damaged, or of other
+            images or another autoencoder; an image that cannot be read.
     """
 
     def __init__(
@@ -95,17 +106,13 @@ class CachedMoments(Dataset):
     ) -> None:
         if not hasattr(space, "encode_moments"):
             raise UserError("train.latents=cache: pixel space has no encoder; choose encode")
-        labels_path = path.with_suffix(".labels.npy")
-        if not path.is_file():
-            _encode_all(dataset, space, path, labels_path, device, flip)
-        self._moments = np.load(path, mmap_mode="r")
-        self._labels = np.load(labels_path)
-        expected = _moments_shape(dataset, space, flip)
-        if self._moments.shape != expected:
-            raise UserError(
-                f"train.dir: {path} holds moments of shape {self._moments.shape}, this training "
-                f"needs {expected}; remove the file or choose another train.dir"
-            )
+        shape, data = _moments_shape(dataset, space, flip), DataIdentity(dataset)
+        if distributed.on_main(path.is_file):
+            distributed.on_main(lambda: _check(path, shape, data, space))
+        else:
+            record = distributed.on_main(lambda: make_record(data, space))
+            _encode_all(dataset, space, path, device, shape, record)
+        self._moments, self._labels = _open(path)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -118,30 +125,92 @@ def _moments_shape(dataset: Dataset, space: Any, flip: bool) -> tuple[int, ...]:
     return (len(dataset), 2 if flip else 1, 2, *space.shape)
 
 
+def _labels_path(path: Path) -> Path:
+    return path.with_suffix(".labels.npy")
+
+
+def _open(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Moments, left on the disk, and their labels."""
+    try:
+        return np.load(path, mmap_mode="r"), np.load(_labels_path(path))
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"train.dir: {path} or {_labels_path(path).name} beside it cannot be read ({reason}); "
+            "remove the file or choose another train.dir"
+        ) from error
+
+
+def _check(path: Path, shape: tuple[int, ...], data: DataIdentity, space: Any) -> None:
+    """Refuses moments that are not those of this training."""
+    moments, labels = _open(path)
+    if moments.shape != shape:
+        problem = f"moments of shape {moments.shape}, this training needs {shape}"
+    elif labels.shape != shape[:1]:
+        problem = f"moments of {shape[0]} images beside labels of shape {labels.shape}"
+    else:
+        problem = difference(path.with_suffix(RECORD), data, space, labels)
+    if problem is not None:
+        raise UserError(
+            f"train.dir: {path} holds {problem}; remove the file or choose another train.dir"
+        )
+
+
 def _encode_all(
-    dataset: Dataset, space: Any, path: Path, labels_path: Path, device: torch.device, flip: bool
+    dataset: Dataset,
+    space: Any,
+    path: Path,
+    device: torch.device,
+    shape: tuple[int, ...],
+    record: dict[str, Any],
 ) -> None:
     """Every rank writes its strided share into one memory-mapped file, renamed when whole."""
-    shape = _moments_shape(dataset, space, flip)
     temporary = path.with_name(f".{path.name}.tmp")
-    if distributed.is_main():
-        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape).flush()
-    distributed.barrier()
+
+    def make() -> None:
+        with writing(path.parent):
+            np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape).flush()
+
+    distributed.on_main(make)
+    shares = distributed.gather(
+        distributed.everywhere(lambda: _encode_share(dataset, space, temporary, device))
+    )
+
+    def finish() -> None:
+        merged = {i: label for share in shares for i, label in share.items()}
+        labels = np.array([merged[i] for i in range(len(dataset))], np.int64)
+        with writing(path.parent):
+            np.save(_labels_path(path), labels)
+            write_record(path.with_suffix(RECORD), record | {"labels": array_digest(labels)})
+            temporary.rename(path)  # last: with it there, the others are
+
+    distributed.on_main(finish)
+
+
+def _encode_share(
+    dataset: Dataset, space: Any, temporary: Path, device: torch.device
+) -> dict[int, int]:
+    """Fills in this rank's rows of the moments.
+
+    Returns:
+        Label by index.
+    """
     moments = np.lib.format.open_memmap(temporary, mode="r+")
     own = range(distributed.rank(), len(dataset), distributed.world_size())
-    labels = {}
+    labels: dict[int, int] = {}
     for first in range(0, len(own), CACHE_BATCH):
         indices = own[first : first + CACHE_BATCH]
         items = [dataset[i] for i in indices]
         images = to_float(torch.stack([image for image, _ in items])).to(device)
-        for view, pixels in enumerate((images, images.flip(3))[: shape[1]]):
+        for view, pixels in enumerate((images, images.flip(3))[: moments.shape[1]]):
             mean, std = space.encode_moments(pixels)
-            moments[indices, view] = torch.stack([mean, std], 1).cpu().numpy()
+            half = torch.stack([mean, std], 1).half()
+            if not torch.isfinite(half).all():
+                raise UserError(
+                    f"train.latents=cache: latents of images {indices[0]} to {indices[-1]} are not "
+                    "finite in float16, as which they are kept; choose encode, or check pair.space"
+                )
+            moments[indices, view] = half.cpu().numpy()
         labels |= {i: int(label) for i, (_, label) in zip(indices, items, strict=True)}
     moments.flush()
-    shares = distributed.gather(labels)
-    if distributed.is_main():
-        merged = {i: label for share in shares for i, label in share.items()}
-        np.save(labels_path, np.array([merged[i] for i in range(len(dataset))], np.int64))
-        temporary.rename(path)
-    distributed.barrier()
+    return labels

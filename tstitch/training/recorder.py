@@ -77,6 +77,11 @@ class Recorder:
             self._write_files(step)
         self._progress.update()
 
+    def close(self) -> None:
+        """Ends the line of the progress bar: what is printed next begins a new one."""
+        if distributed.is_main():
+            self._progress.close()
+
     def _writes_at(self, step: int) -> bool:
         """Whether this step leaves a file."""
         settings = self._settings

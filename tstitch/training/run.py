@@ -1,6 +1,7 @@
 """`scripts/train.py`: trains one denoiser of a pair and writes its averaged weights."""
 
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ from torch.utils.data import Dataset
 
 from samplers.noise_schedule import linear_betas
 from tstitch import distributed
-from tstitch.cli import instantiate
-from tstitch.data import StepBatches, batches
+from tstitch.data import StepBatches, batches, together
 from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.lock import FolderLock
@@ -19,6 +19,7 @@ from tstitch.pair import PairSpec, build_network, load_space, parse_pair
 from tstitch.section import Section
 from tstitch.training.bias import sample_latents
 from tstitch.training.checkpoint import load_checkpoint, new_state
+from tstitch.training.dataset import open_data
 from tstitch.training.grow import grow_network
 from tstitch.training.latents import CachedMoments, NextLatents, cached, encoded
 from tstitch.training.loop import train
@@ -77,34 +78,18 @@ def _train(
     if settings.latents == "cache":
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
-    train(
-        state,
-        HybridObjective(linear_betas(), settings.noise_weight_limit).to(device),
-        _latents(dataset, pair, settings, device, state.step),
-        settings=settings,
-        num_classes=pair.num_classes,
-        device=device,
-        after_step=Recorder(state, settings, pair, folder, shown),
-    )
-    distributed.barrier()
-
-
-def open_data(config: Any, pair: PairSpec) -> Dataset:
-    """The data set, whose first image must have the size that the pair takes."""
-    dataset = instantiate(config, "data")
-    if not len(dataset):
-        raise UserError("data: holds no images; check its folder")
-    shape, space = tuple(dataset[0][0].shape), pair.space
-    expected = (space.image_channels, space.image_size, space.image_size)
-    if shape != expected:
-        raise UserError(
-            f"data: its images are {shape}, pair {pair.name} takes {expected}; choose another "
-            "pair, or data of that size"
+    recorder = Recorder(state, settings, pair, folder, shown)
+    with closing(recorder):
+        train(
+            state,
+            HybridObjective(linear_betas(), settings.noise_weight_limit).to(device),
+            _latents(dataset, pair, settings, device, state.step),
+            settings=settings,
+            num_classes=pair.num_classes,
+            device=device,
+            after_step=recorder,
         )
-    names = getattr(dataset, "classes", pair.class_names)
-    if names != pair.class_names and sorted(names) == sorted(pair.class_names):
-        raise UserError(f"pair.classes: the data has them in another order; give {list(names)}")
-    return dataset
+    distributed.barrier()
 
 
 def _latents(
@@ -122,7 +107,7 @@ def _latents(
         rank=distributed.rank(),
         world=distributed.world_size(),
     )
-    items = iter(batches(dataset, sampler, settings.workers))
+    items = together(batches(dataset, sampler, settings.workers), len(sampler))
     if settings.latents == "cache":
         return cached(items, pair.space)
     return encoded(items, pair.space, device, settings.flip)
@@ -137,7 +122,7 @@ def _prefer_plain_attention(network: nn.Module, device: torch.device) -> None:
 
 
 def _make_folder(name: str) -> Path:
-    folder = Path(name)
+    folder = Path(name).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -62,7 +62,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         raise section.refuse("batch_size", f"choose a multiple of the {world_size} processes")
     return TrainSettings(
         denoiser=section.choice("denoiser", denoisers),
-        dir=section.text("dir"),
+        dir=section.path("dir"),
         init=None if section.raw("init") is None else section.text("init"),
         grow=_grow(section),
         steps=steps,

@@ -1,0 +1,53 @@
+"""Directories of any name that the file system takes, and how to write them on a command line."""
+
+import os
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from tstitch.cli import compose, override
+from tstitch.generate import run_sampling
+
+NAMES = ("\u00f6", "a b", "a=b", "~", "a~b", "#1 (x) [y] {z}", "a,b", "100%", "it's", 'a"b', "a\\b",
+         "o\u0308", "\u65e5\u672c", "-x", ".hidden", "a&b!", "a:b@c+d")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_run_finishes_and_is_found_again(tmp_path, sample, whole, name):
+    """Catches: a rule for names that is stricter than the file system's, a name that is read as a
+    pattern or as another one."""
+    config = {"run.dir": str(tmp_path / name)}
+    for _ in range(2):
+        (word,) = (override(key, value) for key, value in config.items())
+        found = sample(tmp_path / "unused", word)
+        assert os.fspath(found) == config["run.dir"]
+    assert (found / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("text", [*NAMES, "a\\", '\\"', 'a"\\', "$x", "[1]", "null", "1"])
+def test_override_keeps_the_text(text):
+    """Catches: a quotation mark or a backslash that ends the value, or is doubled."""
+    parsed = OverridesParser.create().parse_override(override("run.dir", text))
+    assert parsed.value() == text
+
+
+def test_home_directory(tmp_path, sample, monkeypatch):
+    """Catches: a folder called ~ where the home directory is meant."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert sample(tmp_path, "run.dir='~/run'") == tmp_path / "run"
+
+
+def test_letters_need_no_quotes(tmp_path, command):
+    """Catches: letters that Hydra's grammar does not know."""
+    folder = tmp_path / "\u00fcbung 1"
+    ended = command(f"run.dir={folder}")
+    assert ended.returncode == 0, ended.stderr
+    assert (folder / "samples.npz").is_file() and f"{folder}: grid.png" in ended.stderr
+
+
+def test_derived_directory_below_a_root_of_any_name(tmp_path, tiny):
+    """Catches: a root that only an explicit directory may have; a pair's name likewise."""
+    root = tmp_path / "r \u00f6=1"
+    words = [*tiny, override("run.root", str(root)), override("pair.name", "m\u00f6wen v1.2")]
+    assert run_sampling(compose("sample", words)).parent == root / "m\u00f6wen v1.2"

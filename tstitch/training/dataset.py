@@ -1,0 +1,71 @@
+"""The data set of a training, its labels those of the pair: by name where there are names."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from torch.utils.data import Dataset, TensorDataset
+
+from tstitch.class_names import listed, match_classes
+from tstitch.cli import instantiate
+from tstitch.errors import UserError
+from tstitch.items import CheckedItems, checked_tensors
+from tstitch.pair import PairSpec
+
+log = logging.getLogger(__name__)
+
+
+def open_data(config: Any, pair: PairSpec) -> Dataset:
+    """The data set, checked against the pair before anything is computed.
+
+    Images must have the size that the pair takes. The classes that a data set names (`classes`, as
+    torchvision's have it) are found among the pair's by name; which of those have no images is
+    said.
+
+    Returns:
+        A TensorDataset, or CheckedItems.
+
+    Raises:
+        UserError: no images, of another size, or classes or labels that the pair has not.
+    """
+    dataset = instantiate(config, "data")
+    names = _names(dataset)
+    labels = None if names is None else _labels(names, pair)
+    if isinstance(dataset, TensorDataset):
+        checked: Dataset = checked_tensors(dataset, labels, pair.num_classes)
+        shape = tuple(checked.tensors[0].shape[1:])
+    else:
+        checked = CheckedItems(dataset, labels, pair.num_classes)
+        shape = checked.shape
+    space = pair.space
+    expected = (space.image_channels, space.image_size, space.image_size)
+    if shape != expected:
+        raise UserError(
+            f"data: its images are {shape}, pair {pair.name} takes {expected}; choose another "
+            "pair, or data of that size"
+        )
+    return checked
+
+
+def _names(dataset: Dataset) -> Sequence[str] | None:
+    names = getattr(dataset, "classes", None)
+    if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names):
+        return names
+    return None
+
+
+def _labels(names: Sequence[str], pair: PairSpec) -> tuple[int, ...]:
+    known = pair.class_names
+    try:
+        labels = match_classes(names, known)
+    except ValueError as error:
+        raise UserError(f"data: {error}") from error
+    if missing := [known[k] for k in range(len(known)) if k not in labels]:
+        log.warning(
+            "data: no images of %d of the pair's %d classes (%s)",
+            len(missing), len(known), listed(missing),
+        )  # fmt: skip
+    if tuple(names) != known:
+        pairs = [f"{name} = {known[label]}" for name, label in zip(names, labels, strict=True)]
+        log.info("data: its classes are the pair's so: %s", listed(pairs))
+    return labels

@@ -1,0 +1,126 @@
+"""What cached moments were made of: a record beside them, compared before they are used."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset, TensorDataset
+
+from tstitch.errors import UserError
+from tstitch.files import write_text
+from tstitch.items import CheckedItems
+
+
+class DataIdentity:
+    """Content of a data set, as a digest that is read only where it must be.
+
+    Args:
+        dataset: as tstitch.training.dataset.open_data gives it.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        inner = dataset.dataset if isinstance(dataset, CheckedItems) else dataset
+        self._inner = inner
+        labels = dataset.labels if isinstance(dataset, CheckedItems) else None
+        self._labels = "own" if labels is None else " ".join(map(str, labels))
+
+    def stamp(self) -> str | None:
+        """Digest of names, lengths and dates of its files; None for other data than files.
+
+        The dates are those of the content and of the file system's entry, which no copy keeps: an
+        equal stamp means equal content, another one nothing.
+
+        Raises:
+            UserError: a file that is gone.
+        """
+        if not hasattr(self._inner, "stamp"):
+            return None
+        with _one_line():
+            return _joined(self._inner.stamp(), self._labels)
+
+    def digest(self) -> str:
+        """Digest of every image and label; reads all of them.
+
+        Raises:
+            UserError: an item that cannot be read.
+        """
+        if hasattr(self._inner, "digest"):
+            with _one_line():
+                return _joined(self._inner.digest(), self._labels)
+        digest = hashlib.sha256()
+        if isinstance(self._dataset, TensorDataset):
+            for tensor in self._dataset.tensors:
+                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                digest.update(np.ascontiguousarray(tensor.numpy()))
+        else:
+            for image, label in (self._dataset[i] for i in range(len(self._dataset))):
+                digest.update(f"{tuple(image.shape)} {label}\n".encode())
+                digest.update(np.ascontiguousarray(image.numpy()))
+        return digest.hexdigest()
+
+
+def make_record(data: DataIdentity, space: Any) -> dict[str, Any]:
+    """What moments depend on: data, and the autoencoder with its scale and precision.
+
+    Raises:
+        UserError: data that cannot be read.
+    """
+    return {"stamp": data.stamp(), "data": data.digest(), "autoencoder": space.digest()}
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Writes the record by temporary name and rename."""
+    write_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def difference(path: Path, data: DataIdentity, space: Any, labels: np.ndarray) -> str | None:
+    """Why the moments beside a record are not those of this training; None if they are.
+
+    Where only dates of files differ, the files are read, and the record gets the new dates.
+
+    Args:
+        labels: int64 (N,), as they lie beside the moments.
+
+    Raises:
+        UserError: data that cannot be read.
+    """
+    try:
+        record = json.loads(path.read_text())
+        stamp, digest, autoencoder = (record[key] for key in ("stamp", "data", "autoencoder"))
+        own_labels = record["labels"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "moments without a record of their images and autoencoder"
+    if autoencoder != space.digest():
+        return "moments of another autoencoder, or of other settings of it"
+    if own_labels != array_digest(labels):
+        return "moments of which the labels have changed"
+    now = data.stamp()
+    if now is not None and now == stamp:
+        return None
+    if digest != data.digest():
+        return "moments of other images or labels"
+    if now is not None:
+        write_record(path, record | {"stamp": now})
+    return None
+
+
+def array_digest(array: np.ndarray) -> str:
+    """SHA-256 of an array's values, whatever their order in memory."""
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"data.{error}") from error
+
+
+def _joined(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
