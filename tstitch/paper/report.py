@@ -10,6 +10,7 @@ from evaluation.markdown import table_lines
 from evaluation.panels import draw_panels
 from evaluation.plots import save_figure
 from evaluation.points import metric_names
+from evaluation.speed import comparable_times
 from evaluation.tables import Table, interval, result_table
 from tstitch.files import write_text
 from tstitch.finish import METRICS
@@ -212,9 +213,11 @@ def point_lines(data: FigureData) -> list[str]:
     for images in dict.fromkeys(r.spot.images for r in data.results):
         points = [r.point for r in data.results if r.spot.images == images]
         names = metric_names(points)
+        points, notes = comparable_times(points)
         for series in dict.fromkeys(point.series for point in points):
             table = result_table(points, series, names)
             lines += [f"## {series}, {images} images", "", *table_lines(table), ""]
+        lines += [text for note in notes for text in (f"Note: {note}", "")]
     reach = resolution(data.results)
     if reach is not None:
         lines.append(f"Differences of FID of about {reach:.2g} can be told from nothing (median "

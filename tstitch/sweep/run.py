@@ -14,6 +14,7 @@ from tstitch.rundir import writing
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
 from tstitch.sweep.report import write_report
+from tstitch.sweep.timing import Rounds, time_runs
 from tstitch.tracking import Tracker, start_tracking, track_point, track_sweep
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,8 @@ def run_sweep(config: dict[str, Any]) -> Path:
             if distributed.is_main():
                 track_point(tracker, point.series, point.label, folders[-1])
         folder = Path(plan.settings.dir or _directory(plan, folders))
-        distributed.on_main(lambda: _report(plan, folders, folder, resources, tracker))
+        rounds = time_runs(plan, folders, folder, resources)
+        distributed.on_main(lambda: _report(plan, folders, folder, rounds, resources, tracker))
     log.info("%s: report.html, report.md, points.csv, plots", folder)
     return folder
 
@@ -58,9 +60,14 @@ def _directory(plan: Plan, folders: list[Path]) -> str:
 
 
 def _report(
-    plan: Plan, folders: list[Path], folder: Path, resources: Resources, tracker: Tracker
+    plan: Plan,
+    folders: list[Path],
+    folder: Path,
+    rounds: Rounds | None,
+    resources: Resources,
+    tracker: Tracker,
 ) -> None:
-    points = collect_points(plan, folders, folder)
+    points = collect_points(plan, folders, folder, rounds)
     try:
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
