@@ -9,14 +9,17 @@ from evaluation.speed import arithmetic_ratio, speed_range
 from evaluation.tables import NOTHING, fid_difference, interval, speed_up
 
 RESOLVED = 0.05  # of FID: what half of a paired interval must not exceed to carry a finding
+LEAST_IMAGES = (
+    200  # with fewer FID is mostly their bias, of which no interval is a part that counts
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
     """FID of a series against its all-large run, by the paired intervals.
 
-    Findings are of runs that are resolved: half of their interval is at most 5 % of the FID of the
-    all-large run; of runs whose whole interval lies above 0, of their own FID.
+    Findings are of runs that are resolved: at least 200 images, and half of the interval is at
+    most 5 % of the all-large run's FID; of their own, where the whole interval lies above 0.
     """
 
     large: Point | None  # the all-large run
@@ -74,10 +77,11 @@ def resolution_text(verdict: Verdict) -> str:
         return (
             f"Not resolved: {', '.join(p.short for p in runs)}; the all-large FID is not above 0."
         )
+    few = f" and at least {LEAST_IMAGES} images" if count < LEAST_IMAGES else ""
     return (
         f"Not resolved: {', '.join(p.short for p in runs)}. With {count:,} images a difference "
         f"below {_half(widest):.2g}, which is {share:.0%} of the FID, cannot be told from none; a "
-        f"finding asks for {RESOLVED:.0%}, about {_images_for(count, share):,} images."
+        f"finding asks for {RESOLVED:.0%}{few}: about {_images_for(count, share):,} images."
     )
 
 
@@ -139,11 +143,12 @@ def _share(point: Point, large: Point) -> float:
 
 
 def _is_resolved(point: Point, large: Point) -> bool:
-    return _share(point, large) <= RESOLVED * (1 + 1e-9)
+    enough = min(point.num_images, large.num_images) >= LEAST_IMAGES
+    return enough and _share(point, large) <= RESOLVED * (1 + 1e-9)
 
 
 def _images_for(count: int, share: float) -> int:
     """Images that make the share small enough, to two digits, upward."""
-    needed = count * (share / RESOLVED) ** 2
+    needed = max(LEAST_IMAGES, count * (share / RESOLVED) ** 2)
     unit = 10 ** max(0, math.floor(math.log10(needed)) - 1)
     return math.ceil(needed / unit) * unit

@@ -146,6 +146,8 @@ def test_no_finding_without_power():
     text = verdict_text(verdict)
     assert "significantly" not in text and "No finding." in text
     assert "24 images" in text and "20% of the FID" in text and "about 390 images" in text
+    sharp = [run(0, None), wider(run(0.5, 0.1), 0.01)]  # of an FID that is mostly bias
+    assert judge(sharp).equal is None and "at least 200 images" in verdict_text(judge(sharp))
     page = render_page(series, None, {}, title="t")
     assert 'class="big"' not in page
 

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 from typing import Any
 
 from evaluation.points import Difference, Metric, Point
@@ -51,7 +51,7 @@ def _retimed(point: Point, rounds: Rounds, run: str) -> Point:
     where = f"{describe(rounds.conditions)}, in {len(seconds)} rounds in turn"
     return replace(
         point,
-        seconds_per_image=median(seconds),
+        seconds_per_image=median_low(seconds),
         seconds_per_denoiser=rounds.denoisers[run],
         round_seconds=tuple(seconds),
         timed_in=(where,),

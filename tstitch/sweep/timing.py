@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from evaluation.machine import device_name, versions
-from evaluation.timing import seconds_per_image
 from tstitch import distributed
 from tstitch.benchmark.measure import rotated
 from tstitch.engine.host import available_cores
@@ -37,7 +36,7 @@ class Rounds:
     """Seconds per image of runs, by the name of their directory."""
 
     seconds: dict[str, list[float]]  # one entry per round
-    denoisers: dict[str, dict[str, float]]  # medians, by denoiser
+    denoisers: dict[str, dict[str, float]]  # by denoiser, of the median round
     conditions: dict[str, Any]  # of tstitch.provenance; load: least and most
 
 
@@ -108,8 +107,8 @@ def _measure(stitchers: dict[str, Stitcher], size: int, rounds: int) -> Rounds:
     known = [load for load in loads if load is not None]
     where = conditions(first.engine, first.device_name, size)
     return Rounds(
-        seconds={n: [sum(b["seconds"].values()) / size for b in own] for n, own in batches.items()},
-        denoisers={name: _denoisers(own) for name, own in batches.items()},
+        seconds={n: [_total(b) / size for b in own] for n, own in batches.items()},
+        denoisers={name: _denoisers(own, size) for name, own in batches.items()},
         # One process computes, whatever their number; its threads are its share of the cores.
         conditions=where | {"processes": 1, "load": [min(known), max(known)] if known else None},
     )
@@ -138,6 +137,10 @@ def _one_batch(stitcher: Stitcher, size: int) -> dict[str, Any]:
     return found[0]
 
 
-def _denoisers(batches: list[dict[str, Any]]) -> dict[str, float]:
-    stages = seconds_per_image(batches)["stages"]
-    return {n.removeprefix(DENOISE): s for n, s in stages.items() if n.startswith(DENOISE)}
+def _total(batch: dict[str, Any]) -> float:
+    return sum(batch["seconds"].values())
+
+
+def _denoisers(batches: list[dict[str, Any]], size: int) -> dict[str, float]:
+    stages = sorted(batches, key=_total)[(len(batches) - 1) // 2]["seconds"]
+    return {n.removeprefix(DENOISE): s / size for n, s in stages.items() if n.startswith(DENOISE)}
