@@ -28,6 +28,11 @@ def arithmetic_ratio(point: Point, large: Point) -> float:
     return large.flops_per_image / point.flops_per_image
 
 
+def above_arithmetic(speed: float, flops: float) -> bool:
+    """Whether a speed-up is above a ratio of FLOPs by more than the error of measurement."""
+    return speed > flops * (1 + ARITHMETIC)
+
+
 def speed_range(point: Point, large: Point) -> tuple[float, float] | None:
     """Least and most speed-up over the rounds; None without several."""
     ratios = _of_rounds(point, large)
@@ -157,7 +162,7 @@ def _of_rounds(point: Point, large: Point) -> list[float]:
 
 
 def _is_false(ratio: float, point: Point, large: Point) -> bool:
-    return ratio > arithmetic_ratio(point, large) * (1 + ARITHMETIC)
+    return above_arithmetic(ratio, arithmetic_ratio(point, large))
 
 
 def _names(points: Sequence[Point]) -> str:
