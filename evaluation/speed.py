@@ -39,7 +39,9 @@ def speed_range(point: Point, large: Point) -> tuple[float, float] | None:
     return (min(ratios), max(ratios)) if len(ratios) > 1 else None
 
 
-def comparable_times(points: Sequence[Point]) -> tuple[list[Point], list[str]]:
+def comparable_times(
+    points: Sequence[Point], remedy: str = REMEDY
+) -> tuple[list[Point], list[str]]:
     """The points, without the times that cannot be compared with the others'.
 
     Times are compared if they were taken in turn, in one measurement; else only those of the same
@@ -47,13 +49,16 @@ def comparable_times(points: Sequence[Point]) -> tuple[list[Point], list[str]]:
     every run must take about as long as its denoisers do in the runs of its series. That is told
     from the times themselves.
 
+    Args:
+        remedy: what gives times that can be compared, for the reasons.
+
     Returns:
         The points in their order, and the reasons, a sentence each.
     """
-    points, notes = _of_one_measurement(list(points))
+    points, notes = _of_one_measurement(list(points), remedy)
     for members in by_series(points).values():
         series = [points[i] for i in members]
-        reason = _unsteady(series)
+        reason = _unsteady(series, remedy)
         if reason:
             notes.append(reason)
             for i in members:
@@ -67,7 +72,7 @@ def untimed(point: Point) -> Point:
     return replace(point, seconds_per_image=None, seconds_per_denoiser={}, round_seconds=())
 
 
-def _of_one_measurement(points: list[Point]) -> tuple[list[Point], list[str]]:
+def _of_one_measurement(points: list[Point], remedy: str) -> tuple[list[Point], list[str]]:
     """Keeps the times of the conditions that most runs share."""
     timed = [i for i, p in enumerate(points) if p.seconds_per_image is not None]
     counts = Counter(_conditions(points[i]) for i in timed if len(points[i].timed_in) < 2)
@@ -82,7 +87,7 @@ def _of_one_measurement(points: list[Point]) -> tuple[list[Point], list[str]]:
     others = f"the others are of {kept[0][0]}" if kept else "none is of one measurement"
     note = (
         f"Mixed timings: {'; '.join(parts)}; {others}. Their times are left out, and no speed-up "
-        f"is told from them; {REMEDY}."
+        f"is told from them; {remedy}."
     )
     return [untimed(p) if i in odd else p for i, p in enumerate(points)], [note]
 
@@ -91,7 +96,7 @@ def _conditions(point: Point) -> tuple[tuple[str, ...], int]:
     return point.timed_in or UNKNOWN, len(point.round_seconds)
 
 
-def _unsteady(series: Sequence[Point]) -> str:
+def _unsteady(series: Sequence[Point], remedy: str) -> str:
     """Why the times of a series, from its own runs, are of different loads; empty if not."""
     timed = [p for p in series if p.seconds_per_image is not None and not p.round_seconds]
     if len(timed) < 2:
@@ -103,7 +108,7 @@ def _unsteady(series: Sequence[Point]) -> str:
         return (
             f"{series[0].series}: the load of the machine changed between the runs (their times "
             f"miss those of their denoisers by up to {miss:.0%}). The times are left out, and no "
-            f"speed-up is told from them; {REMEDY}."
+            f"speed-up is told from them; {remedy}."
         )
     large = all_large_of(timed)
     over = [p for p in timed if (r := _ratio(p, large)) and _is_false(r, p, large)]
@@ -112,7 +117,7 @@ def _unsteady(series: Sequence[Point]) -> str:
     return (
         f"{series[0].series}: {_names(over)} measured above what the arithmetic allows "
         f"({arithmetic_ratio(over[0], large):.1f}x): the load of the machine changed between the "
-        f"runs. The times are left out, and no speed-up is told from them; {REMEDY}."
+        f"runs. The times are left out, and no speed-up is told from them; {remedy}."
     )
 
 

@@ -228,7 +228,7 @@ def point_lines(data: FigureData) -> list[str]:
     for images in dict.fromkeys(r.spot.images for r in data.results):
         points = [r.point for r in data.results if r.spot.images == images]
         names = metric_names(points)
-        points, notes = comparable_times(points)
+        points, notes = comparable_times(points, "paper=fig1 measures its fractions in turn")
         for series in dict.fromkeys(point.series for point in points):
             table = result_table(points, series, names)
             lines += [f"## {series}, {images} images", "", *table_lines(table), ""]
