@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.points import Floor, Point, by_series, metric_names
+from evaluation.speed import comparable_times
 from evaluation.tables import (
     FLOOR,
     FRONTS,
@@ -39,11 +40,12 @@ def render_markdown(
         ValueError: no points, or metrics of different feature spaces.
     """
     names, series = metric_names(points, floor), by_series(points)
+    points, notes = comparable_times(points)
     lines = [f"# {_plain(title)}", ""]
     for name, members in series.items():
         text = verdict_text(judge([points[i] for i in members]))
         lines.append(f"- **{_plain(name)}**: {_plain(text)}")
-    lines += [f"- **Note**: {_plain(text)}" for text in warnings(points, floor)]
+    lines += [f"- **Note**: {_plain(text)}" for text in [*notes, *warnings(points, floor)]]
     for caption, path in pictures:
         lines += ["", f"![{_plain(caption)}]({path})"]
     for name in series:

@@ -13,6 +13,7 @@ from evaluation.charts import metric_figure, pareto_figure
 from evaluation.pareto import FLOPS, TIME, cost_of
 from evaluation.plots import colour
 from evaluation.points import LOSS, Floor, Point, by_series, has_fractions, metric_names
+from evaluation.speed import comparable_times
 from evaluation.tables import (
     FLOOR,
     FRONTS,
@@ -24,13 +25,13 @@ from evaluation.tables import (
     floor_row,
     protocol_lines,
     result_table,
-    speed_up,
     warnings,
 )
 from evaluation.templates import PAGE, SCRIPT, STYLE
-from evaluation.verdict import judge, verdict_text
+from evaluation.verdict import headline_speed, judge, verdict_text
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+UNTIMED = "No plot against time: there are no times that can be compared (see the findings' notes)."
 MIN_PICTURE = 720  # pixels a picture keeps on a narrow screen, where it scrolls
 TEXT_COLUMNS = ("series", "fraction", "run", "steps", "Pareto", "directory")
 
@@ -58,13 +59,14 @@ def render_page(
     from plotly.offline import get_plotlyjs
 
     names, series = metric_names(points, floor), by_series(points)
+    points, notes = comparable_times(points)
     figures = [metric_figure(points, floor, key) for key in names]
     pareto = [k for k in (TIME, FLOPS) if any(cost_of(p, k) is not None for p in points)]
     fronts = [pareto_figure(points, floor, kind) for kind in pareto]
     axis = "fraction" if has_fractions(points) else "cost"
     titles = [_title(key, name) for key, name in names.items()]
     body = [
-        _section("Findings", _findings(points, floor)),
+        _section("Findings", _findings(points, floor, notes)),
         *([_section("Samples", "".join(map(_picture, pictures)))] if pictures else []),
         _section(f"Metrics against {axis}", _legend(series, floor), _plots(figures, titles)),
         _section(
@@ -75,6 +77,7 @@ def render_page(
                 [escape(f"{names[LOSS]} against {kind} per image") for kind in pareto],
                 "two",
             ),
+            *([] if TIME in pareto else [_note(UNTIMED)]),
             _note(FRONTS),
         ),
         _section("All runs", *_tables(points, floor, names)),
@@ -105,19 +108,20 @@ def _image_counts(points: Sequence[Point]) -> str:
     return ", ".join(map(str, sorted({p.num_images for p in points})))
 
 
-def _findings(points: Sequence[Point], floor: Floor | None) -> str:
+def _findings(points: Sequence[Point], floor: Floor | None, notes: Sequence[str]) -> str:
     cards = []
     for name, members in by_series(points).items():
         verdict = judge([points[i] for i in members])
-        faster = speed_up(verdict.equal, verdict.large) if verdict.equal else NOTHING
+        faster = headline_speed(verdict).partition(" ")[0]  # its range is in the text
         run = f"<small>at {escape(verdict.equal.label)}</small>" if verdict.equal else ""
         big = f'<span class="big">{faster} the speed {run}</span>' if faster != NOTHING else ""
         text = escape(verdict_text(verdict))
         cards.append(f'<div class="card"><h3>{escape(name)}</h3>{big}<p>{text}</p></div>')
-    notes = "".join(f"<p><strong>Note.</strong> {escape(t)}</p>" for t in warnings(points, floor))
+    texts = [*notes, *warnings(points, floor)]
+    below = "".join(f"<p><strong>Note.</strong> {escape(text)}</p>" for text in texts)
     if floor:
-        notes += _note(FLOOR.format(floor.num_images))
-    return f'<div class="cards">{"".join(cards)}</div>\n{notes}{_note(INTERVALS)}'
+        below += _note(FLOOR.format(floor.num_images))
+    return f'<div class="cards">{"".join(cards)}</div>\n{below}{_note(INTERVALS)}'
 
 
 def _picture(picture: tuple[str, bytes]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluation.pareto import FLOPS, TIME, cost_of, front_of
 from evaluation.points import LOSS, Floor, Metric, Point, by_series, has_fractions, metric_names
+from evaluation.speed import comparable_times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,18 +67,22 @@ def plot_metrics(points: Sequence[Point], floor: Floor | None = None) -> "Figure
 def plot_pareto(points: Sequence[Point], floor: Floor | None = None) -> "Figure":
     """FID against time and against FLOPs per image, the front a line, points with fractions.
 
-    Runs that were not timed are in the panel of FLOPs only; with none timed it is the only one.
+    Runs without times that can be compared (evaluation.speed) are in the panel of FLOPs only; if
+    no run has them it is the only one.
 
     Raises:
         ValueError: no points, or metrics of different feature spaces.
     """
     names, series = metric_names(points, floor), by_series(points)
+    points, notes = comparable_times(points)
     kinds = [k for k in (TIME, FLOPS) if any(cost_of(p, k) is not None for p in points)]
     figure = new_figure(6.0 * len(kinds), 4.6 + 0.25 * len(series))
     for place, kind in enumerate(kinds):
         axes = figure.add_subplot(1, len(kinds), place + 1)
         _pareto_panel(axes, points, kind, floor.metrics.get(LOSS) if floor else None)
         axes.set_ylabel(names[LOSS])
+        if notes and kind == kinds[0]:
+            axes.set_title("some or all times cannot be compared: see the report", fontsize=9)
     _legend(figure, figure.axes[-1])
     figure.draw_without_rendering()  # fixes the axes, on which the room for labels depends
     for axes, kind in zip(figure.axes, kinds, strict=True):

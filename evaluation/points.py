@@ -84,6 +84,8 @@ class Point:
     differences: dict[str, Difference]  # by metric; empty for the all-large run or without one
     run_dir: str  # relative to the folder of the report
     protocol: dict[str, Any]
+    timed_in: tuple[str, ...] = ()  # the conditions of the times: one, several if mixed
+    round_seconds: tuple[float, ...] = ()  # per image in rounds in turn; empty = the run's batches
 
     def __post_init__(self) -> None:
         if LOSS not in self.metrics:
@@ -108,12 +110,12 @@ class Point:
             ValueError: a missing or unknown key, or a value that the record refuses.
         """
         names = [field.name for field in fields(cls)]
-        _check_keys("point", values, names)
+        _check_keys("point", values, [n for n in names if n not in ("timed_in", "round_seconds")])
         unknown = [name for name in values if name not in names]
         if unknown:
             raise ValueError(f"point: unknown key {', '.join(unknown)}; leave it out")
         fractions = values["fractions"]
-        changed = {
+        changed = {name: tuple(values.get(name, ())) for name in ("timed_in", "round_seconds")} | {
             "fractions": None if fractions is None else tuple(fractions),
             "metrics": {k: Metric.from_json(v) for k, v in values["metrics"].items()},
             "differences": {k: Difference.from_json(v) for k, v in values["differences"].items()},
@@ -200,11 +202,18 @@ def by_series(points: Sequence[Point]) -> dict[str, list[int]]:
     return series
 
 
+def all_large_of(points: Sequence[Point]) -> Point | None:
+    """The all-large run of a series, None without one."""
+    # A tiny fraction may leave every step to the large one; only the run itself has no difference.
+    return min((p for p in points if p.all_large), key=lambda p: len(p.differences), default=None)
+
+
 def write_csv(points: Sequence[Point], path: Path) -> None:
     """Writes points.csv: one row per point in the order given, unmeasured values empty.
 
-    Columns: the record's scalars; steps, seconds and gmacs_per_evaluation per denoiser; per metric
-    its name, value, bounds, and the paired difference with bounds; num_images and run_dir.
+    Columns: the record's scalars; where the times come from; steps, seconds and
+    gmacs_per_evaluation per denoiser; per metric its name, value, bounds, and the paired difference
+    with bounds; num_images and run_dir.
     """
     keys, denoisers = list(metric_names(points)), denoiser_names(points)
     rows = [_row(point, keys, denoisers) for point in points]
@@ -222,6 +231,7 @@ def _row(point: Point, keys: list[str], denoisers: list[str]) -> dict[str, Any]:
     row = {"series": point.series, "label": point.label}
     row |= {"fraction": point.fraction, "fractions": fractions}
     row |= {name: getattr(point, name) for name in scalars}
+    row |= {"timing_rounds": len(point.round_seconds), "timed_in": "; ".join(point.timed_in)}
     for name in denoisers:
         row[f"steps_{name}"] = point.steps_per_denoiser.get(name)
         row[f"seconds_{name}"] = point.seconds_per_denoiser.get(name)

@@ -12,10 +12,12 @@ from evaluation.points import (
     Floor,
     Metric,
     Point,
+    all_large_of,
     by_series,
     denoiser_names,
     has_fractions,
 )
+from evaluation.speed import speed_ratio
 
 INTERVALS = (
     "Intervals are 95 %, by a delete-a-group jackknife over the images of one run: how far a value "
@@ -72,17 +74,10 @@ def steps_text(point: Point) -> str:
     return ", ".join(f"{name} {steps}" for name, steps in point.steps_per_denoiser.items())
 
 
-def all_large_of(points: Sequence[Point]) -> Point | None:
-    """The all-large run of a series, None without one."""
-    # A tiny fraction may leave every step to the large one; only the run itself has no difference.
-    return min((p for p in points if p.all_large), key=lambda p: len(p.differences), default=None)
-
-
 def speed_up(point: Point, large: Point | None) -> str:
     """How many times less time than the all-large run, or `-`."""
-    if large is None or not large.seconds_per_image or not point.seconds_per_image:
-        return NOTHING
-    return f"{large.seconds_per_image / point.seconds_per_image:.2f}x"
+    found = speed_ratio(point, large)
+    return NOTHING if found is None else f"{found:.2f}x"
 
 
 def front_marks(points: Sequence[Point]) -> list[str]:

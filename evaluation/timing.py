@@ -67,16 +67,20 @@ def seconds_per_image(batches: Sequence[dict[str, Any]]) -> dict[str, Any]:
         of the former, "batches": measured, "images": in them, "warmup_included": True only if
         there was nothing but warm-up}.
     """
-    warm = [b for b in batches if not b["warmup"]]
-    measured = warm or list(batches)
+    measured = without_warmup(batches)
     return {
         "stages": _medians(measured, "seconds"),
         "background": _medians(measured, "background"),
         "total": statistics.median(sum(b["seconds"].values()) / b["images"] for b in measured),
         "batches": len(measured),
         "images": sum(b["images"] for b in measured),
-        "warmup_included": not warm,
+        "warmup_included": all(b["warmup"] for b in batches),
     }
+
+
+def without_warmup(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The batches that count, all of them if there was nothing but warm-up."""
+    return [b for b in batches if not b["warmup"]] or list(batches)
 
 
 def _medians(batches: Sequence[dict[str, Any]], group: str) -> dict[str, float]:

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import torch
-
 from evaluation.machine import versions
 from evaluation.timing import seconds_per_image
-from tstitch import distributed
 from tstitch.engine.settings import Engine
 from tstitch.experiment import Experiment
 from tstitch.fingerprint import fingerprint
+from tstitch.provenance import agreed, grouped
 from tstitch.sizes import network_sizes
 
 
@@ -27,6 +25,7 @@ def collect_metrics(
         times: what each shard says of its batch.
     """
     run, guidance, config = experiment.run, experiment.guidance, experiment.config
+    groups = grouped(times)
     return {
         "fingerprint": fingerprint(decides),
         "protocol": {
@@ -40,13 +39,15 @@ def collect_metrics(
             "dtype": engine.precision,
             "engine": engine.describe(),
             "batch_size": run.batch_size,
-            "processes": distributed.world_size(),
-            "threads_per_process": torch.get_num_threads(),
+            # Of the commands that sampled, not of the one that finishes.
+            "processes": agreed(groups, "processes"),
+            "threads_per_process": agreed(groups, "threads"),
             "devices": sorted({t["device"] for t in times}),
         },
         "nfe_per_image": experiment.nfe,
         **_arithmetic(experiment, decides["weights"], entries),
         "seconds_per_image": _seconds(times),
+        "timed_in": groups,
         "versions": versions(),
     }
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from evaluation.timing import StageTimer
 from tstitch.labels import choose_labels
+from tstitch.provenance import conditions
 from tstitch.shards import Unit
 from tstitch.stitcher import DECODE, LOOP, Batch, Sampled, Stitcher
 from tstitch.threads import set_threads
@@ -31,7 +32,7 @@ def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> Non
     """
     if not units:
         return
-    prepared = stitcher.prepare()
+    prepared, batch_size = stitcher.prepare(), stitcher.experiment.run.batch_size
     with _thread(stitcher.device) as drawing, _thread(stitcher.device) as storing:
         drawn = [drawing.submit(_draw, stitcher, units[0])]
         stored: Future[None] | None = None
@@ -46,7 +47,8 @@ def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> Non
             timer.add(BATCH, begin, end)
             if stored is not None:
                 stored.result()
-            times = {"images": len(unit), "warmup": number == 0, "device": stitcher.device_name}
+            times = {"images": len(unit), "warmup": number == 0}
+            times |= conditions(stitcher.engine, stitcher.device_name, batch_size)
             times |= {"prepared": prepared, "background": {"noise": seconds}}
             stored = storing.submit(_store, store, unit, images, labels, timer, times)
         stored.result()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tstitch.provenance import describe, load_text, options_text, timed_in
 from tstitch.scoring.table import render_table
 
 
@@ -44,6 +45,7 @@ def render_report(
     lines += [
         "",
         f"- Time: {_timing(seconds)}",
+        *_conditions(metrics),
         f"- Arithmetic: {metrics['gmacs_per_image']:.4g} GMACs per image "
         f"({metrics['flops_per_image']:.4g} FLOPs, 2 per multiply-add, attention included), "
         f"{metrics['flops_ratio_to_all_large']:.3f} of the largest denoiser alone.",
@@ -56,9 +58,8 @@ def render_report(
         f"- Guidance: scale {guidance['scale']}, on the first {guidance['channels']} channels.",
         f"- Images: {protocol['num_images']}, classes {protocol['classes']}, "
         f"seed {protocol['seed']}.",
-        f"- Computed in {protocol['dtype']}, engine {_engine(protocol['engine'])}, batches of "
-        f"{protocol['batch_size']}, {protocol['processes']} process(es) of "
-        f"{protocol['threads_per_process']} CPU thread(s) on {', '.join(protocol['devices'])}.",
+        f"- Computed in {protocol['dtype']}, engine {options_text(protocol['engine'])}, on "
+        f"{', '.join(protocol['devices'])}.",
         "- Versions: " + ", ".join(f"{k} {v}" for k, v in metrics["versions"].items()) + ".",
         f"- Fingerprint: `{metrics['fingerprint']}`.",
         "",
@@ -87,5 +88,13 @@ def _milliseconds(stages: dict[str, float]) -> str:
     return ", ".join(f"{stage} {1000 * value:.2f}" for stage, value in stages.items())
 
 
-def _engine(options: dict[str, bool]) -> str:
-    return ", ".join(name for name, used in options.items() if used) or "plain"
+def _conditions(metrics: dict[str, Any]) -> list[str]:
+    """Where the times come from; a run in pieces may have several sources."""
+    groups = timed_in(metrics)
+    lines = []
+    for group in groups:
+        load = f", {text}" if (text := load_text(group)) else ""
+        lines.append(f"  - {group['batches']} batches: {describe(group)}{load}.")
+    if len(groups) > 1:
+        lines.append("  - Mixed conditions: the times hold for none of them alone.")
+    return lines

@@ -46,7 +46,7 @@ def point_json(
     used = {name: 2 * count * gmacs[name] for name, count in steps.items()}
     parts = fractions or [] if fraction is None else [fraction]
     label = "fraction " + "/".join(f"{part:g}" for part in parts) if parts else "interleave"
-    paired = {"difference": difference, "low": (difference or 0) - 0.2}
+    paired = {"difference": difference, "low": (difference or 0) - 0.1}
     return {
         "series": series,
         "label": label,
@@ -61,7 +61,7 @@ def point_json(
         "flops_per_image": 2e9 * sum(used.values()),
         "num_images": 500,
         "metrics": metrics_json(fid),
-        "differences": {} if difference is None else {"fid": paired | {"high": difference + 0.2}},
+        "differences": {} if difference is None else {"fid": paired | {"high": difference + 0.1}},
         "run_dir": f"runs/{label.replace(' ', '_')}",
         "protocol": {"sampler": {"name": series}, "dtype": "fp32"},
     }

@@ -7,6 +7,7 @@ import pytest
 from sweep_points import PROTOCOL, point_json, real_images, three_denoisers, two_denoisers
 
 from evaluation.markdown import render_markdown
+from evaluation.page import render_page
 from evaluation.points import Point
 from evaluation.tables import (
     floor_row,
@@ -109,12 +110,12 @@ def test_fronts_are_of_the_whole_sweep():
 
 def test_verdict_follows_the_paired_intervals():
     """Catches: overlap of unpaired intervals as a test, bounds exchanged, a gap passed over."""
-    series = [run(0, None), run(0.1, -0.5), run(0.2, 0.3), run(0.3, 0.1), run(0.4, 0.9)]
+    series = [run(0, None), run(0.1, -0.5), run(0.2, 0.3), run(0.3, 0.05), run(0.4, 0.9)]
     verdict = judge(series)
     assert verdict.large is series[0] and verdict.equal is series[3]
     assert verdict.better == [series[1]] and verdict.worse_before == [series[2]]
     text = verdict_text(verdict)
-    assert "not significantly worse is 0.3 (difference +0.10 [-0.10, +0.30]" in text
+    assert "not significantly worse is 0.3 (difference +0.05 [-0.05, +0.15]" in text
     assert speed_up(series[3], series[0]) in text
     assert "Before it, significantly worse: 0.2." in text and text.endswith("better: 0.1.")
 
@@ -126,8 +127,41 @@ def test_verdict_at_the_ends():
     assert text.endswith("No fraction is significantly better.")
     for alone in ([run(0, None)], [run(0.5, None)], [run(0.5, 0.1)]):
         assert verdict_text(judge(alone)).startswith("There is no pair")
-    touching = run(0.5, 0.2)  # low is exactly 0: the interval contains it
+    touching = run(0.5, 0.1)  # low is exactly 0: the interval contains it
     assert judge([run(0, None), touching]).equal is touching
+
+
+def wider(point: Point, half: float, count: int = 24) -> Point:
+    paired = point.differences["fid"]
+    middle = paired.difference
+    paired = dataclasses.replace(paired, low=middle - half, high=middle + half)
+    return dataclasses.replace(point, num_images=count, differences={"fid": paired})
+
+
+def test_no_finding_without_power():
+    """Catches: a headline that few images cannot carry, and no word of how many could."""
+    series = [run(0, None), wider(run(0.5, 0.1), 0.5), wider(run(0.9, 0.3), 0.5)]
+    verdict = judge(series)
+    assert verdict.equal is None and verdict.unresolved == series[1:]
+    text = verdict_text(verdict)
+    assert "significantly" not in text and "No finding." in text
+    assert "24 images" in text and "20% of the FID" in text and "about 390 images" in text
+    sharp = [run(0, None), wider(run(0.5, 0.1), 0.01)]  # of an FID that is mostly bias
+    assert judge(sharp).equal is None and "at least 200 images" in verdict_text(judge(sharp))
+    page = render_page(series, None, {}, title="t")
+    assert 'class="big"' not in page
+
+
+def test_runs_without_power_are_named_beside_a_finding():
+    """Catches: the largest fraction being one that no number of its images could refuse; a clear
+    rise called unresolved because it is uncertain by much against a small FID."""
+    half = wider(run(0.9, 0.1), 0.2, 500)
+    clear = wider(run(1.0, 20.0), 1.0, 500)
+    verdict = judge([run(0, None), run(0.2, 0.0), half, clear])
+    assert verdict.equal.fraction == 0.2 and verdict.unresolved == [half]
+    text = verdict_text(verdict)
+    assert "not significantly worse is 0.2 " in text and "Not resolved: 0.9." in text
+    assert "No resolved fraction is significantly better" in text
 
 
 def test_verdict_of_three_denoisers_names_the_cheapest():

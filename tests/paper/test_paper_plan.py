@@ -1,12 +1,13 @@
 """What a figure is made of: points, pairs that run them, the paper's values beside them."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from samplers import Fractions
 from tstitch.cli import compose
-from tstitch.paper.cost import count_cost
+from tstitch.paper.cost import count_cost, describe_cost
 from tstitch.paper.plan import plan_spots
 from tstitch.paper.settings import benchmark_throughput, parse_reproduction
 from tstitch.paper.tuning import interval_of
@@ -104,6 +105,26 @@ def test_throughput_of_a_benchmark():
                 "gmacs_per_evaluation": {"small": 1.0, "large": 8.0}}  # fmt: skip
     found = benchmark_throughput({"protocol": protocol, "cases": rates})
     assert found == pytest.approx(4 * 10 * 2 * 8e9 * 2)
+
+
+BENCHMARK = Path(__file__).parents[2] / "docs" / "performance" / "benchmark.json"
+
+
+def hours_of(*words):
+    return "\n".join(describe_cost(count_cost(planned(*words)), told(*words).throughput))
+
+
+def test_hours_only_from_a_benchmark_of_the_same_networks():
+    """Catches: 2,095.59 hours for ImageNet by what a CPU did on Fashion-MNIST."""
+    same = hours_of("fig1", "scale=miniature", f"throughput={BENCHMARK}")
+    assert " minutes at " in same and "measured on AMD EPYC, " in same
+    other = hours_of("fig1", "scale=full", f"throughput={BENCHMARK}")
+    assert " hours at " not in other and " minutes at " not in other
+    assert "no hours for imagenet256_s_xl" in other and "of other networks (fashion_mnist" in other
+    assert "run python scripts/benchmark.py pair=imagenet256_s_xl" in other
+    # A figure of several pairs: those that were measured have hours, the others are named.
+    some = hours_of("fig5", "scale=miniature", f"throughput={BENCHMARK}")
+    assert " for fashion_mnist at " in some and "no hours for " in some
 
 
 @pytest.mark.parametrize("mix", [(0.5, 0.3, 0.2), (0.4, 0.0, 0.6), (0.1, 0.25, 0.65)])

@@ -16,6 +16,7 @@ from tstitch.paper.margins import images_needed, judge_course
 from tstitch.paper.measure import Result
 from tstitch.paper.plan import plan_spots
 from tstitch.paper.predict import estimate_curves, safe_fraction
+from tstitch.paper.report import own_lines
 from tstitch.paper.settings import parse_reproduction
 from tstitch.paper.tuning import ALL, BEFORE, OWN
 from tstitch.paper.verdicts import FAILS, HOLDS, UNRESOLVED, UNTESTED, judge, read_claims
@@ -73,6 +74,14 @@ def timing(seconds):
     fractions = [i / 10 for i in range(11)]
     return {"timing": {"fractions": fractions, "rounds": 3, "batch_size": 8,
                        "seconds": [[seconds(f)] * 3 for f in fractions]}}  # fmt: skip
+
+
+def test_no_speed_up_above_the_flops():
+    """Catches: a table of times that tells what the load of the machine made of them."""
+    timing = {"fractions": [0.0, 0.9, 1.0], "seconds": [[10.0] * 3, [0.8] * 3, [1.5] * 3]}
+    timing |= {"batch_size": 1, "rounds": 3, "device": "a CPU", "threads": 1}
+    lines = "\n".join(own_lines(data("fig1", lambda s: 1.0, extra={"timing": timing})))
+    assert "12.50x" not in lines and "above the 5.26x of the FLOPs" in lines and "6.67x" in lines
 
 
 def test_speed_up_and_line():
@@ -265,6 +274,20 @@ def test_tuning_and_footprint():
         return data("table8", lambda s: 1.0, extra={"rows": rows})
 
     assert [status("C23", sizes(v)) for v in (105, 150)] == [HOLDS, FAILS]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "expected"),
+    [((104, 106, 108), HOLDS), ((112, 113, 115), FAILS), ((106, 108, 111), UNRESOLVED)],
+)
+def test_memory_is_judged_by_all_repetitions(rounds, expected):
+    """Catches: a verdict by the median, which the next measurement turns round."""
+    keys = ("parameters", "storage_bytes")
+    rows = [
+        dict.fromkeys(keys, size) | {"memory_rounds": memory, "memory_bytes": memory[1]}
+        for size, memory in ((5, (5, 5, 5)), (100, (100, 100, 100)), (105, rounds))
+    ]
+    assert status("C23", data("table8", lambda s: 1.0, extra={"rows": rows})) == expected
 
 
 def test_points_outside_the_papers_tolerance():

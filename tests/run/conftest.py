@@ -99,6 +99,20 @@ def whole(sample, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def measured(tmp_path_factory):
+    """Overrides that evaluate tiny runs."""
+    path = tmp_path_factory.mktemp("reference") / "real.npz"
+    grey = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), np.uint8)
+    np.savez(path, arr_0=np.repeat(grey, 3, axis=3))
+    return (
+        "evaluation=pair",
+        f"evaluation.reference={path}",
+        "evaluation.floor=null",
+        "evaluation.groups=6",
+    )
+
+
+@pytest.fixture(scope="session")
 def images():
     """images(directory): arr_0 of its samples.npz."""
 

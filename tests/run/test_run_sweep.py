@@ -17,20 +17,6 @@ FILES = ("report.html", "report.md", "points.csv", "metrics.png", "pareto.pdf", 
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """Overrides that evaluate tiny runs."""
-    path = tmp_path_factory.mktemp("reference") / "real.npz"
-    grey = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), np.uint8)
-    np.savez(path, arr_0=np.repeat(grey, 3, axis=3))
-    return (
-        "evaluation=pair",
-        f"evaluation.reference={path}",
-        "evaluation.floor=null",
-        "evaluation.groups=6",
-    )
-
-
-@pytest.fixture(scope="module")
 def plan(tiny, measured):
     """plan(*overrides): the points of a tiny sweep."""
 
@@ -100,6 +86,7 @@ BAD = [
     (["sweep.steps=[0]"], "sweep.steps=", "at least 1"),
     (["sweep.guidance=[-1]"], "sweep.guidance=", "at least 0"),
     (["sweep.strip=-1"], "sweep.strip=-1", "from 0"),
+    (["sweep.timing_rounds=-1"], "sweep.timing_rounds=-1", "from 0"),
     (["sweep.dir='a\nb'"], "sweep.dir='a\\nb'", "a path of one line"),
     (["sweep.simplex=0.3"], "sweep.simplex=0.3", "divides 1"),
     (["run.dir=here"], "run.dir=here", "run.root"),
@@ -113,7 +100,6 @@ BAD = [
 
 @pytest.mark.parametrize(("overrides", "start", "inside"), BAD, ids=lambda v: str(v)[:30])
 def test_bad_input(plan, overrides, start, inside):
-    """Catches: a sweep that fails at its fifth run, a message without field, value or remedy."""
     with pytest.raises(UserError) as caught:
         plan(*overrides)
     message = str(caught.value)
@@ -139,12 +125,18 @@ def test_sweep_with_two_processes_resumes_and_extends(tmp_path, tiny, measured, 
     labels = [np.load(path / "samples.npz")["arr_1"].tolist() for path in paths]
     assert labels[0] == labels[1] == labels[2]
     shards = {p: p.stat().st_mtime_ns for path in paths for p in (path / "shards").iterdir()}
+    timing = (folder / "timing.json").stat().st_mtime_ns
 
     again = run_sweep(compose("sweep", [*words, "run.num_images=30"]))
     assert again == folder
     assert all(path.stat().st_mtime_ns == date for path, date in shards.items())
     for path in paths:
         assert json.loads((path / "evaluation.json").read_text())["num_images"] == 30
+        metrics = json.loads((path / "metrics.json").read_text())
+        assert metrics["protocol"]["processes"] == 2, "the times are not the last command's"
+        assert [group["processes"] for group in metrics["timed_in"]] == [2]
+        assert "2 processes of 1 CPU thread" in (path / "report.md").read_text()
+    assert (folder / "timing.json").stat().st_mtime_ns == timing, "measured again for nothing"
     rows = list(csv.DictReader((folder / "points.csv").open()))
     assert {row["num_images"] for row in rows} == {"30"}
 

@@ -12,7 +12,6 @@ from models.spaces import DTYPES, VAESpace
 from tstitch.benchmark.diffusers_dit import as_diffusers, what_does_not_fit
 from tstitch.device import choose_device
 from tstitch.engine.compiled import what_is_missing
-from tstitch.engine.host import choose_threads
 from tstitch.engine.memory import peak_bytes
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
@@ -53,7 +52,7 @@ class PeerWorker:
     def __init__(self, config: dict[str, Any], dtype: str, compile: bool) -> None:
         self._experiment = parse_experiment(config)
         self._device = choose_device(self._experiment.run.device, "run.device")
-        torch.set_num_threads(choose_threads(self._experiment.engine.threads))
+        set_threads(self._experiment.engine.threads)
         self._dtype, self._compile = dtype, compile
         self._pipeline = _pipeline(self._experiment, DTYPES[dtype]).to(self._device)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from tstitch.experiment import Experiment
 from tstitch.paper.plan import Spot
+from tstitch.paper.throughput import Throughput, identity
 from tstitch.sizes import NetworkSize, network_sizes
 
 
@@ -18,6 +19,8 @@ class Cost:
     images: int
     evaluations: int  # of networks
     flops: float
+    # Of the pairs' networks (tstitch.paper.throughput.identity): name of a pair, and its FLOPs.
+    shares: dict[tuple[float, ...], tuple[str, float]]
 
 
 def count_cost(spots: Sequence[Spot]) -> Cost:
@@ -28,26 +31,26 @@ def count_cost(spots: Sequence[Spot]) -> Cost:
         images = max(spot.images, runs[key][1] if key in runs else 0)
         runs[key] = (spot.experiment, images)
     known: dict[str, dict[str, NetworkSize]] = {}
-    evaluations, flops = 0, 0.0
+    evaluations, shares = 0, {}
     for experiment, images in runs.values():
         networks = _networks(experiment)
         if networks not in known:
             known[networks] = network_sizes(experiment.pair)
         per_step = experiment.nfe // experiment.sampler.steps
+        kind = identity([size.flops for size in known[networks].values()])
+        pair, flops = shares.get(kind, (experiment.pair.name, 0.0))
         for name, size in known[networks].items():
             count = images * per_step * experiment.steps_per_denoiser[name]
             evaluations += count
             flops += count * size.flops
+        shares[kind] = (pair, flops)
     images = sum(count for _, count in runs.values())
-    return Cost(len(spots), len(runs), images, evaluations, flops)
+    flops = sum(flops for _, flops in shares.values())
+    return Cost(len(spots), len(runs), images, evaluations, flops, shares)
 
 
-def describe_cost(cost: Cost, throughput: float | None) -> list[str]:
-    """Lines for a reader.
-
-    Args:
-        throughput: FLOP/s of all devices together.
-    """
+def describe_cost(cost: Cost, throughput: Throughput | None) -> list[str]:
+    """Lines for a reader; hours only of networks that the rate was measured of."""
     lines = [
         f"{cost.points} points, {cost.runs} runs, {cost.images:,} images",
         f"{cost.evaluations:,} network evaluations (NFE), {cost.flops / 1e15:,.2f} PFLOPs "
@@ -55,13 +58,40 @@ def describe_cost(cost: Cost, throughput: float | None) -> list[str]:
     ]
     if throughput is None:
         lines.append("hours: give throughput=TFLOP/s of all devices, or throughput=benchmark.json")
-    else:
-        hours = cost.flops / throughput / 3600
+        return lines
+    told = [kind for kind in cost.shares if throughput.is_of(kind)]
+    others = [kind for kind in cost.shares if kind not in told]
+    if told:
+        flops = sum(cost.shares[kind][1] for kind in told)
+        hours = flops / throughput.flops_per_second / 3600
         shown = f"{hours:,.2f} hours" if hours >= 1 else f"{60 * hours:,.1f} minutes"
+        part = f" for {', '.join(cost.shares[kind][0] for kind in _widest(told))}" if others else ""
         lines.append(
-            f"{shown} at {throughput / 1e12:g} TFLOP/s (denoisers alone; no decoding, no metrics)"
+            f"{shown}{part} at {throughput.text()} (denoisers alone; no decoding, no metrics)"
         )
+    if others:
+        lines.append(_missing({k: cost.shares[k][0] for k in _widest(others)}, throughput))
     return lines
+
+
+def _widest(kinds: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
+    """Those whose networks are not all among another's: a model alone needs no name of its own."""
+    return [kind for kind in kinds if not any(set(kind) < set(other) for other in kinds)]
+
+
+def _missing(others: dict[tuple[float, ...], str], throughput: Throughput) -> str:
+    """What to run for the hours of networks that the benchmark is not of.
+
+    Args:
+        others: name of a pair by its networks.
+    """
+    pairs = [name for kind, name in others.items() if len(kind) == 2]
+    remedies = [f"python scripts/benchmark.py pair={name}" for name in pairs]
+    run = f"run {' and '.join(remedies)} where it is to be made, or " if remedies else ""
+    return (
+        f"no hours for {', '.join(others.values())}: throughput={throughput.source} is of other "
+        f"networks ({throughput.about}, on {throughput.device}); {run}give throughput=TFLOP/s"
+    )
 
 
 def _networks(experiment: Experiment) -> str:

@@ -14,7 +14,7 @@ from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
 from tstitch.paper.curve_settings import ROLES
 from tstitch.paper.figure_settings import Figure, ProbeSettings
-from tstitch.paper.footprint import measure_footprint
+from tstitch.paper.footprint import REPEATS, measure_footprint
 from tstitch.paper.measure import Result, Stock, measure
 from tstitch.paper.plan import plan_spots
 from tstitch.paper.predict import estimate_curves
@@ -145,7 +145,8 @@ def _footprint(figure: Figure, told: Reproduction, stock: Stock) -> dict[str, An
         stock.release()
         return distributed.on_main(lambda: {"rows": measure_footprint(alone)})
 
-    return _kept(figure, told, _key(experiment, figure, resources), measured)
+    key = _key(experiment, figure, resources) | {"repeats": REPEATS}
+    return _kept(figure, told, key, measured)
 
 
 PROBES = {

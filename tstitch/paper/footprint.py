@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
@@ -23,7 +24,7 @@ from tstitch.shards import Unit
 from tstitch.sizes import network_sizes
 from tstitch.stitcher import Stitcher
 
-REPEATS = 3  # the allocator's whims
+REPEATS = 5  # what the allocator and the machine add differs from process to process
 
 
 def measure_footprint(experiment: Experiment) -> list[dict[str, Any]]:
@@ -33,12 +34,18 @@ def measure_footprint(experiment: Experiment) -> list[dict[str, Any]]:
         experiment: of a pair of two, batch size as it is to be measured.
 
     Returns:
-        models, parameters, storage_bytes of the weights' files (None without), memory_bytes.
+        models, parameters, storage_bytes of the weights' files (None without), memory_bytes: the
+        median of memory_rounds, one entry for each of REPEATS processes.
     """
     small, large = (spec.name for spec in experiment.pair.denoisers)
     sizes = network_sizes(experiment.pair)
+    every = ((small,), (large,), (small, large))
+    rounds: dict[tuple[str, ...], list[int]] = {names: [] for names in every}
+    for _ in range(REPEATS):  # in turn: whatever drifts, drifts for all
+        for names in every:
+            rounds[names].append(_in_a_process(_config(experiment, names)))
     rows = []
-    for names in ((small,), (large,), (small, large)):
+    for names in every:
         specs = [spec for spec in experiment.pair.denoisers if spec.name in names]
         files = [locate_weights(spec) for spec in specs]
         rows.append(
@@ -46,12 +53,21 @@ def measure_footprint(experiment: Experiment) -> list[dict[str, Any]]:
                 "models": list(names),
                 "parameters": sum(sizes[name].parameters for name in names),
                 "storage_bytes": None if None in files else sum(f.stat().st_size for f in files),
-                "memory_bytes": median(
-                    _in_a_process(_config(experiment, names)) for _ in range(REPEATS)
-                ),
+                "memory_bytes": median(rounds[names]),
+                "memory_rounds": rounds[names],
             }
         )
     return rows
+
+
+def memory_range(both: Mapping[str, Any], large: Mapping[str, Any]) -> tuple[float, float]:
+    """Least and most that one row's memory is of another's, over all pairs of repetitions."""
+    ours, theirs = _rounds(both), _rounds(large)
+    return min(ours) / max(theirs), max(ours) / min(theirs)
+
+
+def _rounds(row: Mapping[str, Any]) -> Sequence[float]:
+    return row.get("memory_rounds") or [row["memory_bytes"]]
 
 
 def _config(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Any]:

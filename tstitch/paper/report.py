@@ -10,6 +10,7 @@ from evaluation.markdown import table_lines
 from evaluation.panels import draw_panels
 from evaluation.plots import save_figure
 from evaluation.points import metric_names
+from evaluation.speed import above_arithmetic, comparable_times
 from evaluation.tables import Table, interval, result_table
 from tstitch.files import write_text
 from tstitch.finish import METRICS
@@ -84,7 +85,7 @@ def own_lines(data: FigureData) -> list[str]:
         whole = theirs.get(0.0)
         rows = [
             [f"{f:g}", *(f"{1e3 * s / timing['batch_size']:.1f}" for s in seconds),
-             f"{timing['seconds'][0][0] / seconds[0]:.2f}x",
+             _speed(timing["seconds"][0][0] / seconds[0], _fewer_flops(data).get(f)),
              f"{whole / theirs[f]:.2f}x" if whole and f in theirs else "-"]
             for f, seconds in zip(timing["fractions"], timing["seconds"], strict=True)
         ]  # fmt: skip
@@ -98,14 +99,29 @@ def own_lines(data: FigureData) -> list[str]:
     if "rows" in extra and data.figure.kind == "footprint":
         rows = [
             [" + ".join(r["models"]), f"{r['parameters'] / 1e6:.2f}", _mega(r["storage_bytes"]),
-             _mega(r["memory_bytes"])]
+             _mega(r["memory_bytes"]), *(_mega(end(r["memory_rounds"])) for end in (min, max))]
             for r in extra["rows"]
         ]  # fmt: skip
-        header = ["models", "parameters (M)", "storage (MB)", "peak memory (MB)"]
+        header = ["models", "parameters (M)", "storage (MB)", "peak memory (MB)", "least", "most"]
         return ["## Memory and storage", "", *table_lines(Table(header, rows)), ""]
     if data.figure.kind == "predict":
         return prediction_lines(data)
     return []
+
+
+def _fewer_flops(data: FigureData) -> dict[float, float]:
+    """How many times fewer FLOPs than fraction 0, by fraction, of the figure's first row."""
+    points = {r.spot.fraction: r.point for r in reversed(data.results) if r.point}
+    if 0.0 not in points:
+        return {}
+    return {f: points[0.0].gmacs_per_image / p.gmacs_per_image for f, p in points.items()}
+
+
+def _speed(ratio: float, flops: float | None) -> str:
+    """The speed-up, or what it cannot be above."""
+    if flops is not None and above_arithmetic(ratio, flops):
+        return f"above the {flops:.2f}x of the FLOPs: measure again, on an idle machine"
+    return f"{ratio:.2f}x"
 
 
 def _published_times(data: FigureData) -> dict[float, float]:
@@ -214,9 +230,11 @@ def point_lines(data: FigureData) -> list[str]:
     for images in dict.fromkeys(r.spot.images for r in data.results):
         points = [r.point for r in data.results if r.spot.images == images]
         names = metric_names(points)
+        points, notes = comparable_times(points, "paper=fig1 measures its fractions in turn")
         for series in dict.fromkeys(point.series for point in points):
             table = result_table(points, series, names)
             lines += [f"## {series}, {images} images", "", *table_lines(table), ""]
+        lines += [text for note in notes for text in (f"Note: {note}", "")]
     reach = resolution(data.results)
     if reach is not None:
         lines.append(f"Differences of FID of about {reach:.2g} can be told from nothing (median "

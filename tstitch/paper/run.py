@@ -171,7 +171,9 @@ def _cost_lines(figure: Figure, spots: tuple[Spot, ...], told: Reproduction) -> 
 def _training_lines(figure: Figure, told: Reproduction) -> list[str]:
     given = [*figure.tuning.training, *told.training]
     flops = count_training(figure, told)
-    hours = "" if told.throughput is None else f", {flops / told.throughput / 3600:,.1f} hours"
+    hours, rate = "", told.throughput
+    if rate is not None and not rate.source:  # a benchmark samples, which is other work
+        hours = f", {flops / rate.flops_per_second / 3600:,.1f} hours"
     return [
         f"  trainings: {' '.join(given)}",
         f"  {flops / 1e15:,.2f} PFLOPs of training (3 times the forward pass){hours}",

@@ -9,6 +9,7 @@ from typing import Any
 from tstitch.errors import UserError
 from tstitch.paper.curve_settings import ROLES
 from tstitch.paper.figure_settings import Figure, parse_figure
+from tstitch.paper.throughput import Throughput, fastest_case, rate_of
 from tstitch.section import Section
 
 # Of a run's overrides.
@@ -38,7 +39,7 @@ class Reproduction:
     root: str
     report: str
     dry_run: bool
-    throughput: float | None  # FLOP/s
+    throughput: Throughput | None
     images: int | None  # in place of the figures' own
     overrides: tuple[str, ...]
     weights: dict[str, str]
@@ -84,15 +85,27 @@ def parse_reproduction(config: dict[str, Any]) -> Reproduction:
     )
 
 
-def _throughput(section: Section) -> float | None:
-    """FLOP/s: a number of TFLOP/s, or what a benchmark of scripts/benchmark.py measured."""
+def _throughput(section: Section) -> Throughput | None:
+    """A number of TFLOP/s, or the path of a benchmark.json.
+
+    Raises:
+        UserError: neither.
+    """
     value = section.raw("throughput")
     if value is None:
         return None
     if not isinstance(value, str):
-        return section.number("throughput", 1e-6) * 1e12
+        return Throughput(section.number("throughput", 1e-6) * 1e12)
     try:
-        return benchmark_throughput(json.loads(Path(value).read_text()))
+        document = json.loads(Path(value).read_text())
+        protocol, case = document["protocol"], fastest_case(document)
+        return Throughput(
+            benchmark_throughput(document),
+            value,
+            protocol["pair"],
+            f"{protocol['device']}, {case['name']}",
+            tuple(sorted(protocol["gmacs_per_evaluation"].values())),
+        )
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         raise section.refuse("throughput", "give TFLOP/s, or a benchmark.json") from error
 
@@ -107,11 +120,7 @@ def benchmark_throughput(document: dict[str, Any]) -> float:
     per_step = 1 if protocol["guidance"]["scale"] == 1 else 2
     evaluations = protocol["sampler"]["steps"] * per_step
     flops = evaluations * max(protocol["gmacs_per_evaluation"].values()) * 2e9
-    rates = [
-        next(f for f in case["fractions"] if f["fraction"] == 0)["images_per_second"]["median"]
-        for case in document["cases"]
-    ]
-    return max(rates) * flops
+    return rate_of(fastest_case(document)) * flops
 
 
 def _free(overrides: tuple[str, ...]) -> tuple[str, ...]:

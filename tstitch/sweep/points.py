@@ -2,24 +2,32 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 from evaluation.points import Difference, Metric, Point
 from tstitch.errors import UserError
 from tstitch.finish import METRICS
+from tstitch.first import run_name
+from tstitch.provenance import describe, timed_in
 from tstitch.scoring.compare import compare
 from tstitch.scoring.runs import read_evaluation
 from tstitch.stitcher import DENOISE
 from tstitch.sweep.plan import Plan, PlannedPoint
+from tstitch.sweep.timing import Rounds
 
 
-def collect_points(plan: Plan, folders: list[Path], report: Path) -> list[Point]:
+def collect_points(
+    plan: Plan, folders: list[Path], report: Path, rounds: Rounds | None = None
+) -> list[Point]:
     """One point per run, with its paired differences to the all-large run of its protocol.
 
     Args:
         folders: the runs' directories, in the plan's order.
         report: folder of the report, to which the points name their directories.
+        rounds: the runs' times in turn, which replace those of their own batches.
 
     Raises:
         UserError: a run without a current evaluation.
@@ -30,10 +38,26 @@ def collect_points(plan: Plan, folders: list[Path], report: Path) -> list[Point]
         for point, evaluation in zip(plan.points, evaluations, strict=True)
         if _all_large(point)
     }
-    return [
+    points = [
         make_point(planned, folder, evaluation, _other(baselines, planned), report)
         for planned, folder, evaluation in zip(plan.points, folders, evaluations, strict=True)
     ]
+    if rounds is None:
+        return points
+    return [_retimed(p, rounds, run_name(f)) for p, f in zip(points, folders, strict=True)]
+
+
+def _retimed(point: Point, rounds: Rounds, run: str) -> Point:
+    seconds = rounds.seconds[run]
+    where = f"{describe(rounds.conditions)}, in {len(seconds)} rounds in turn"
+    return replace(
+        point,
+        seconds_per_image=median_low(seconds),
+        seconds_per_denoiser=rounds.denoisers[run],
+        round_seconds=tuple(seconds),
+        timed_in=(where,),
+        protocol=point.protocol | {"timed in": where},
+    )
 
 
 def _evaluation(folder: Path) -> dict[str, Any]:
@@ -70,6 +94,7 @@ def make_point(
     """
     metrics = json.loads((folder / METRICS).read_text())
     seconds = metrics["seconds_per_image"] or {"total": None, "stages": {}}
+    where = tuple(describe(group) for group in timed_in(metrics))
     differences = compare(evaluation, baseline) if baseline else {}
     denoisers = metrics["denoisers"]
     return Point(
@@ -92,8 +117,7 @@ def make_point(
         metrics={name: Metric.from_json(entry) for name, entry in evaluation["metrics"].items()},
         differences={name: Difference(**entry) for name, entry in differences.items()},
         run_dir=os.path.relpath(folder, report),
-        protocol={
-            key: metrics["protocol"][key]
-            for key in ("sampler", "stitch", "guidance", "processes", "threads_per_process")
-        },
+        protocol={key: metrics["protocol"][key] for key in ("sampler", "stitch", "guidance")}
+        | {"timed in": " and ".join(where) or "not timed"},
+        timed_in=where,
     )

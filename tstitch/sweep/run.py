@@ -15,6 +15,7 @@ from tstitch.rundir import writing
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
 from tstitch.sweep.report import POINTS, counted_images, write_report
+from tstitch.sweep.timing import Rounds, time_runs
 from tstitch.tracking import Tracker, start_tracking, track_point, track_sweep
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ def run_sweep(config: dict[str, Any]) -> Path:
                 track_point(tracker, point.series, point.label, folders[-1])
         folder = Path(plan.settings.dir or _directory(plan, folders))
         folder = distributed.on_main(lambda: _own_folder(plan, folder))
-        distributed.on_main(lambda: _report(plan, folders, folder, resources, tracker))
+        rounds = time_runs(plan, folders, folder, resources)
+        distributed.on_main(lambda: _report(plan, folders, folder, rounds, resources, tracker))
     log.info("%s: report.html, report.md, points.csv, plots", folder)
     return folder
 
@@ -72,9 +74,14 @@ def _own_folder(plan: Plan, folder: Path) -> Path:
 
 
 def _report(
-    plan: Plan, folders: list[Path], folder: Path, resources: Resources, tracker: Tracker
+    plan: Plan,
+    folders: list[Path],
+    folder: Path,
+    rounds: Rounds | None,
+    resources: Resources,
+    tracker: Tracker,
 ) -> None:
-    points = collect_points(plan, folders, folder)
+    points = collect_points(plan, folders, folder, rounds)
     try:
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)

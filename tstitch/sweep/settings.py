@@ -21,6 +21,7 @@ class SweepSettings:
     steps: tuple[int, ...]
     guidance: tuple[float, ...]
     strip: int
+    timing_rounds: int
 
 
 def parse_sweep(config: Any, num_models: int) -> SweepSettings:
@@ -54,6 +55,7 @@ def parse_sweep(config: Any, num_models: int) -> SweepSettings:
         steps=_whole_numbers(section, "steps"),
         guidance=_numbers(section, "guidance", None),
         strip=section.integer("strip", 0, 100),
+        timing_rounds=section.integer("timing_rounds", 0, 1000),
     )
 
 
