@@ -108,6 +108,7 @@ class Resources:
     def candidates(self, experiment: Experiment) -> list[dict[str, Any]]:
         """What decides the images under each engine that `auto` may come to, this run's first."""
         with space_errors():
+            experiment.pair.space.to(self.engine.device)  # its precision is one of the values
             options = [
                 experiment.decides(self.digests, engine.precision, engine.decides())
                 for engine in self._engines

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from models.precision import has_tf32
 from tstitch.device import choose_device, choose_dtype
 from tstitch.engine.compiled import check_compiler, what_is_missing
 from tstitch.engine.worth import preparations
@@ -13,7 +14,6 @@ from tstitch.errors import UserError
 from tstitch.section import Section
 from tstitch.settings import RunSettings
 
-TF32_GPU = (8, 0)  # compute capability
 log = logging.getLogger(__name__)
 
 
@@ -148,8 +148,7 @@ def decide(
 
 def _precision(device: torch.device) -> str:
     """Of run.dtype=auto: what the published sampling scripts compute in."""
-    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= TF32_GPU
-    return "tf32" if has_tf32 else "fp32"
+    return "tf32" if has_tf32(device) else "fp32"
 
 
 def _refuse_misfits(settings: EngineSettings, device: torch.device) -> None:
