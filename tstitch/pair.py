@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from evaluation.flops import count_flops
+from models.blank import blank_parameters
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.section import Section
@@ -169,7 +170,8 @@ def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Mo
     Raises:
         UserError: a checkpoint that does not fit the network.
     """
-    network = build_network(pair, spec)
+    with blank_parameters():
+        network = build_network(pair, spec)
     fill_network(network, path, f"pair.denoisers.{spec.name}.weights")
     return network.eval().requires_grad_(False)
 
