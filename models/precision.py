@@ -30,6 +30,11 @@ def float32_products(tf32: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = convolutions
 
 
+def names_full_precision(network: nn.Module) -> bool:
+    """Whether the network says which of its parts stay in float32 (`full_precision`)."""
+    return getattr(network, "full_precision", None) is not None
+
+
 def lower_products(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Puts the weights of a network into a 16-bit dtype, in place.
 

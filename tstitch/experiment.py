@@ -100,7 +100,7 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     sampler = _parse_sampler(config, _parse_stitch(config), len(pair.denoisers))
     guidance = parse_guidance(config["guidance"])
     run = parse_run(config["run"], pair.num_classes)
-    engine = parse_engine(config["engine"])
+    engine = parse_engine(config["engine"], pair.sixteen_bits)
     evaluation = parse_evaluation(config["evaluation"])
     tracking = parse_tracking(config["tracking"])
     return Experiment(config, pair, sampler, guidance, run, engine, evaluation, tracking)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tstitch.cli import compose
-from tstitch.engine.settings import decide, parse_engine
+from tstitch.engine.settings import auto_precision, decide, parse_engine
 from tstitch.engine.worth import LEAST_EVALUATIONS, evaluations_per_process, preparations
 from tstitch.experiment import parse_experiment
 
@@ -65,3 +65,29 @@ def test_without_a_compiler_long_runs_are_recorded():
     settings = parse_engine(compose("sample", [])["engine"])
     engine = decide(settings, torch.device("cuda"), "tf32", prepare=True, can_compile=False)
     assert engine.cuda_graphs and not engine.compile
+
+
+@pytest.mark.parametrize(
+    ("capability", "names_parts", "expected"),
+    [
+        (None, True, "fp32"),  # CPU, mps
+        ((7, 5), True, "fp32"),
+        ((8, 0), True, "fp16"),
+        ((9, 0), True, "fp16"),
+        ((9, 0), False, "tf32"),
+    ],
+)
+def test_precision_of_auto(capability, names_parts, expected):
+    """Catches: other bytes on a CPU, a user's network rounded as a whole without being asked."""
+    assert auto_precision(capability, names_parts) == expected
+
+
+def test_pair_tells_whether_its_networks_name_what_stays_in_float32(tmp_path, monkeypatch):
+    """Catches: one such network that speaks for all."""
+    (tmp_path / "silent.py").write_text(
+        "from models.dit import DiT\n\n\nclass Silent(DiT):\n    full_precision = None\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert parse_experiment(compose("sample", [])).engine.sixteen_bits
+    override = "pair.denoisers.large.network._target_=silent.Silent"
+    assert not parse_experiment(compose("sample", [override])).engine.sixteen_bits

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from models.precision import has_tf32
 from tstitch.device import choose_device, choose_dtype
 from tstitch.engine.compiled import check_compiler, what_is_missing
 from tstitch.engine.worth import preparations
@@ -14,6 +13,8 @@ from tstitch.errors import UserError
 from tstitch.section import Section
 from tstitch.settings import RunSettings
 
+OPTIONS = ("compile", "cuda_graphs", "offload", "threads", "keep_memory")
+TENSOR_CORES = (8, 0)  # least compute capability for which `auto` leaves float32
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +27,7 @@ class EngineSettings:
     offload: bool
     threads: int | None
     keep_memory: bool | None
+    sixteen_bits: bool = False  # not an option: whether run.dtype=auto may choose 16 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,16 @@ class Engine:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
 
 
-def parse_engine(config: Any) -> EngineSettings:
+def parse_engine(config: Any, sixteen_bits: bool = False) -> EngineSettings:
     """Checks the `engine` section.
+
+    Args:
+        sixteen_bits: whether every denoiser of the pair names what stays in float32.
 
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "engine", [field.name for field in fields(EngineSettings)])
+    section = Section(config, "engine", OPTIONS)
     threads = section.raw("threads")
     return EngineSettings(
         compile=_flag_or_auto(section, "compile"),
@@ -78,6 +83,7 @@ def parse_engine(config: Any) -> EngineSettings:
         offload=section.flag("offload"),
         threads=None if threads == "auto" else section.integer("threads", 1),
         keep_memory=_flag_or_auto(section, "keep_memory"),
+        sixteen_bits=sixteen_bits,
     )
 
 
@@ -106,7 +112,8 @@ def choose_engines(
     device = choose_device(run.device, "run.device")
     precision = run.dtype
     if precision == "auto":
-        precision = _precision(device)
+        capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+        precision = auto_precision(capability, settings.sixteen_bits)
     choose_dtype(precision, device, "run.dtype")
     _refuse_misfits(settings, device)
     missing = what_is_missing(device) if device.type == "cuda" else None
@@ -146,9 +153,16 @@ def decide(
     )
 
 
-def _precision(device: torch.device) -> str:
-    """Of run.dtype=auto: what the published sampling scripts compute in."""
-    return "tf32" if has_tf32(device) else "fp32"
+def auto_precision(capability: tuple[int, int] | None, sixteen_bits: bool) -> str:
+    """What run.dtype=auto comes to: docs/performance.md says why.
+
+    Args:
+        capability: compute capability of a CUDA device, None for other devices.
+        sixteen_bits: whether every denoiser names what stays in float32.
+    """
+    if capability is None or capability < TENSOR_CORES:
+        return "fp32"
+    return "fp16" if sixteen_bits else "tf32"
 
 
 def _refuse_misfits(settings: EngineSettings, device: torch.device) -> None:
