@@ -1,7 +1,38 @@
-"""Networks whose matrix products are computed in bfloat16 or float16."""
+"""Networks whose matrix products are computed in TensorFloat-32, bfloat16 or float16."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+TF32_GPU = (8, 0)  # compute capability
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Whether the device has units for TensorFloat-32."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= TF32_GPU
+
+
+@contextmanager
+def float32_products(tf32: bool) -> Iterator[None]:
+    """Float32 products and convolutions of the block in TensorFloat-32, or in full float32.
+
+    What the caller has set is restored. Settings of the process, read when a kernel is launched.
+    """
+    precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = convolutions
+
+
+def names_full_precision(network: nn.Module) -> bool:
+    """Whether the network says which of its parts stay in float32 (`full_precision`)."""
+    return getattr(network, "full_precision", None) is not None
 
 
 def lower_products(network: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -3,19 +3,30 @@
 import json
 import math
 import re
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from models.checkpoints import CheckpointError, load_autoencoder
+from models.chunks import images_at_once, in_chunks
 from models.download import one_line, sha256_of
 from models.latent_scale import LatentScale
+from models.precision import float32_products, has_tf32
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+T = TypeVar("T")
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
+CHUNK = 8  # images at once where the memory is not asked, as on the CPU
 HUB_FACTOR = 8  # image pixels per latent, along a side, of the Stable Diffusion VAEs
 
 
@@ -77,8 +88,10 @@ class VAESpace:
         scale: latents handed out are the autoencoder's own, less `shift`, times this. None =
             scaling_factor of its config.json (0.18215 if there is none).
         shift: None = shift_factor, or latents_mean, of its config.json (0 if there is none).
-        chunk: images that go through the network at once; bounds its memory.
-        dtype: fp32, bf16 or fp16, of its weights and products; latents and images stay float32.
+        chunk: images that go through the network at once; bounds its memory. auto = 8, on CUDA by
+            the memory that the device has in all.
+        dtype: fp32, tf32, bf16 or fp16, of its weights and products; latents and images stay
+            float32. auto = tf32 where a GPU has it, else fp32.
 
     Attributes:
         shape: (C,H,W) of a latent.
@@ -93,22 +106,25 @@ class VAESpace:
         channels: int = 4,
         scale: float | None = None,
         shift: float | None = None,
-        chunk: int = 8,
-        dtype: str = "fp32",
+        chunk: int | str = "auto",
+        dtype: str = "auto",
     ) -> None:
-        _check_counts({"size": size, "channels": channels, "chunk": chunk})
+        _check_counts({"size": size, "channels": channels})
+        if chunk != "auto":
+            _check_counts({"chunk": chunk}, " or auto")
         if scale is not None and (type(scale) not in (int, float) or not 0 < scale < math.inf):
             raise ValueError(f"scale={scale}: must be a positive number, or null")
         if shift is not None and (type(shift) not in (int, float) or not math.isfinite(shift)):
             raise ValueError(f"shift={shift}: must be a finite number, or null")
-        if dtype not in DTYPES:
-            raise ValueError(f"dtype={dtype}: choose one of {', '.join(DTYPES)}")
+        if dtype not in ("auto", *DTYPES):
+            raise ValueError(f"dtype={dtype}: choose one of auto, {', '.join(DTYPES)}")
         self.vae, self.chunk, self.dtype = str(vae), chunk, dtype
         self._given = {"scale": scale, "shift": shift}
         self._scale: LatentScale | None = None  # known with the config.json
         self.remarks: list[str] = []
         self.shape, self.image_channels = (channels, size, size), 3
         self._network: torch.nn.Module | None = None
+        self._chunk = CHUNK
         self._device = torch.device("cpu")
         self._is_local = self.vae.startswith(("/", ".", "~")) or Path(self.vae).is_dir()
         if not self._is_local and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.vae):
@@ -117,17 +133,44 @@ class VAESpace:
         self.image_size = size * self._factor
 
     def to(self, device: str | torch.device) -> Self:
-        """Moves the network, now or when it is loaded; encode and decode accept any device."""
+        """Moves the network, now or when it is loaded; encode and decode accept any device.
+
+        Raises:
+            ValueError: tf32 asked for on a device that is not a GPU.
+        """
         self._device = torch.device(device)
+        if self.dtype == "tf32" and self._device.type != "cuda":
+            raise ValueError(f"dtype=tf32: needs a CUDA device, not {self._device.type}; give auto")
         if self._network is not None:
             self._place()
         return self
+
+    @property
+    def precision(self) -> str:
+        """fp32, tf32, bf16 or fp16: what `dtype` comes to on the device."""
+        if self.dtype != "auto":
+            return self.dtype
+        return "tf32" if has_tf32(self._device) else "fp32"
 
     def _place(self) -> None:
         layout = torch.preserve_format
         if self._device.type == "cuda":
             layout = torch.channels_last  # what cuDNN's convolutions are fastest with
-        self._network.to(self._device, DTYPES[self.dtype], memory_format=layout)
+        self._network.to(self._device, DTYPES[self.precision], memory_format=layout)
+        self._chunk = CHUNK if self.chunk == "auto" else self.chunk
+        if self.chunk == "auto" and self._device.type == "cuda":
+            widths, size = self._network.config.block_out_channels, DTYPES[self.precision].itemsize
+            memory = torch.cuda.get_device_properties(self._device).total_memory
+            self._chunk = images_at_once(list(widths), self.image_size, size, memory)
+
+    def _in_chunks(self, function: Callable[[Tensor], T], batch: Tensor) -> list[T]:
+        """The function over parts of the batch, in the autoencoder's own precision."""
+        products = nullcontext()
+        if self._device.type == "cuda":
+            products = float32_products(self.precision == "tf32")
+        with products, torch.autocast(self._device.type, enabled=False):
+            results, self._chunk = in_chunks(function, batch, self._chunk)
+        return results
 
     def load(self) -> Self:
         """Loads the network, from the hub if need be, and checks that it fits; once.
@@ -162,10 +205,12 @@ class VAESpace:
         """
         _checked("images", images, (self.image_channels, self.image_size, self.image_size))
         network = self.load()._network
-        with torch.autocast(self._device.type, enabled=False):
-            parts = [part.to(self._device, DTYPES[self.dtype]) for part in images.split(self.chunk)]
-            posteriors = [network.encode(part).latent_dist for part in parts]
-        means, stds = [p.mean for p in posteriors], [p.std for p in posteriors]
+
+        def moments(part: Tensor) -> tuple[Tensor, Tensor]:
+            posterior = network.encode(part.to(self._device, DTYPES[self.precision])).latent_dist
+            return posterior.mean, posterior.std
+
+        means, stds = zip(*self._in_chunks(moments, images), strict=True)
         return torch.cat(means).float(), torch.cat(stds).float()
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -192,21 +237,22 @@ class VAESpace:
         """As `decode`, and which images are finite, bool (N,): uint8 cannot tell."""
         _checked("latents", latents, self.shape)
         network = self.load()._network
-        images, finite = [], []
-        with torch.autocast(self._device.type, enabled=False):
-            for part in latents.to(self._device).split(self.chunk):
-                part = self._scale.undo(part.float())
-                pixels = network.decode(part.to(DTYPES[self.dtype])).sample
-                finite.append(_finite(pixels))
-                images.append(to_uint8(pixels))
-        return torch.cat(images), torch.cat(finite)
+
+        def images(part: Tensor) -> tuple[Tensor, Tensor]:
+            part = self._scale.undo(part.float()).to(DTYPES[self.precision])
+            pixels = network.decode(part).sample
+            return to_uint8(pixels), _finite(pixels)
+
+        levels, finite = zip(*self._in_chunks(images, latents.to(self._device)), strict=True)
+        return torch.cat(levels), torch.cat(finite)
 
     def digest(self) -> str:
-        """What decides the images: the weights' SHA-256, scale and dtype; may ask the hub."""
+        """What decides the images: the weights' SHA-256, scale and precision on the device that
+        `to` named; may ask the hub."""
         folder = self._folder()
         if self._scale is None:
             self._check_folder(folder)
-        return f"vae:{sha256_of(folder / WEIGHTS)}:{self._scale}:{self.dtype}"
+        return f"vae:{sha256_of(folder / WEIGHTS)}:{self._scale}:{self.precision}"
 
     def _folder(self) -> Path:
         """The folder of configuration and weights, fetched from the hub or its cache."""
@@ -261,10 +307,10 @@ def _finite(batch: Tensor) -> Tensor:
     return torch.isfinite(batch).flatten(1).all(1)
 
 
-def _check_counts(counts: dict[str, int]) -> None:
+def _check_counts(counts: dict[str, int], otherwise: str = "") -> None:
     for name, value in counts.items():
         if type(value) is not int or value < 1:
-            raise ValueError(f"{name}={value}: must be an integer of at least 1")
+            raise ValueError(f"{name}={value}: must be an integer of at least 1{otherwise}")
 
 
 def _checked(name: str, batch: Tensor, shape: tuple[int, int, int]) -> Tensor:

@@ -40,10 +40,10 @@ def resolve_budget(config: dict[str, Any]) -> tuple[dict[str, Any], Resources | 
         return config, None
     budget = instantiate(section, "stitch")
     experiment = _all_large(config)
-    resources = Resources(experiment)
-    key = distributed.on_main(lambda: _key(experiment, resources, budget))
-    folder = Path(experiment.run.dir or _directory(experiment, key))
+    evaluations = experiment.evaluations(distributed.world_size())
+    resources = Resources(experiment, evaluations=evaluations)
     fresh = experiment.run.overwrite and not distributed.restarts()
+    folder, key = distributed.on_main(lambda: _place(experiment, resources, budget, fresh))
     stored = distributed.on_main(lambda: None if fresh else _read(folder, key))
     if stored is None:
         stitcher = Stitcher(experiment, resources.loaded())
@@ -75,9 +75,18 @@ def _all_large(config: dict[str, Any]) -> Experiment:
     return parse_experiment(config | {"stitch": all_large(count)})
 
 
-def _key(experiment: Experiment, resources: Resources, budget: Budget) -> dict[str, Any]:
+def _place(
+    experiment: Experiment, resources: Resources, budget: Budget, fresh: bool
+) -> tuple[Path, dict[str, Any]]:
+    """The run's directory and its key; of several choices of `engine=auto` the one begun with."""
+    keys = [_key(decides, budget) for decides in resources.candidates(experiment)]
+    places = [(Path(experiment.run.dir or _directory(experiment, key)), key) for key in keys]
+    begun = [place for place in places if _stored(place[0]).get("key") == place[1]]
+    return places[0] if fresh or not begun else begun[0]
+
+
+def _key(decides: dict[str, Any], budget: Budget) -> dict[str, Any]:
     """What decides the images but for the schedule, and the target in its place."""
-    decides = resources.decides(experiment)
     target = {"speedup": budget.speedup, "ms_per_image": budget.ms_per_image}
     return {"target": target, "run": fingerprint(decides | {"stitch": target})}
 
@@ -129,10 +138,10 @@ def _describe(stored: dict[str, Any]) -> str:
 
 def _read(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     """The schedule that the directory has; none if there is none, or only a damaged one."""
+    content = _stored(folder)
     try:
-        content = json.loads((folder / SCHEDULE_FILE).read_text())
         before, target, schedule = content["key"], content["key"]["target"], content["schedule"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
     if before != key:
         kept = ", ".join(f"{name} {value}" for name, value in target.items() if value is not None)
@@ -141,6 +150,15 @@ def _read(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
             "weights, sampler or engine); choose another run.dir, or run.overwrite=true"
         )
     return schedule
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    """The content of the schedule's file, empty if there is none that can be read."""
+    try:
+        content = json.loads((folder / SCHEDULE_FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _measure_once(

@@ -7,6 +7,7 @@ from typing import Any
 from samplers import Sampler, StitchSchedule
 from tstitch.cli import instantiate
 from tstitch.engine.settings import EngineSettings, parse_engine
+from tstitch.engine.worth import evaluations_per_process
 from tstitch.errors import UserError
 from tstitch.fingerprint import fingerprint
 from tstitch.pair import PairSpec, parse_pair
@@ -41,6 +42,11 @@ class Experiment:
     def nfe(self) -> int:
         """Network evaluations per image; guidance doubles them."""
         return self.sampler.steps * (1 if self.guidance.scale == 1 else 2)
+
+    def evaluations(self, processes: int) -> int:
+        """Evaluations of a batch that the busiest of the processes makes for the whole run."""
+        run, steps = self.run, len(self.sampler.plan)
+        return evaluations_per_process(run.num_images, run.batch_size, steps, processes)
 
     def decides(
         self, weights: dict[str, str], dtype: str, engine: dict[str, Any]
@@ -94,7 +100,7 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     sampler = _parse_sampler(config, _parse_stitch(config), len(pair.denoisers))
     guidance = parse_guidance(config["guidance"])
     run = parse_run(config["run"], pair.num_classes)
-    engine = parse_engine(config["engine"])
+    engine = parse_engine(config["engine"], pair.sixteen_bits)
     evaluation = parse_evaluation(config["evaluation"])
     tracking = parse_tracking(config["tracking"])
     return Experiment(config, pair, sampler, guidance, run, engine, evaluation, tracking)

@@ -36,7 +36,8 @@ def run_sampling(config: dict[str, Any]) -> Path:
     """
     config, resources = resolve_budget(config)
     experiment = parse_experiment(config)
-    resources = resources or Resources(experiment)
+    evaluations = experiment.evaluations(distributed.world_size())
+    resources = resources or Resources(experiment, evaluations=evaluations)
     with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
         folder = complete_run(experiment, resources, tracker)
         if distributed.is_main():
@@ -61,13 +62,16 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
         UserError: on every rank alike; finished shards stay.
     """
     decides = distributed.on_main(lambda: resources.decides(experiment))
-    directory = RunDirectory(experiment.directory(decides))
+    directory, engine = RunDirectory(experiment.directory(decides)), resources.engine_of(decides)
+    if engine != resources.engine:
+        how = "compiled or recorded" if engine.static_shapes else "neither compiled nor recorded"
+        log.info("%s: goes on as it was begun, %s", directory.path, how)
     try:
         units = distributed.on_main(lambda: _prepare(directory, experiment, decides))
         if units:
-            stitcher = Stitcher(experiment, resources.loaded())
+            stitcher = Stitcher(experiment, resources.loaded(engine))
             _generate(units, directory, stitcher, fingerprint(decides), tracker)
-        engine, entries = resources.engine, resources.entries
+        entries = resources.entries
         folder = distributed.on_main(
             lambda: finish(directory, experiment, engine, decides, entries)
         )

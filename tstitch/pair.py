@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from evaluation.flops import count_flops
+from models.blank import blank_parameters
+from models.precision import names_full_precision
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.section import Section
@@ -40,6 +42,7 @@ class PairSpec:
     class_names: tuple[str, ...]
     space: Any
     denoisers: tuple[DenoiserSpec, ...]
+    sixteen_bits: bool = False  # every network names what stays in float32 (models.precision)
 
     @property
     def num_classes(self) -> int:
@@ -74,7 +77,7 @@ def parse_pair(config: Any) -> PairSpec:
         networks = [build_network(pair, spec) for spec in pair.denoisers]
     if order == ORDERS[0]:
         _check_order(pair, networks)
-    return pair
+    return replace(pair, sixteen_bits=all(map(names_full_precision, networks)))
 
 
 def _check_order(pair: PairSpec, networks: list[nn.Module]) -> None:
@@ -169,7 +172,8 @@ def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Mo
     Raises:
         UserError: a checkpoint that does not fit the network.
     """
-    network = build_network(pair, spec)
+    with blank_parameters():
+        network = build_network(pair, spec)
     fill_network(network, path, f"pair.denoisers.{spec.name}.weights")
     return network.eval().requires_grad_(False)
 

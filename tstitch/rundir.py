@@ -68,6 +68,15 @@ class RunDirectory:
                     (self.path / SCHEDULE_FILE).unlink(missing_ok=True)
             self._compare(decides)
 
+    def begun_with(self) -> dict[str, Any] | None:
+        """What decides the images that are there; None if there are none, or nobody can tell."""
+        try:
+            if self._holds_images():
+                return dict(yaml.safe_load((self.path / CONFIG_FILE).read_text())["decides"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+            return None
+        return None
+
     @contextmanager
     def reserved(self) -> Iterator[None]:
         """Keeps other runs out for the block, before the directory is opened.

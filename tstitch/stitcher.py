@@ -53,7 +53,7 @@ class Sampled:
         if not latents.all():
             raise _not_finite("run.dtype", self._precision, latents, "images of a batch", "weights")
         if not decoded.all():
-            dtype = getattr(self._space, "dtype", "fp32")
+            dtype = getattr(self._space, "precision", "fp32")
             what = "images of a batch, once decoded,"
             raise _not_finite("pair.space.dtype", dtype, decoded, what, "autoencoder's weights")
         return images

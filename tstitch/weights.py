@@ -2,8 +2,10 @@
 
 import logging
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,7 +17,8 @@ from tstitch.errors import UserError
 SHIPPED = "shipped:"
 RANDOM = "random"
 PRETRAINED = Path(models.__file__).parent / "pretrained"
-RANDOM_STD = 0.02
+RANDOM_SEED, RANDOM_STD = 0, 0.02
+RANDOM_DIGEST = "random, a stream per parameter"  # earlier ones came from one stream
 LONG_READ = ("", "ema", "model", "state_dict")  # entries of a file that were read ever since
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ def shipped_digests() -> dict[str, str]:
 
 def weights_digest(path: Path | None) -> str:
     """What identifies weights in a run's fingerprint."""
-    return RANDOM if path is None else sha256_of(path)
+    return RANDOM_DIGEST if path is None else sha256_of(path)
 
 
 def weights_entry(network: nn.Module, path: Path | None, field: str) -> str | None:
@@ -95,12 +98,18 @@ def fill_network(network: nn.Module, path: Path | None, field: str) -> None:
 
 
 def _randomize(network: nn.Module) -> None:
-    """Fills every trainable parameter with seeded normal noise.
+    """Fills every trainable parameter with normal noise, each seeded by its place.
 
-    A fresh DiT outputs zero, which would hide mistakes in a trial run without weights.
+    A fresh DiT outputs zero, which would hide mistakes in a trial run without weights. The
+    threads share the parameters out; their number does not matter.
     """
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.requires_grad:
-                parameter.normal_(std=RANDOM_STD, generator=generator)
+
+    @torch.no_grad()
+    def fill(place: int, parameter: nn.Parameter) -> None:
+        word = np.random.SeedSequence([RANDOM_SEED, place]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(word))
+        parameter.normal_(std=RANDOM_STD, generator=generator)
+
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(fill, range(len(trainable)), trainable))

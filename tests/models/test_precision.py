@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models.dit import DiT
-from models.precision import lower_products
+from models.precision import float32_products, lower_products
 
 
 def dit():
@@ -57,3 +57,17 @@ def test_other_networks_change_as_a_whole(dtype):
     """Catches: a user's convolutions that stay in float32 although 16 bits were asked for."""
     network = lower_products(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(4, 4)), dtype)
     assert {parameter.dtype for parameter in network.parameters()} == {dtype}
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_products_of_a_block_leave_the_others_alone(tf32):
+    """Catches: denoisers that run in TF32 once an image was decoded, or after an error there."""
+
+    def state():
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    before = state()
+    with pytest.raises(ValueError, match="within"), float32_products(tf32):
+        assert state() == ("high" if tf32 else "highest", tf32)
+        raise ValueError("within")
+    assert state() == before

@@ -110,6 +110,7 @@ def test_other_batch_shapes_are_refused(vae):
         (VAESpace, {"vae": "a/b", "size": "32"}, "size=32: "),
         (VAESpace, {"vae": "a/b", "size": 32, "channels": -1}, "channels=-1: "),
         (VAESpace, {"vae": "a/b", "size": 32, "chunk": 0}, "chunk=0: "),
+        (VAESpace, {"vae": "a/b", "size": 32, "chunk": "all"}, "chunk=all: "),
         (VAESpace, {"vae": "a/b", "size": 32, "dtype": "fp64"}, "dtype=fp64: "),
         (VAESpace, {"vae": "a/b", "size": 32, "scale": 0.0}, "scale=0.0: "),
         (VAESpace, {"vae": "a/b", "size": 32, "scale": float("nan")}, "scale=nan: "),
@@ -340,6 +341,26 @@ def test_dtype_of_the_autoencoder(vae):
     mean, _ = half.encode_moments(pictures)
     assert mean.dtype == torch.float32
     torch.testing.assert_close(mean, full.encode_moments(pictures)[0], atol=0.05, rtol=0.05)
+
+
+def test_precision_is_decided_by_the_device(vae):
+    """Catches: `auto` in a digest, by which CPU and GPU images would pass for the same; other
+    bytes, or another run directory, on the CPU.
+    """
+    space, fp32 = VAESpace(vae, size=8), VAESpace(vae, size=8, dtype="fp32")
+    assert space.digest() == fp32.digest() and space.digest().endswith(":fp32")
+    assert error_of(VAESpace(vae, size=8, dtype="tf32").to, "cpu").startswith("dtype=tf32: needs ")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_decoding_on_a_gpu(vae):
+    """Catches: TF32 that is not switched on, or left on for the denoisers; chunks that are lost."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    space, latents = VAESpace(vae, size=8).to("cuda"), noise(70, 4, 8, 8)
+    levels = (space.decode(latents).cpu().int() - VAESpace(vae, size=8).decode(latents).int()).abs()
+    assert levels.max() <= 2 and levels.float().mean() < 0.1
+    assert before == (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32)
+    assert space.precision in ("tf32", "fp32") and space.digest().endswith(f":{space.precision}")
 
 
 def test_old_attention_names_load(build_vae, tmp_path):

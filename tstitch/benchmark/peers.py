@@ -16,6 +16,7 @@ from tstitch.engine.memory import peak_bytes
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.pair import PairSpec, build_network, load_network, locate_weights
+from tstitch.threads import set_threads
 
 if TYPE_CHECKING:
     from diffusers import DiTPipeline

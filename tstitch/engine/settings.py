@@ -8,11 +8,13 @@ import torch
 
 from tstitch.device import choose_device, choose_dtype
 from tstitch.engine.compiled import check_compiler, what_is_missing
+from tstitch.engine.worth import preparations
 from tstitch.errors import UserError
 from tstitch.section import Section
 from tstitch.settings import RunSettings
 
-TF32_GPU = (8, 0)  # compute capability
+OPTIONS = ("compile", "cuda_graphs", "offload", "threads", "keep_memory")
+TENSOR_CORES = (8, 0)  # least compute capability for which `auto` leaves float32
 log = logging.getLogger(__name__)
 
 
@@ -25,6 +27,7 @@ class EngineSettings:
     offload: bool
     threads: int | None
     keep_memory: bool | None
+    sixteen_bits: bool = False  # not an option: whether run.dtype=auto may choose 16 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,16 @@ class Engine:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
 
 
-def parse_engine(config: Any) -> EngineSettings:
+def parse_engine(config: Any, sixteen_bits: bool = False) -> EngineSettings:
     """Checks the `engine` section.
+
+    Args:
+        sixteen_bits: whether every denoiser of the pair names what stays in float32.
 
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "engine", [field.name for field in fields(EngineSettings)])
+    section = Section(config, "engine", OPTIONS)
     threads = section.raw("threads")
     return EngineSettings(
         compile=_flag_or_auto(section, "compile"),
@@ -77,39 +83,86 @@ def parse_engine(config: Any) -> EngineSettings:
         offload=section.flag("offload"),
         threads=None if threads == "auto" else section.integer("threads", 1),
         keep_memory=_flag_or_auto(section, "keep_memory"),
+        sixteen_bits=sixteen_bits,
     )
 
 
-def choose_engine(settings: EngineSettings, run: RunSettings) -> Engine:
-    """Decides every `auto`, by the device.
+def choose_engine(
+    settings: EngineSettings, run: RunSettings, evaluations: int | None = None
+) -> Engine:
+    """Decides every `auto`, by the device and by how much there is to sample.
+
+    Args:
+        evaluations: of a batch by the busiest process, None = many.
 
     Raises:
         UserError: a device, precision or option that is not to be had here.
     """
+    return choose_engines(settings, run, evaluations)[0]
+
+
+def choose_engines(
+    settings: EngineSettings, run: RunSettings, evaluations: int | None = None
+) -> list[Engine]:
+    """The engine of `choose_engine`, and what it would be for a run of another length.
+
+    Raises:
+        UserError: as `choose_engine`.
+    """
     device = choose_device(run.device, "run.device")
-    cuda = device.type == "cuda"
-    # What the published sampling scripts compute in.
     precision = run.dtype
     if precision == "auto":
-        has_tf32 = cuda and torch.cuda.get_device_capability(device) >= TF32_GPU
-        precision = "tf32" if has_tf32 else "fp32"
+        capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+        precision = auto_precision(capability, settings.sixteen_bits)
     choose_dtype(precision, device, "run.dtype")
     _refuse_misfits(settings, device)
-    missing = what_is_missing(device) if cuda else None
-    if missing and settings.compile is None:
+    missing = what_is_missing(device) if device.type == "cuda" else None
+    prepare = preparations(device.type, evaluations)
+    if missing and settings.compile is None and prepare[0]:
         log.warning("engine.compile=auto: not compiled; that needs %s", missing)
-    engine = Engine(
+    engines = [decide(settings, device, precision, choice, not missing) for choice in prepare]
+    if engines[0].compile:
+        check_compiler(device)
+    return list(dict.fromkeys(engines))
+
+
+def decide(
+    settings: EngineSettings,
+    device: torch.device,
+    precision: str,
+    prepare: bool,
+    can_compile: bool = True,
+) -> Engine:
+    """The engine, by values alone: nothing is asked of the device.
+
+    Args:
+        prepare: whether the run is worth compiling and recording (tstitch.engine.worth).
+        can_compile: whether torch.compile has what it needs.
+    """
+    compile = _decided(settings.compile, prepare and can_compile)
+    # What is compiled is for one shape anyhow: recording it is cheap.
+    record = device.type == "cuda" and not settings.offload and (prepare or compile)
+    return Engine(
         device=device,
         precision=precision,
-        compile=_decided(settings.compile, cuda and not missing),
-        cuda_graphs=_decided(settings.cuda_graphs, cuda and not settings.offload),
+        compile=compile,
+        cuda_graphs=_decided(settings.cuda_graphs, record),
         offload=settings.offload,
         threads=settings.threads,
         keep_memory=_decided(settings.keep_memory, device.type == "cpu"),
     )
-    if engine.compile:
-        check_compiler(device)
-    return engine
+
+
+def auto_precision(capability: tuple[int, int] | None, sixteen_bits: bool) -> str:
+    """What run.dtype=auto comes to: docs/performance.md says why.
+
+    Args:
+        capability: compute capability of a CUDA device, None for other devices.
+        sixteen_bits: whether every denoiser names what stays in float32.
+    """
+    if capability is None or capability < TENSOR_CORES:
+        return "fp32"
+    return "fp16" if sixteen_bits else "tf32"
 
 
 def _refuse_misfits(settings: EngineSettings, device: torch.device) -> None:

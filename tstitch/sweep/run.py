@@ -34,7 +34,9 @@ def run_sweep(config: dict[str, Any]) -> Path:
         UserError: bad input, on every rank alike; finished shards of all runs stay.
     """
     plan = plan_sweep(config)
-    resources = Resources(plan.points[0].experiment)
+    # All points of the sweep count, whatever is there: a resumed one decides alike.
+    evaluations = sum(p.experiment.evaluations(distributed.world_size()) for p in plan.points)
+    resources = Resources(plan.points[0].experiment, evaluations=evaluations)
     with start_tracking(plan.points[0].experiment.tracking, "sweep", config) as tracker:
         folders, seen = [], set()
         for number, point in enumerate(plan.points, 1):

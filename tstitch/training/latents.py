@@ -64,7 +64,7 @@ def encoded(items: Iterator, space: Any, device: torch.device, flip: bool) -> Ne
 def _check_finite(latents: Tensor, space: Any) -> None:
     if not torch.isfinite(latents).all():
         raise UserError(
-            f"pair.space.dtype={getattr(space, 'dtype', 'fp32')}: images are encoded to values "
+            f"pair.space.dtype={getattr(space, 'precision', 'fp32')}: images are encoded to values "
             "that are infinite or not a number; choose fp32, or check the autoencoder's weights"
         )
 
