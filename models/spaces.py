@@ -224,9 +224,16 @@ class VAESpace:
         noise = torch.randn(mean.shape, generator=generator, device=device)
         return self.scaled(mean + std * noise.to(mean.device))
 
+    @property
+    def constants(self) -> LatentScale:
+        """Scale and shift of the latents; may ask the hub for the config.json."""
+        if self._scale is None:
+            self._check_folder(self._folder())
+        return self._scale
+
     def scaled(self, own: Tensor) -> Tensor:
         """The autoencoder's own latents (N,C,H,W) as denoisers take them, of the loaded network."""
-        return self._scale.apply(own)
+        return self.constants.apply(own)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (N,C,H,W) as uint8 images (N,image_size,image_size,3), on the device."""
@@ -239,7 +246,7 @@ class VAESpace:
         network = self.load()._network
 
         def images(part: Tensor) -> tuple[Tensor, Tensor]:
-            part = self._scale.undo(part.float()).to(DTYPES[self.precision])
+            part = self.constants.undo(part.float()).to(DTYPES[self.precision])
             pixels = network.decode(part).sample
             return to_uint8(pixels), _finite(pixels)
 
@@ -249,10 +256,7 @@ class VAESpace:
     def digest(self) -> str:
         """What decides the images: the weights' SHA-256, scale and precision on the device that
         `to` named; may ask the hub."""
-        folder = self._folder()
-        if self._scale is None:
-            self._check_folder(folder)
-        return f"vae:{sha256_of(folder / WEIGHTS)}:{self._scale}:{self.precision}"
+        return f"vae:{sha256_of(self._folder() / WEIGHTS)}:{self.constants}:{self.precision}"
 
     def _folder(self) -> Path:
         """The folder of configuration and weights, fetched from the hub or its cache."""

@@ -99,6 +99,7 @@ def test_monotone_rise():
     assert status("C4", data("fig1", flat(0.4))) == HOLDS
     dip = data("fig1", lambda s: flat(0.4)(s) - 0.5 * (s.fraction == 0.8))
     assert status("C4", dip) == FAILS
+    assert status("C4", widened(data("fig1", flat(0.4)), 0.05)) == UNRESOLVED
 
 
 def test_ends_bound_the_curve():

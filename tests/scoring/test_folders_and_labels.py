@@ -40,7 +40,7 @@ def test_hidden_images_on_the_command_line(command, folder, tmp_path):
     for field in ("samples", "reference"):
         assert done.stderr.count(f"{field}={folder}: {note}") == 1, done.stderr
     fid = result["metrics"]["fid"]
-    assert fid["value"] == 0 and f"| {fid['name']} | 0 |" in done.stdout
+    assert fid["value"] == 0 and f"| {fid['name']} | 0 (few images) |" in done.stdout
 
 
 @pytest.mark.parametrize("field", ["samples", "reference"])

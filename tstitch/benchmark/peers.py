@@ -124,7 +124,7 @@ def _pipeline(experiment: Experiment, dtype: torch.dtype) -> "DiTPipeline":
     vae = AutoencoderKL.from_pretrained(
         Path(pair.space.vae).expanduser(), torch_dtype=dtype, low_cpu_mem_usage=False
     )
-    vae.register_to_config(scaling_factor=pair.space.scale)
+    vae.register_to_config(scaling_factor=pair.space.constants.scale)
     transformer = as_diffusers(network)
     torch.nn.Module.to(transformer, dtype)  # its own says that it might keep some in float32
     pipeline = DiTPipeline(

@@ -166,7 +166,10 @@ def c4(data: FigureData) -> Answer:
     late = [r for r in rows(data.results)[0] if r.spot.fraction >= 0.5 - 1e-9]
     changes = {b.spot.fraction: b.minus(a) for a, b in pairwise(late)}
     ends = f"FID {late[0].value():.3g} to {late[-1].value():.3g}; each step: {listed(changes)}"
-    return all(c.low > 0 for c in changes.values()), ends
+    # A step whose interval holds 0 is neither up nor down.
+    return all_of(
+        False if c.high < 0 else True if c.low > 0 else None for c in changes.values()
+    ), ends
 
 
 def c5(data: FigureData) -> Answer:
