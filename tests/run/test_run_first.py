@@ -13,18 +13,6 @@ from tstitch.sweep.run import run_sweep
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """Overrides that evaluate tiny runs."""
-    path = tmp_path_factory.mktemp("reference") / "real.npz"
-    grey = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), np.uint8)
-    np.savez(path, arr_0=np.repeat(grey, 3, axis=3))
-    return (
-        "evaluation=pair", f"evaluation.reference={path}", "evaluation.floor=null",
-        "evaluation.groups=4",
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
 def scored(sample, measured, tmp_path_factory):
     """24 images with their evaluation; to be copied."""
     return sample(tmp_path_factory.mktemp("scored") / "run", *measured)
@@ -103,6 +91,19 @@ def test_a_damaged_larger_run_is_mended(scored, sample, measured, tmp_path):
     assert (run / "samples.npz").read_bytes() == whole or own == run
     assert len(stored(own)[0]) == 10
     assert len(list((run / "shards").glob("*.npz"))) >= 3
+
+
+@pytest.mark.parametrize("lost", ["grid.png", "metrics.json"])
+def test_a_lost_file_of_a_larger_run_without_shards(scored, sample, images, lost, tmp_path):
+    """Catches: a larger run that is only samples.npz, and of which another file is to be made,
+    taken for one whose shards are there."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    before = images(run).copy()
+    sample(run, "run.keep_shards=false")
+    (run / lost).unlink()
+    own = sample(run, "run.num_images=10", "run.keep_shards=false")
+    assert (run / lost).is_file() and np.array_equal(images(run), before)
+    assert np.array_equal(images(own), before[:10])
 
 
 def test_overwrite_starts_anew(scored, sample, tmp_path):
