@@ -106,6 +106,17 @@ def test_a_lost_file_of_a_larger_run_without_shards(scored, sample, images, lost
     assert np.array_equal(images(own), before[:10])
 
 
+def test_fewer_images_of_a_larger_run_that_was_stopped(scored, sample, tmp_path):
+    """Catches: run.keep_shards=false that removes what the larger run has made already."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    (run / "samples.npz").unlink()
+    (run / "shards" / "00000016-00000024.npz").unlink()
+    assert sample(run, "run.num_images=10", "run.keep_shards=false") == run
+    assert (run / "shards" / "00000008-00000016.npz").is_file()
+    sample(run, "run.keep_shards=false")
+    assert len(stored(run)[0]) == 24 and not list((run / "shards").iterdir())
+
+
 def test_overwrite_starts_anew(scored, sample, tmp_path):
     """Catches: first images of the former run beside those of the new one."""
     run = shutil.copytree(scored, tmp_path / "run")
