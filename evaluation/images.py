@@ -30,17 +30,6 @@ class Rows(Protocol):
     def read(self, first: int, end: int) -> np.ndarray: ...
 
 
-class _FirstRows:
-    """The beginning of an array that is read by rows."""
-
-    def __init__(self, rows: Rows, count: int) -> None:
-        self._rows = rows
-        self.shape, self.dtype = (count, *rows.shape[1:]), rows.dtype
-
-    def read(self, first: int, end: int) -> np.ndarray:
-        return self._rows.read(first, end)
-
-
 class ImageSource:
     """Images of one size, read by number.
 
@@ -55,7 +44,7 @@ class ImageSource:
     Attributes:
         height, width: of every image, in pixels.
         labels: int64 (N,) class of each image, negative where it is unknown, or None.
-        listing: as given; also of the first images alone.
+        listing: as given.
 
     Raises:
         ValueError: another dtype or layout, no images, or labels that do not fit.
@@ -88,17 +77,6 @@ class ImageSource:
         if images.ndim == 3:
             images = images[..., None]
         return np.repeat(images, 3, axis=3) if images.shape[3] == 1 else images
-
-    def first(self, count: int) -> "ImageSource":
-        """The first images alone.
-
-        Raises:
-            IndexError: fewer than count images.
-        """
-        if not 0 < count <= len(self):
-            raise IndexError(f"the first {count} of {len(self)} images")
-        labels = None if self.labels is None else self.labels[:count]
-        return ImageSource(_FirstRows(self._rows, count), labels, self._place, self.listing)
 
 
 def open_images(

@@ -29,11 +29,6 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def local_world_size() -> int:
-    """Number of processes on this machine, 1 without torchrun."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
 def world_size() -> int:
     """Number of processes, 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -38,6 +38,11 @@ def export_images(run: Path) -> None:
     remove_exported(run, index)
 
 
+def has_exported(run: Path) -> bool:
+    """Whether images of a run were exported before."""
+    return (run / FOLDER / name_of(0)).is_file()
+
+
 def remove_exported(run: Path, first: int = 0) -> None:
     """Removes exported images from an index on, and the folder if nothing else is in it."""
     folder = run / FOLDER

@@ -16,7 +16,7 @@ from tstitch.archive import (
 )
 from tstitch.engine.settings import Engine
 from tstitch.experiment import Experiment
-from tstitch.export import export_images
+from tstitch.export import export_images, has_exported
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
 from tstitch.first import copy_first, first_folder, first_metrics, larger_run, whole_run
@@ -113,9 +113,11 @@ def _finish(
             _write_grid(folder, experiment)
             write_text(folder / REPORT, render_report(metrics))
             write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
-        if run.export == "png":
+        if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
-        if not run.keep_shards and found and is_whole(samples, run.num_images, size):
+        # Those of more images are a larger run's that was stopped.
+        inside = found and all(unit.end <= run.num_images for unit in found)
+        if not run.keep_shards and inside and is_whole(samples, run.num_images, size):
             remove_shards(directory.shards)
 
 

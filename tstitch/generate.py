@@ -12,7 +12,7 @@ from tstitch.budget import resolve_budget
 from tstitch.experiment import Experiment, parse_experiment
 from tstitch.fingerprint import fingerprint
 from tstitch.finish import find_open_units, finish, written_files
-from tstitch.first import first_folder, larger_run
+from tstitch.first import first_folder, larger_run, whole_run
 from tstitch.pipeline import sample_units
 from tstitch.progress import shard_progress
 from tstitch.resources import Resources
@@ -94,7 +94,7 @@ def _prepare(
         if held:
             own, count = first_folder(directory.path, run.num_images), run.num_images
             log.info("%s: keeps its %d images; the first %d go to %s", own.parent, held, count, own)
-            return []
+            return find_open_units(directory, whole_run(experiment, held), fingerprint(decides))
         write_config(directory.path, decides, experiment.config)
     units = find_open_units(directory, experiment, fingerprint(decides))
     log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)

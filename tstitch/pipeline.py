@@ -40,7 +40,8 @@ def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> Non
         for number, unit in enumerate(units):
             batch, labels, seconds = drawn.pop().result()
             drawn = [drawing.submit(_draw, stitcher, u) for u in units[number + 1 : number + 2]]
-            set_threads(stitcher.experiment.engine.threads)  # a command may have come or gone
+            if not stitcher.engine.compile:  # torch compiles anew for another number
+                set_threads(stitcher.experiment.engine.threads)  # a command may have come or gone
             timer = StageTimer(stitcher.device)
             images = stitcher.sample(batch, timer)
             begin, end = end, timer.mark()

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from torch._dynamo.utils import counters
 
 from tstitch.cli import compose
 from tstitch.engine.settings import choose_engine
@@ -13,8 +15,7 @@ from tstitch.shards import cut
 from tstitch.stitcher import Stitcher
 
 
-@pytest.fixture(scope="module")
-def stitcher():
+def build(*words: str) -> Stitcher:
     experiment = parse_experiment(
         compose(
             "sample",
@@ -24,6 +25,7 @@ def stitcher():
                 "sampler=ddpm",
                 "sampler.steps=3",
                 "run.device=cpu",
+                *words,
             ],
         )
     )
@@ -31,6 +33,19 @@ def stitcher():
     return Stitcher(
         experiment, LoadedPair(experiment.pair, engine, dict.fromkeys(("small", "large")))
     )
+
+
+@pytest.fixture(scope="module")
+def stitcher():
+    return build()
+
+
+@pytest.fixture
+def threads():
+    """torch's number, which the test may change."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
 
 
 def test_every_unit_once_and_in_order(stitcher):
@@ -68,3 +83,17 @@ def test_error_while_storing(stitcher):
     with pytest.raises(UserError, match="the disk is full"):
         sample_units(stitcher, cut(15, 3), store)
     assert [unit.first for unit in stored] == [0]
+
+
+@pytest.mark.parametrize("compile", ["true", "false"])
+def test_threads_follow_other_commands(compile, threads):
+    """Catches: a network that is compiled anew, and refused in the end, whenever another command
+    comes or goes; one that is not compiled and keeps the number of threads it began with."""
+    words = ("stitch.fraction=1", "run.batch_size=2", f"engine.compile={compile}")
+    stitcher = build(*words, f"engine.threads={threads}")
+    torch.set_num_threads(threads + 1)  # as with one command less
+    stitcher.prepare()
+    before = counters["stats"]["unique_graphs"]
+    sample_units(stitcher, cut(4, 2), lambda *entry: None)
+    assert counters["stats"]["unique_graphs"] == before
+    assert torch.get_num_threads() == (threads + 1 if compile == "true" else threads)

@@ -159,6 +159,19 @@ def test_two_trajectories_part(reproduce, tmp_path):
     assert separate[0] == pytest.approx(shared[0]) and separate[-1] > 1.05 * shared[-1]
 
 
+def test_a_measurement_of_more_images_stays(reproduce, tmp_path):
+    """Catches: a quick trial that replaces what a figure was measured with, its report kept."""
+    folder = tmp_path / "paper" / "fig3-miniature"
+    report = reproduce(tmp_path, "paper=fig3", "images=6")
+    before = (folder / "measured.json").read_bytes(), report.read_bytes()
+    assert reproduce(tmp_path, "paper=fig3", "images=4") == folder / "first-4.md"
+    assert ((folder / "measured.json").read_bytes(), report.read_bytes()) == before
+    own = json.loads((folder / "first-4" / "measured.json").read_text())
+    assert own["images"] == 4 and own["key"] != json.loads(before[0])["key"]
+    reproduce(tmp_path, "paper=fig3", "images=8")
+    assert json.loads((folder / "measured.json").read_text())["images"] == 8
+
+
 @pytest.mark.slow
 def test_memory_and_storage(reproduce, tmp_path):
     """Catches: weights counted twice, a pair that holds one model."""

@@ -43,6 +43,14 @@ def test_folder_equals_the_run(run, sample, images):
     assert (folder / "000003.png").stat().st_mtime_ns == kept
 
 
+def test_a_run_that_grows_without_the_option(tmp_path, sample, images):
+    """Catches: the images of a shorter run beside a samples.npz that holds more."""
+    run = sample(tmp_path / "run", "run.export=png", "run.num_images=8")
+    sample(run, "run.num_images=16")
+    found = exported(run)
+    assert len(found) == 16 and np.array_equal(np.stack(list(found.values())), images(run))
+
+
 def test_files_of_others_stay(run, sample):
     """Catches: a user's own pictures removed with ours, also by run.overwrite."""
     sample(run, "run.export=png")

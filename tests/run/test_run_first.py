@@ -13,18 +13,6 @@ from tstitch.sweep.run import run_sweep
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """Overrides that evaluate tiny runs."""
-    path = tmp_path_factory.mktemp("reference") / "real.npz"
-    grey = np.random.default_rng(0).integers(0, 256, (60, 28, 28, 1), np.uint8)
-    np.savez(path, arr_0=np.repeat(grey, 3, axis=3))
-    return (
-        "evaluation=pair", f"evaluation.reference={path}", "evaluation.floor=null",
-        "evaluation.groups=4",
-    )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
 def scored(sample, measured, tmp_path_factory):
     """24 images with their evaluation; to be copied."""
     return sample(tmp_path_factory.mktemp("scored") / "run", *measured)
@@ -93,16 +81,42 @@ def test_exported_images(scored, sample, tmp_path):
 
 
 def test_a_damaged_larger_run_is_mended(scored, sample, measured, tmp_path):
-    """Catches: a truncated samples.npz that loses the images of which the shards are there; one
-    without shards that is sampled whole for a few images."""
+    """Catches: damaged images in the larger samples.npz that are replaced by the few asked for,
+    or copied to them, though their shards are there."""
     run = shutil.copytree(scored, tmp_path / "run")
     whole = (run / "samples.npz").read_bytes()
-    (run / "samples.npz").write_bytes(whole[:-50] + bytes(50))
-    (run / "metrics.json").unlink()
+    middle = len(whole) // 2
+    damaged = (
+        whole[:middle] + bytes(byte ^ 255 for byte in whole[middle:][:8]) + whole[middle + 8 :]
+    )
+    (run / "samples.npz").write_bytes(damaged)
     own = sample(run, *measured, "run.num_images=10")
-    assert (run / "samples.npz").read_bytes() == whole or own == run
-    assert len(stored(own)[0]) == 10
-    assert len(list((run / "shards").glob("*.npz"))) >= 3
+    assert own == run / "first-10" and (run / "samples.npz").read_bytes() == whole
+    assert np.array_equal(stored(own)[0], stored(run)[0][:10])
+
+
+@pytest.mark.parametrize("lost", ["grid.png", "metrics.json"])
+def test_a_lost_file_of_a_larger_run_without_shards(scored, sample, images, lost, tmp_path):
+    """Catches: a larger run that is only samples.npz, and of which another file is to be made,
+    taken for one whose shards are there."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    before = images(run).copy()
+    sample(run, "run.keep_shards=false")
+    (run / lost).unlink()
+    own = sample(run, "run.num_images=10", "run.keep_shards=false")
+    assert (run / lost).is_file() and np.array_equal(images(run), before)
+    assert np.array_equal(images(own), before[:10])
+
+
+def test_fewer_images_of_a_larger_run_that_was_stopped(scored, sample, tmp_path):
+    """Catches: run.keep_shards=false that removes what the larger run has made already."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    (run / "samples.npz").unlink()
+    (run / "shards" / "00000016-00000024.npz").unlink()
+    assert sample(run, "run.num_images=10", "run.keep_shards=false") == run
+    assert (run / "shards" / "00000008-00000016.npz").is_file()
+    sample(run, "run.keep_shards=false")
+    assert len(stored(run)[0]) == 24 and not list((run / "shards").iterdir())
 
 
 def test_overwrite_starts_anew(scored, sample, tmp_path):

@@ -12,6 +12,7 @@ from tstitch import distributed
 from tstitch.experiment import Experiment
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
+from tstitch.first import first_folder
 from tstitch.paper.curve_settings import ROLES
 from tstitch.paper.figure_settings import Figure, ProbeSettings
 from tstitch.paper.footprint import REPEATS, measure_footprint
@@ -76,9 +77,11 @@ def _kept(
 ) -> dict[str, Any]:
     """What an earlier command measured under the same key, or what is measured now.
 
-    Every rank calls it alike.
+    Every rank calls it alike. A measurement of more images stays; that of fewer goes below it.
     """
-    path = folder_of(figure, told) / MEASURED
+    part = figure.probe or figure.prediction
+    count = 0 if part is None else part.images
+    path = distributed.on_main(lambda: _place(folder_of(figure, told), count, told))
     found = distributed.on_main(lambda: _read(path, key))
     if found is not None:
         return found
@@ -87,10 +90,22 @@ def _kept(
     def write() -> None:
         with writing(path.parent, "root"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps({"key": key, "measured": found}, indent=1) + "\n")
+            content = {"key": key, "images": count, "measured": found}
+            write_text(path, json.dumps(content, indent=1) + "\n")
 
     distributed.on_main(write)
     return found
+
+
+def _place(folder: Path, count: int, told: Reproduction) -> Path:
+    """measured.json of a folder, or of one below it where that is of more images than `count`."""
+    path = folder / MEASURED
+    try:
+        # One that does not say it is taken for that of the figure's own number of images.
+        held = json.loads(path.read_text()).get("images", count + (told.images is not None))
+    except (OSError, ValueError, AttributeError):
+        return path
+    return first_folder(folder, count) / MEASURED if count and held > count else path
 
 
 def _read(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:

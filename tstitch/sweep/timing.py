@@ -68,6 +68,8 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resource
         "images": size,
         "rounds": rounds,
         "engine": engine_text(resources.engine),
+        "processes": distributed.world_size(),
+        "threads": plan.points[0].experiment.engine.threads,
         "machine": [device_name(resources.engine.device), available_cores(), versions()["torch"]],
     }
     found = distributed.on_main(lambda: _read(folder / TIMING, key))
