@@ -138,11 +138,11 @@ class VAESpace:
         Raises:
             ValueError: tf32 asked for on a device that is not a GPU.
         """
-        self._device = torch.device(device)
+        before, self._device = self._device, torch.device(device)
         if self.dtype == "tf32" and self._device.type != "cuda":
             raise ValueError(f"dtype=tf32: needs a CUDA device, not {self._device.type}; give auto")
-        if self._network is not None:
-            self._place()
+        if self._network is not None and self._device != before:
+            self._place()  # anew also the chunk, which may have been halved
         return self
 
     @property

@@ -19,7 +19,7 @@ from tstitch.experiment import Experiment
 from tstitch.export import export_images, has_exported
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
-from tstitch.first import copy_first, first_folder, first_metrics, larger_run, whole_run
+from tstitch.first import copy_first, first_folder, first_metrics, is_of, larger_run, whole_run
 from tstitch.grid import cell_size, draw_grid, save_image
 from tstitch.metrics import collect_metrics
 from tstitch.npz import stream_rows
@@ -131,6 +131,7 @@ def _finish_first(directory: RunDirectory, experiment: Experiment, decides: dict
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
         whole = is_whole(samples, run.num_images, size)
+        whole = whole and is_of(folder / METRICS, fingerprint(decides))
         if not whole:
             (folder / EVALUATION).unlink(missing_ok=True)
         if not (whole and _is_written(folder, run.num_images)):

@@ -70,6 +70,14 @@ def copy_first(source: Path, target: Path, count: int) -> None:
         writer.add(LABELS, (count,), labels.dtype, rows(LABELS))
 
 
+def is_of(path: Path, owner: str) -> bool:
+    """Whether a metrics.json speaks of the run with this fingerprint."""
+    try:
+        return json.loads(path.read_text())["fingerprint"] == owner
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def first_metrics(path: Path, count: int) -> dict[str, Any]:
     """metrics.json of a run, as that of its first images: the times are those of the whole run."""
     metrics = json.loads(path.read_text())

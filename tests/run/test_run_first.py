@@ -119,6 +119,20 @@ def test_fewer_images_of_a_larger_run_that_was_stopped(scored, sample, tmp_path)
     assert len(stored(run)[0]) == 24 and not list((run / "shards").iterdir())
 
 
+def test_first_images_of_a_former_run_are_not_taken(scored, sample, images, tmp_path):
+    """Catches: the first images of a run that was removed by hand, given out for those of another
+    run in the same directory."""
+    run = shutil.copytree(scored, tmp_path / "run")
+    own = sample(run, "run.num_images=10")
+    former = images(own).copy()
+    (run / "samples.npz").unlink()
+    shutil.rmtree(run / "shards")
+    sample(run, "run.seed=77")
+    assert sample(run, "run.num_images=10", "run.seed=77") == own
+    assert np.array_equal(images(own), images(run)[:10])
+    assert not np.array_equal(images(own), former)
+
+
 def test_overwrite_starts_anew(scored, sample, tmp_path):
     """Catches: first images of the former run beside those of the new one."""
     run = shutil.copytree(scored, tmp_path / "run")

@@ -118,6 +118,19 @@ def test_finished_training_changes_nothing(tmp_path, trained):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+def test_checkpoint_from_before_an_option_was_made_without_it(tmp_path, trained):
+    """Catches: a training that goes on with another objective than it was begun with."""
+    trained(tmp_path, "train.steps=2")
+    checkpoint = saved(tmp_path)
+    for name in ("focus", "focus_share", "noise_weight_limit"):
+        del checkpoint["stream"][name]
+    torch.save(checkpoint, tmp_path / "checkpoint.pt")
+    trained(tmp_path, "train.steps=3")
+    for option in ("noise_weight_limit=30", "focus_share=0.5"):
+        with pytest.raises(UserError, match=f"train.{option.split('=')[0]} was"):
+            trained(tmp_path, "train.steps=4", f"train.{option}")
+
+
 def test_more_steps_extend_a_training(tmp_path, trained):
     """Catches: a finished training that cannot go on when train.steps is raised."""
     trained(tmp_path, "train.steps=4", "train.decay_steps=0")

@@ -147,7 +147,7 @@ def _dtypes(section: Section, device: torch.device, asked: str) -> tuple[str, ..
             choose_dtype(asked, device, "run.dtype")
             return (asked,)
         if device.type == "cuda":
-            return ("bf16", "tf32")
+            return ("fp16", "bf16")
         return ("bf16", "fp32") if device.type == "cpu" and has_bfloat16() else ("fp32",)
     names = _filled(section, "dtypes", lambda name: isinstance(name, str) and name in DTYPES)
     if names is None:

@@ -14,6 +14,8 @@ from tstitch.training.ema import Ema
 from tstitch.training.settings import TrainSettings
 
 FILE = "checkpoint.pt"
+# Of checkpoints from before there were these options.
+UNWEIGHTED = {"focus_share": 0.0, "noise_weight_limit": 1.0}
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ def load_checkpoint(state: TrainState, folder: Path) -> bool:
         return False
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        for name, value in saved.get("stream", {}).items():
+        for name, value in (UNWEIGHTED | saved.get("stream", {})).items():
             if value != state.stream[name]:
                 raise ValueError(f"train.{name} was {value}, is {state.stream[name]}")
         state.network.load_state_dict(saved["model"])
