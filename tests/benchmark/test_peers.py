@@ -50,6 +50,7 @@ def test_what_does_not_fit(network, reason):
     assert found is None if reason is None else reason in found
 
 
+@pytest.mark.slow
 def test_rows(tmp_path, latent_pair):
     """Catches: rows that cannot run on a pair with an autoencoder, are compiled in neither or
     both, or are nowhere in the report; a document that does not say which networks it is of."""

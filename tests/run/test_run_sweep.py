@@ -125,7 +125,6 @@ def test_sweep_with_two_processes_resumes_and_extends(tmp_path, tiny, measured, 
     labels = [np.load(path / "samples.npz")["arr_1"].tolist() for path in paths]
     assert labels[0] == labels[1] == labels[2]
     shards = {p: p.stat().st_mtime_ns for path in paths for p in (path / "shards").iterdir()}
-    timing = (folder / "timing.json").stat().st_mtime_ns
 
     again = run_sweep(compose("sweep", [*words, "run.num_images=30"]))
     assert again == folder
@@ -136,6 +135,8 @@ def test_sweep_with_two_processes_resumes_and_extends(tmp_path, tiny, measured, 
         assert metrics["protocol"]["processes"] == 2, "the times are not the last command's"
         assert [group["processes"] for group in metrics["timed_in"]] == [2]
         assert "2 processes of 1 CPU thread" in (path / "report.md").read_text()
+    timing = (folder / "timing.json").stat().st_mtime_ns
+    run_sweep(compose("sweep", [*words, "run.num_images=30"]))
     assert (folder / "timing.json").stat().st_mtime_ns == timing, "measured again for nothing"
     rows = list(csv.DictReader((folder / "points.csv").open()))
     assert {row["num_images"] for row in rows} == {"30"}
