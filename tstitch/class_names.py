@@ -85,7 +85,7 @@ def labels_of(values: Any, known: Sequence[str]) -> list[int]:
         values = values.detach().cpu().numpy()
     if isinstance(values, np.ndarray) and values.ndim == 1:
         values = values.tolist()
-    if isinstance(values, str) or not isinstance(values, Sequence):
+    if isinstance(values, str | bytes | bytearray) or not isinstance(values, Sequence):
         given = " ".join(repr(values).split())[:80]
         raise ValueError(f"{given}: give a list of classes, one per image, as [0, 1]")
     if not values:

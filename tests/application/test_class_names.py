@@ -67,7 +67,7 @@ def test_labels_in_every_form(classes):
 
 @pytest.mark.parametrize(
     "classes",
-    [[], [5.7], [1.0], [True], [None], [3], [-1], ["fox"], [[1]], 1, "dog", None, {1},
+    [[], [5.7], [1.0], [True], [None], [3], [-1], ["fox"], [[1]], 1, "dog", b"\x01", None, {1},
      np.array([1.5]), np.array([[1]]), torch.tensor([True]), torch.tensor([1.0])],
     ids=str,
 )  # fmt: skip
