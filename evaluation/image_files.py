@@ -19,8 +19,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".
 COPIES = ("__MACOSX", "@eaDir")
 # Other modes of Pillow have 16 or 32 bits per channel, which would be cut off silently.
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
-# Formats whose files may hold several images; the second one of a camera's JPEG is a preview.
-ANIMATED = ("PNG", "WEBP", "TIFF")
+# Formats of which a second image is no other one, but a camera's preview.
+WITH_PREVIEW = ("JPEG", "MPO")
+# EXIF's number of how a camera was held, where that was not upright.
+TURNED = {
+    2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE",
+    6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90",
+}  # fmt: skip
+ORIENTATION = 0x0112
 HIDDEN, BROKEN, UNSUPPORTED = "hidden", "broken links", "no images"
 TWICE = "links to what is listed already"
 
@@ -110,7 +116,8 @@ def decode_rgb(path: Path, name: str) -> np.ndarray:
     """An image file as uint8 (H, W, 3), RGB.
 
     Grey is repeated, palettes become their colours, 16 bits per colour channel are rounded down to
-    8, and what is transparent is laid over white.
+    8, what is transparent is laid over white, and photographs are turned upright as their EXIF data
+    say.
 
     Args:
         name: of the file, for messages.
@@ -119,14 +126,34 @@ def decode_rgb(path: Path, name: str) -> np.ndarray:
         ValueError: not decodable, cut short, 16-bit grey or floating point, or several images; one
             line.
     """
-    with decodable(path, name) as image:
-        if has_transparency(image):
-            from PIL import Image
+    from PIL import Image
 
+    with decodable(path, name) as image:
+        turn = _turn(image)  # before the pixels are read, as for the size
+        if turn is not None:
+            image = image.transpose(Image.Transpose[turn])
+        if has_transparency(image):
             colours = image.convert("RGBA")
             white = Image.new("RGBA", colours.size, "white")
             return np.asarray(Image.alpha_composite(white, colours).convert("RGB"))
         return np.asarray(image.convert("RGB"))
+
+
+def upright_size(image: Any) -> tuple[int, int]:
+    """Width and height that `decode_rgb` gives a Pillow image, whose pixels are not yet read."""
+    width, height = image.size
+    turned = _turn(image) in ("TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
+    return (height, width) if turned else (width, height)
+
+
+def _turn(image: Any) -> str | None:
+    """How to turn an image upright; None if it is, or nobody can tell."""
+    if image.format == "TIFF" or "exif" not in image.info:  # Pillow turns a TIFF by itself
+        return None
+    try:
+        return TURNED.get(image.getexif().get(ORIENTATION))
+    except Exception:  # damaged EXIF data; the pixels may be whole
+        return None
 
 
 def has_transparency(image: Any) -> bool:
@@ -147,7 +174,7 @@ def decodable(path: Path, name: str) -> Iterator[Any]:
         with Image.open(path) as image:
             if image.mode not in MODES:
                 raise _Unfit(f"has not 8 bits per channel (mode {image.mode}); convert it to RGB")
-            if image.format in ANIMATED and getattr(image, "n_frames", 1) > 1:
+            if image.format not in WITH_PREVIEW and getattr(image, "n_frames", 1) > 1:
                 raise _Unfit(f"holds {image.n_frames} images; save each as a file of its own")
             yield image
     except _Unfit as error:

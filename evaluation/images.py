@@ -14,6 +14,7 @@ from evaluation.image_files import (
     decode_rgb,
     is_hidden,
     list_images,
+    upright_size,
 )
 from evaluation.npz_stream import RowReader, array_names, load_array
 
@@ -98,6 +99,8 @@ def open_images(
     if isinstance(source, np.ndarray):
         return ImageSource(_ArrayRows(source), None, f"{field}=array")
     path, place = Path(source).expanduser(), f"{field}={source}"
+    if source == "":  # Path would make the current folder of it
+        raise ValueError(f"{place}: is empty; give a path, . for the current folder")
     listing: Listing | None = None
     with _placed(place):
         if path.is_dir():
@@ -105,7 +108,7 @@ def open_images(
             listing = rows.listing
         elif not path.is_file():
             raise ValueError("no such file or folder; check the path")
-        elif path.suffix == ".npy":
+        elif path.suffix.lower() == ".npy":
             rows, labels = RowReader(path), None
         elif path.suffix.lower() in SUFFIXES:
             raise ValueError("is a single image; give the folder of the images")
@@ -178,7 +181,7 @@ class _FolderRows:
 
     def _size(self, name: str) -> tuple[int, int]:
         with decodable(self._folder / name, name) as image:
-            return image.size
+            return upright_size(image)
 
 
 @contextmanager

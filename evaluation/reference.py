@@ -65,7 +65,7 @@ def open_reference(path: str | Path, field: str) -> Reference:
         ValueError: nothing there, unreadable, or arrays that do not fit together; one line.
     """
     file, place = Path(path).expanduser(), f"{field}={path}"
-    if file.is_dir() or not file.is_file() or file.suffix == ".npy":
+    if file.is_dir() or not file.is_file() or file.suffix.lower() == ".npy":
         images = open_images(path, field)
         return _of_images(images, file)
     try:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from models.download import looks_like_html, one_line
 from models.entries import Entry, Misfit, choose_entry, first
 
+ZIP = b"PK\x03\x04"
+LFS_POINTER = b"version https://git-lfs"
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -34,8 +36,13 @@ def read_checkpoint(path: str | Path) -> Mapping:
     try:
         with open(path, "rb") as file:
             head = file.read(9)
+    except IsADirectoryError as error:
+        remedy = "cannot be read, it is a folder; give the file of weights in it"
+        raise CheckpointError(f"{path}: {remedy}") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    if path.suffix == ".safetensors" and head.startswith((ZIP, b"\x80\x02")):
+        raise CheckpointError(f"{path}: is a torch file in spite of its suffix; call it .pt")
     content = _read_safetensors(path) if _is_safetensors(path, head) else _read_torch(path, head)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a dict of tensors")
@@ -207,7 +214,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path, head: bytes) -> object:
     """torch.load without code: tensors, containers, and the Namespace that DiT's authors store."""
-    is_zip = head.startswith(b"PK\x03\x04")  # the older format cannot be memory-mapped
+    is_zip = head.startswith(ZIP)  # the older format cannot be memory-mapped
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on pickle protocols; what matters ends as an error
@@ -226,6 +233,13 @@ def _read_torch(path: Path, head: bytes) -> object:
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     if looks_like_html(path):
         return CheckpointError(f"{path}: is a web page, not a checkpoint; download it again")
+    with open(path, "rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            reason = "is no checkpoint but a pointer of Git LFS to one; fetch it with git lfs pull"
+            return CheckpointError(f"{path}: {reason}")
+    if "TorchScript" in str(error):
+        reason = "is TorchScript, which is code; give its state_dict, best as .safetensors"
+        return CheckpointError(f"{path}: {reason}")
     foreign = isinstance(error, pickle.UnpicklingError)  # torch's text would advise to run its code
     reason = "unknown format" if foreign else one_line(error)
     return CheckpointError(

@@ -238,6 +238,8 @@ def _misfit(entries: list[Entry], network: str) -> str:
 
 
 def _remedy(best: Entry) -> str:
+    if any(re.search(r"(?<![a-z])lora_", name) for name in best.surplus):
+        return "it holds adapters: merge them into the network's weights and save these"
     if best.misshaped or not best.tensors:
         return (
             "probably the wrong model for this checkpoint: choose the model and the weights that "

@@ -126,7 +126,10 @@ class VAESpace:
         self._network: torch.nn.Module | None = None
         self._chunk = CHUNK
         self._device = torch.device("cpu")
-        self._is_local = self.vae.startswith(("/", ".", "~")) or Path(self.vae).is_dir()
+        if Path(self.vae).expanduser().is_file():
+            raise self._error("is a file; give its folder, with the config.json")
+        known = self.vae != "" and Path(self.vae).is_dir()  # of "" Path makes the current folder
+        self._is_local = known or self.vae.startswith(("/", ".", "~"))
         if not self._is_local and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.vae):
             raise self._error("is neither a folder nor a hub name; give a folder or owner/name")
         self._factor = self._check_folder(self._folder()) if self._is_local else HUB_FACTOR

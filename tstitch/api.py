@@ -75,7 +75,8 @@ class StitchedSampler:
             labels = torch.tensor(labels_of(classes, self.class_names), dtype=torch.int64)
         except ValueError as error:
             raise UserError(f"classes: {error}") from error
-        seed, first_index = _from_zero("seed", seed), _from_zero("first_index", first_index)
+        seed = _from_zero("seed", seed)
+        first_index = _from_zero("first_index", first_index, MAX_SEED + 1 - len(labels))
         self._stitcher.prepare()
         return np.concatenate(
             [
@@ -147,8 +148,10 @@ def evaluate(
     elif reference is not None:
         section = section | {"reference": str(reference)}
     settings = parse_evaluation(section)
-    if settings.extractor is None or (held is None and settings.reference is None):
-        raise UserError("reference=None: give real images, and an evaluation that measures them")
+    if settings.extractor is None:
+        raise UserError("evaluation.extractor=None: choose evaluation=inception or fashion_mnist")
+    if held is None and settings.reference is None:
+        raise UserError("reference=None: give the real images, or their statistics")
     device = choose_device(config["device"], "device")
     distributed.start()
     set_threads()
@@ -158,10 +161,10 @@ def evaluate(
     return evaluator.evaluate(opened, "images")
 
 
-def _from_zero(name: str, value: Any) -> int:
+def _from_zero(name: str, value: Any, high: int = MAX_SEED) -> int:
     number = whole_number(value)
-    if number is None or not 0 <= number <= MAX_SEED:
-        raise UserError(f"{name}={value!r}: choose a whole number from 0 to {MAX_SEED}")
+    if number is None or not 0 <= number <= high:
+        raise UserError(f"{name}={value!r}: choose a whole number from 0 to {high}")
     return number
 
 
@@ -177,6 +180,8 @@ def _check_words(words: Sequence[Any]) -> None:
 def _source(name: str, value: Any) -> str | Path | np.ndarray:
     """An array, or where images are; a tensor's values are its array's."""
     if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided or value.is_meta or value.is_quantized:
+            raise UserError(f"{name}: is no plain tensor (sparse, quantised or without values)")
         value = value.detach().cpu()
         return (value if value.dtype != torch.bfloat16 else value.float()).numpy()
     if isinstance(value, str | Path | np.ndarray):

@@ -1,6 +1,7 @@
 """Classes by their names: of a data set's folders, and of what is asked for in a notebook."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ WORDNET = re.compile(r"n\d{8}")
 def match_classes(names: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
     """The pair's label of each class of a data set, by name.
 
-    A name is the pair's own (letters and digits decide, if its spelling is another), the number of
-    a label, or, for ImageNet's classes, a WordNet id. Classes of a pair that only numbers them are
+    A name is the pair's own (in any case, with any separators between its words), the number of a
+    label, or, for ImageNet's classes, a WordNet id. Classes of a pair that only numbers them are
     taken in the data's order if there are as many, and names are no numbers.
 
     Args:
@@ -84,7 +85,7 @@ def labels_of(values: Any, known: Sequence[str]) -> list[int]:
         values = values.detach().cpu().numpy()
     if isinstance(values, np.ndarray) and values.ndim == 1:
         values = values.tolist()
-    if isinstance(values, str) or not isinstance(values, Sequence):
+    if isinstance(values, str | bytes | bytearray) or not isinstance(values, Sequence):
         given = " ".join(repr(values).split())[:80]
         raise ValueError(f"{given}: give a list of classes, one per image, as [0, 1]")
     if not values:
@@ -134,7 +135,7 @@ def _is_numbered(known: Sequence[str]) -> bool:
 
 
 def _index(known: Sequence[str]) -> dict[str, list[int]]:
-    """Labels by the letters and digits of their name."""
+    """Labels by what counts of their name."""
     found: dict[str, list[int]] = {}
     for label, name in enumerate(known):
         found.setdefault(_letters(name), []).append(label)
@@ -142,4 +143,16 @@ def _index(known: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _letters(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
+    """What counts of a name: all but its case, and how its words are separated.
+
+    `T-shirt/top` is `t_shirt top`, but `C++`, `C#` and `C`, or `-5` and `5`, are not the same, nor
+    are `1.5` and `15`. Accents count, in whichever of Unicode's forms a file system keeps them.
+    """
+    plain = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold()).strip(" _")
+    return re.sub(r"(?<=[^\W_])[\s_/.,:'-]+(?=[^\W_])", _joint, plain) or name
+
+
+def _joint(separator: re.Match) -> str:
+    """What is left of a separator between two words: only numbers would run together."""
+    before, after = separator.string[separator.start() - 1], separator.string[separator.end()]
+    return separator[0] if before.isdecimal() and after.isdecimal() else ""

@@ -164,7 +164,7 @@ def instantiate(section: Any, path: str, **extra: Any) -> Any:
         raise _unfit(section, path, error) from error
     except ValueError as error:
         raise UserError(f"{path}.{error}") from error
-    except (ArithmeticError, AttributeError, RuntimeError) as error:  # sizes of nothing, or less
+    except Exception as error:  # sizes of nothing or less; files that classes of users want
         raise _unfit(section, path, error) from error
 
 

@@ -61,7 +61,7 @@ def idx_folder(folder: str, split: str = "train") -> TensorDataset:
     _check_choice("split", split, SPLITS)
     arrays = []
     for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
-        stem = Path(folder).expanduser() / f"{SPLITS[split]}-{kind}"
+        stem = _path(folder) / f"{SPLITS[split]}-{kind}"
         found = [p for p in (stem, stem.with_name(stem.name + ".gz")) if p.is_file()]
         if not found:
             raise ValueError(f"folder={folder}: {stem.name}[.gz] is missing there")
@@ -72,6 +72,13 @@ def idx_folder(folder: str, split: str = "train") -> TensorDataset:
     return TensorDataset(
         torch.from_numpy(images.copy())[:, None], torch.from_numpy(labels.astype(np.int64))
     )
+
+
+def _path(folder: Any) -> Path:
+    """The folder of a setting; a number names one too, as 2012 does."""
+    if type(folder) not in (str, int) or folder == "":  # of "" Path makes the current folder
+        raise ValueError(f"folder={folder!r}: give the path of a folder, as a text")
+    return Path(str(folder)).expanduser()
 
 
 def torchvision_arrays(name: str, root: str, split: str = "train") -> TensorDataset:
@@ -119,7 +126,7 @@ class ImageFolder(Dataset):
 
         if type(size) is not int or size < 1:
             raise ValueError(f"size={size}: choose a whole number of at least 1")
-        self._root, self._place = Path(folder).expanduser(), f"folder={folder}"
+        self._root, self._place = _path(folder), f"folder={folder}"
         steps = [transforms.Resize(size), transforms.CenterCrop(size), transforms.PILToTensor()]
         self._transform, self._size = transforms.Compose(steps), size
         try:

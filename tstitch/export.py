@@ -49,6 +49,8 @@ def remove_exported(run: Path, first: int = 0) -> None:
     if not folder.is_dir():
         return
     for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            continue  # none of ours, whatever its name
         exported = NAME.fullmatch(path.name) and path.name == name_of(int(path.stem))
         if PART.fullmatch(path.name) or (exported and int(path.stem) >= first):
             path.unlink(missing_ok=True)

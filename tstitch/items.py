@@ -38,7 +38,14 @@ class CheckedItems(Dataset):
     ) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise UserError(f"data: {_kind(dataset)} has no length or no items; {WANTED}")
-        if not len(dataset):
+        try:
+            length = len(dataset)
+        except Exception as error:  # somebody else's code
+            line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise UserError(
+                f"data: its length cannot be had ({line}); check the data set"
+            ) from error
+        if not length:
             raise UserError("data: holds no images; check its folder")
         self.dataset, self.labels, self._num_classes = dataset, labels, num_classes
         self.shape: tuple[int, ...] | None = None

@@ -130,7 +130,7 @@ class RunDirectory:
         try:
             before = yaml.safe_load(path.read_text())["decides"]
             changed = differences(before, decides)
-        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise UserError(
                 f"run.dir={self.path}: its {CONFIG_FILE} is damaged; choose another directory, "
                 "or run.overwrite=true"

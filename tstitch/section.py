@@ -85,12 +85,18 @@ class Section:
         """A non-empty string."""
         value = self._values[name]
         if not isinstance(value, str) or not value:
-            raise self.refuse(name, "give a non-empty text")
+            quoted = f"; what looks like a number in quotes, '{self._prefix}{name}=\"1.5\"'"
+            hint = quoted if isinstance(value, bool | int | float) else ""
+            raise self.refuse(name, f"give a non-empty text{hint}")
         return value
 
     def path(self, name: str) -> str:
-        """A path, whatever the file system takes; `~/` at its beginning is the home directory."""
-        value = self.text(name)
+        """A path, whatever the file system takes; `~/` at its beginning is the home directory.
+
+        A whole number is one, too, as in run.dir=2024.
+        """
+        value = self._values[name]
+        value = str(value) if _is_whole(value) else self.text(name)
         if len(value.splitlines()) > 1 or "\0" in value or not _is_encodable(value):
             raise self.refuse(name, "give a path of one line in UTF-8")
         return os.path.expanduser(value)

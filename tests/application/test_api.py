@@ -72,6 +72,8 @@ def test_values_that_are_no_classes_or_seeds():
             sampler([1], seed=seed)
     with pytest.raises(UserError, match=r"^first_index=-1: "):
         sampler([1], first_index=-1)
+    with pytest.raises(UserError, match=rf"^first_index={2**63 - 1}: .* to {2**63 - 2}$"):
+        sampler([1, 2], first_index=2**63 - 1)  # the second image would have none
 
 
 @pytest.mark.parametrize("words", [(3,), ("fashion_mnist", ["stitch.fraction=0.4"])])
@@ -99,6 +101,11 @@ def test_evaluate_arrays():
     assert found["metrics"]["precision"]["value"] == found["metrics"]["recall"]["value"] == 1
     with pytest.raises(UserError, match="^reference=array: images are float64"):
         evaluate(images, images / 255.0, *overrides)
+    for odd in (torch.empty(4, 28, 28, device="meta"), torch.zeros(4, 28, 28).to_sparse()):
+        with pytest.raises(UserError, match="^images: is no plain tensor"):  # no traceback
+            evaluate(odd, images, *overrides)
+    with pytest.raises(UserError, match=r"^evaluation.extractor=None: choose"):
+        evaluate(images, images, "evaluation=none")  # the reference is not to blame
     for wrong in ([images], None, 3):
         with pytest.raises(UserError, match="^images: is a .*; give a uint8 array or tensor"):
             evaluate(wrong, images, *overrides)

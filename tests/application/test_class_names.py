@@ -18,6 +18,8 @@ IMAGENET = tuple(text.split(",")[0] for text in ImageNetInfo().label_description
         (["frog", "cat", "dog"], PETS, (2, 0, 1)),
         (["Ankle_boot", "t-shirt top"], ("T-shirt/top", "Ankle boot"), (1, 0)),
         (["a+", "a-"], ("a-", "a+"), (1, 0)),
+        (["cafe\u0301", "b"], ("b", "caf\u00e9"), (1, 0)),  # as macOS writes names of files
+        (["c++"], ("c", "C++"), (1,)),
         (["1", "10", "2"], tuple(map(str, range(11))), (1, 10, 2)),
         (["001", "002"], ("a", "b", "c"), (1, 2)),
         (["n01443537", "n01440764"], IMAGENET, (1, 0)),
@@ -37,6 +39,10 @@ def test_labels_by_name(names, known, labels):
         (["cat", "dog"], ("0", "1", "2"), "give pair.classes=[cat,dog]"),
         (["1", "2", "3"], ("0", "1", "2"), "give pair.classes=[1,2,3]"),
         (["a", "b", "c"], PETS, "has classes that the pair has not (a, b, c)"),
+        (["c++"], ("c", "java"), "has classes that the pair has not (c++)"),
+        (["-5"], ("5", "6"), "has classes that the pair has not (-5)"),
+        (["1.5"], ("15", "16"), "has classes that the pair has not (1.5)"),
+        (["\u0915\u093f"], ("\u0915\u093e", "x"), "has classes that the pair has not"),  # vowels
         (["crane"], IMAGENET, "names several classes"),
         (["n01443537", "n99999999"], IMAGENET, "n01443537"),
     ],
@@ -61,7 +67,7 @@ def test_labels_in_every_form(classes):
 
 @pytest.mark.parametrize(
     "classes",
-    [[], [5.7], [1.0], [True], [None], [3], [-1], ["fox"], [[1]], 1, "dog", None, {1},
+    [[], [5.7], [1.0], [True], [None], [3], [-1], ["fox"], [[1]], 1, "dog", b"\x01", None, {1},
      np.array([1.5]), np.array([[1]]), torch.tensor([True]), torch.tensor([1.0])],
     ids=str,
 )  # fmt: skip

@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from evaluation.image_files import decode_rgb, list_images
+from evaluation.image_files import decode_rgb, list_images, upright_size
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 3), np.uint8)
 
@@ -119,6 +119,36 @@ def test_several_images_in_one_file_are_refused(tmp_path):
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     with pytest.raises(ValueError, match=r"^a.tif holds 2 images; save each"):
         decode_rgb(tmp_path / "a.tif", "a.tif")
+
+
+def test_several_images_under_a_wrong_suffix_are_refused(tmp_path):
+    """Catches: the first frame of an animated GIF that is called .png."""
+    pages = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS)]
+    pages[0].save(tmp_path / "a.png", "GIF", save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match=r"^a.png holds 2 images; save each"):
+        decode_rgb(tmp_path / "a.png", "a.png")
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_photographs_are_turned_upright(tmp_path, suffix):
+    """Catches: a photograph that lies on its side in the set, but stands in every viewer."""
+    path = tmp_path / f"a.{suffix}"
+    for number in range(10):  # 0 and 9 mean nothing
+        exif = Image.Exif()
+        exif[0x0112] = number
+        put(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
+        with Image.open(path) as image:
+            size = upright_size(image)
+            upright = np.asarray(ImageOps.exif_transpose(image))
+        decoded = decode_rgb(path, path.name)
+        assert np.array_equal(decoded, upright), number
+        assert size == decoded.shape[1::-1], number
+
+
+def test_damaged_exif_data_are_no_reason_to_refuse(tmp_path):
+    """Catches: whole pixels lost to a damaged note on the camera."""
+    put(tmp_path / "a.png", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff")
+    assert np.array_equal(decode_rgb(tmp_path / "a.png", "a.png"), PIXELS)
 
 
 def test_damaged_files_are_named(tmp_path):

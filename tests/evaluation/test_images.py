@@ -243,6 +243,21 @@ def test_refused_files(tmp_path):
         assert words in message and str(path) in message, message
 
 
+def test_no_path_is_not_the_current_folder(tmp_path, monkeypatch):
+    """Catches: images of the folder one stands in, for a variable that was empty."""
+    save_image(tmp_path / "a.png", IMAGES[0])
+    monkeypatch.chdir(tmp_path)
+    assert "is empty; give a path" in refused("")
+    assert len(open_images(".", "samples")) == 1
+
+
+def test_npy_in_capitals(tmp_path):
+    """Catches: a whole npy called no npz because of its suffix."""
+    np.save(tmp_path / "a.npy", IMAGES)
+    (tmp_path / "a.npy").rename(tmp_path / "A.NPY")
+    assert np.array_equal(open_images(tmp_path / "A.NPY", "samples").read(0, COUNT), IMAGES)
+
+
 def test_damage_of_compressed_members_is_found(tmp_path):
     """Catches: pixels of a damaged file that pass as images."""
     path = tmp_path / "a.npz"

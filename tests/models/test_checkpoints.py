@@ -78,6 +78,22 @@ def test_safetensors_by_suffix_or_content(tmp_path, name):
     assert_same(read_checkpoint(tmp_path / name), state)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_file_called_safetensors(tmp_path, zipped):
+    """Catches: a whole file called damaged because its suffix is another format's."""
+    path = tmp_path / "weights.safetensors"
+    torch.save(filled(1).state_dict(), path, _use_new_zipfile_serialization=zipped)
+    assert "is a torch file in spite of its suffix; call it .pt" in error_of(read_checkpoint, path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_torchscript_is_named(tmp_path):
+    """Catches: a whole archive called damaged, with torch's advice on an argument of its own."""
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "c.pt")
+    message = error_of(read_checkpoint, tmp_path / "c.pt")
+    assert "is TorchScript" in message and "weights_only" not in message
+
+
 def test_global_allow_list_is_untouched(tmp_path):
     """Catches: argparse.Namespace allowed for the whole process after one read."""
     before = set(torch.serialization.get_safe_globals())
@@ -122,7 +138,7 @@ def test_truncated_file(tmp_path, kind, share):
     ("content", "word"),
     [
         (b"<!doctype html><p>quota exceeded", "web page"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "no checkpoint"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
         (b'{"a": 1, "b": {"c": 2}}', "no checkpoint"),
         (b"\0" * 100, "no checkpoint"),
         (b"hello world, this is text", "no checkpoint"),
@@ -139,7 +155,7 @@ def test_not_a_checkpoint(tmp_path, content, word, name):
 def test_missing_file_and_folder(tmp_path):
     """Catches: a FileNotFoundError that passes the caller's handler."""
     assert "nowhere.pt: cannot be read" in error_of(read_checkpoint, tmp_path / "nowhere.pt")
-    assert "cannot be read" in error_of(read_checkpoint, tmp_path)
+    assert "cannot be read, it is a folder; give" in error_of(read_checkpoint, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +164,13 @@ def test_missing_file_and_folder(tmp_path):
         ({"ema": {"one.weight": torch.zeros(4, 3), "one.bias": [1]}}, "in its entry 'ema'"),
         ({"ema": torch.zeros(1), "net": {"a": torch.zeros(1)}}, "5 missing"),
         ({1: torch.zeros(1)}, "does not fit Net"),
+        (
+            {
+                "m.one.base_layer.weight": torch.zeros(4, 3),
+                "m.one.lora_A.d.weight": torch.zeros(1, 3),
+            },
+            "it holds adapters: merge them",
+        ),
         ([torch.zeros(1)], "holds a list, not a dict of tensors"),
         (torch.zeros(1), "holds a Tensor, not a dict of tensors"),
         ({"ema": OrderedDict(), "epoch": 3}, "holds no tensors"),

@@ -119,6 +119,7 @@ def test_other_batch_shapes_are_refused(vae):
         (VAESpace, {"vae": "sd-vae", "size": 32}, "vae=sd-vae: "),
         (VAESpace, {"vae": "a/b/c", "size": 32}, "vae=a/b/c: "),
         (VAESpace, {"vae": "", "size": 32}, "vae=: "),
+        (VAESpace, {"vae": __file__, "size": 32}, f"vae={__file__}: is a file; give its folder"),
         (VAESpace, {"vae": "/nowhere/vae", "size": 32}, "vae=/nowhere/vae: "),
         (VAESpace, {"vae": "./nowhere", "size": 32}, "vae=./nowhere: "),
         (VAESpace, {"vae": "~/nowhere/vae", "size": 32}, "vae=~/nowhere/vae: "),

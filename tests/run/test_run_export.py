@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tstitch.errors import UserError
+
 
 def exported(directory) -> dict[str, np.ndarray]:
     return {p.name: np.asarray(Image.open(p)) for p in sorted((directory / "images").iterdir())}
@@ -57,10 +59,19 @@ def test_files_of_others_stay(run, sample):
     own = ("favourite.png", "7.png", "0000000.png", "notes.txt")
     for name in own:
         (run / "images" / name).write_text("mine")
+    (run / "images" / "000099.png").mkdir()  # which cannot be unlinked
+    own += ("000099.png",)
     sample(run, "run.export=png", "run.num_images=24")
     assert len(list((run / "images").iterdir())) == 24 + len(own)
     sample(run, "run.overwrite=true", "run.num_images=8")
     assert sorted(p.name for p in (run / "images").iterdir()) == sorted(own)
+
+
+def test_config_that_is_no_text(run, sample):
+    """Catches: a traceback for a config.yaml of other bytes, as a crash of the disk leaves."""
+    (run / "config.yaml").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(UserError, match=r"^run.dir=.*: its config.yaml is damaged; choose"):
+        sample(run)
 
 
 def test_fewer_images_on_the_command_line(tmp_path, command, images):

@@ -6,6 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from tstitch.cli import compose, override
+from tstitch.errors import UserError
 from tstitch.generate import run_sampling
 
 NAMES = ("\u00f6", "a b", "a=b", "~", "a~b", "#1 (x) [y] {z}", "a,b", "100%", "it's", 'a"b', "a\\b",
@@ -36,6 +37,14 @@ def test_home_directory(tmp_path, sample, monkeypatch):
     """Catches: a folder called ~ where the home directory is meant."""
     monkeypatch.setenv("HOME", str(tmp_path))
     assert sample(tmp_path, "run.dir='~/run'") == tmp_path / "run"
+
+
+def test_number_is_a_name(tmp_path, sample, monkeypatch):
+    """Catches: run.dir=2024, which arrives as a number, refused as no text."""
+    monkeypatch.chdir(tmp_path)
+    assert os.fspath(sample(tmp_path, "run.dir=2024")) == "2024"
+    with pytest.raises(UserError, match=r"^run.dir=1.5: give a .* quotes, 'run.dir=\"1.5\"'$"):
+        sample(tmp_path, "run.dir=1.50")  # its spelling is lost
 
 
 def test_letters_need_no_quotes(tmp_path, command):

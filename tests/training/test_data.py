@@ -140,6 +140,21 @@ def test_image_folder_errors_name_the_folder(tmp_path):
     assert error_of(ImageFolder, str(tmp_path), 8).startswith(f"folder={tmp_path}: ")
 
 
+@pytest.mark.parametrize("folder", ["", None, ["a"], 1.5])
+def test_what_is_no_folder_is_named(folder):
+    """Catches: training on the current folder for an empty name; Python's words on path-likes."""
+    assert error_of(ImageFolder, folder, 8).startswith(f"folder={folder!r}: give the path")
+    assert error_of(idx_folder, folder).startswith(f"folder={folder!r}: give the path")
+
+
+def test_a_folder_may_be_called_a_number(tmp_path, monkeypatch):
+    """Catches: data.folder=2012, which arrives as a number, refused."""
+    (tmp_path / "2012" / "a").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "2012" / "a" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    assert len(ImageFolder(2012, 8)) == 1
+
+
 class Pixels:
     """A space that hands out what it gets."""
 

@@ -2,12 +2,13 @@
 
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from tstitch.cli import compose
 from tstitch.data import StepBatches, batches
@@ -221,3 +222,52 @@ def test_tensors_are_checked_before_the_first_step(monkeypatch, label, dtype, sa
     pair = parse_pair(compose("train", [])["pair"])
     message = error_of(open_data, section, pair)
     assert message.startswith("data: ") and says in message, message
+
+
+class Named(Dataset):
+    """Two images of labels 0 and 1, whose names are given in one of the ways that there are."""
+
+    def __init__(self, **names) -> None:
+        vars(self).update(names)
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index):
+        return torch.zeros(3, SIZE, SIZE, dtype=torch.uint8), index
+
+
+def build_named(kind):
+    return {
+        "array": lambda: Named(classes=np.array(["frog", "dog"])),
+        "mapping": lambda: Named(classes={"dog": 1, "frog": 0}),
+        "index decides": lambda: Named(classes=["dog", "frog"], class_to_idx={"dog": 1, "frog": 0}),
+        "index with gaps": lambda: Named(classes=["frog", "dog"], class_to_idx={"dog": 7}),
+        "numbers": lambda: Named(classes=[2, 1]),
+        "part": lambda: Subset(Subset(Named(classes=["frog", "dog"]), [0, 1]), [0, 1]),
+        "missing file": lambda: Path("nowhere").stat(),
+        "no length": lambda: type("Odd", (Named,), {"__len__": lambda self: 1 // 0})(),
+    }[kind]()
+
+
+BUILD = f"{__name__}.build_named"
+
+
+@pytest.mark.parametrize(
+    "kind", ["array", "mapping", "index decides", "index with gaps", "numbers", "part"]
+)
+def test_names_in_every_form(words, kind):
+    """Catches: frog trained as cat where the names are no list, in another order than the labels,
+    or those of a data set of which this is a part."""
+    pair = parse_pair(compose("train", words())["pair"])
+    dataset = open_data({"_target_": BUILD, "kind": kind}, pair)
+    assert [dataset[index][1] for index in (0, 1)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("missing file", "No such file"), ("no length", "ZeroDivisionError")]
+)
+def test_what_a_data_set_raises_at_once_is_one_line(words, kind, reason):
+    """Catches: the traceback of torchvision's folders for a path that is not there."""
+    pair = parse_pair(compose("train", words())["pair"])
+    assert reason in error_of(open_data, {"_target_": BUILD, "kind": kind}, pair)

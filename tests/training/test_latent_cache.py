@@ -130,6 +130,31 @@ def test_cache_of_edited_images_is_refused(overrides, tmp_path, kind):
     train(words)  # the remedy works
 
 
+@pytest.mark.parametrize("kind", ["value", "nan", "dtype"])
+def test_edited_cache_is_refused(overrides, tmp_path, kind):
+    """Catches: moments that were edited, cut to whole numbers or damaged, trained on silently."""
+    train(overrides("train.latents=cache"))
+    path = tmp_path / "run" / "moments.npy"
+    moments = np.load(path)
+    if kind == "dtype":
+        moments = moments.astype(np.int8)
+    else:
+        moments[0, 0, 0] = 1 if kind == "value" else np.nan
+    np.save(path, moments)
+    with pytest.raises(UserError, match=r"moments.npy holds moments that have changed since"):
+        train(overrides("train.latents=cache", "train.steps=3"))
+
+
+def test_copied_cache_is_used(overrides, tmp_path):
+    """Catches: a copy with new dates refused, or read as a whole at every start."""
+    train(overrides("train.latents=cache"))
+    shutil.copytree(tmp_path / "run", tmp_path / "copy", copy_function=shutil.copyfile)
+    record = tmp_path / "copy" / "moments.json"
+    before = record.read_text()
+    train(overrides("train.latents=cache", "train.steps=3", folder=tmp_path / "copy"))
+    assert record.read_text() != before  # with the new date
+
+
 @pytest.mark.parametrize("change", ["weights", "scale"])
 def test_cache_of_another_autoencoder_is_refused(overrides, build_vae, tmp_path, change):
     """Catches: latents of one autoencoder trained with the decoder of another."""

@@ -1,15 +1,16 @@
 """The data set of a training, its labels those of the pair: by name where there are names."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch.utils.data import Dataset, TensorDataset
+import numpy as np
+from torch.utils.data import Dataset, Subset, TensorDataset
 
 from tstitch.class_names import listed, match_classes
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
-from tstitch.items import CheckedItems, checked_tensors
+from tstitch.items import CheckedItems, checked_tensors, whole_number
 from tstitch.pair import PairSpec
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,23 @@ def open_data(config: Any, pair: PairSpec) -> Dataset:
 
 
 def _names(dataset: Dataset) -> Sequence[str] | None:
-    names = getattr(dataset, "classes", None)
-    if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names):
-        return names
+    """Names by label, of a part of a data set those of the whole; None if there are none.
+
+    The labels of torchvision's folders are those of class_to_idx, whatever the order of classes.
+    """
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    for found in (getattr(dataset, "class_to_idx", None), getattr(dataset, "classes", None)):
+        if isinstance(found, Mapping):
+            by_label = {whole_number(label): name for name, label in found.items()}
+            if len(by_label) < len(found) or by_label.keys() != set(range(len(found))):
+                continue
+            found = [by_label[label] for label in range(len(found))]
+        elif isinstance(found, np.ndarray):
+            found = found.tolist()
+        named = isinstance(found, list | tuple) and found
+        if named and all(isinstance(n, str | int) and not isinstance(n, bool) for n in found):
+            return [str(name) for name in found]
     return None
 
 
@@ -65,7 +80,7 @@ def _labels(names: Sequence[str], pair: PairSpec) -> tuple[int, ...]:
             "data: no images of %d of the pair's %d classes (%s)",
             len(missing), len(known), listed(missing),
         )  # fmt: skip
-    if tuple(names) != known:
+    if tuple(names) != tuple(known):
         pairs = [f"{name} = {known[label]}" for name, label in zip(names, labels, strict=True)]
         log.info("data: its classes are the pair's so: %s", listed(pairs))
     return labels

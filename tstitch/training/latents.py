@@ -15,7 +15,7 @@ from tstitch.errors import UserError
 from tstitch.training.checkpoint import writing
 from tstitch.training.provenance import (
     DataIdentity,
-    array_digest,
+    content_record,
     difference,
     make_record,
     write_record,
@@ -149,7 +149,7 @@ def _check(path: Path, shape: tuple[int, ...], data: DataIdentity, space: Any) -
     elif labels.shape != shape[:1]:
         problem = f"moments of {shape[0]} images beside labels of shape {labels.shape}"
     else:
-        problem = difference(path.with_suffix(RECORD), data, space, labels)
+        problem = difference(path.with_suffix(RECORD), data, space, path, labels)
     if problem is not None:
         raise UserError(
             f"train.dir: {path} holds {problem}; remove the file or choose another train.dir"
@@ -181,7 +181,7 @@ def _encode_all(
         labels = np.array([merged[i] for i in range(len(dataset))], np.int64)
         with writing(path.parent):
             np.save(_labels_path(path), labels)
-            write_record(path.with_suffix(RECORD), record | {"labels": array_digest(labels)})
+            write_record(path.with_suffix(RECORD), record | content_record(temporary, labels))
             temporary.rename(path)  # last: with it there, the others are
 
     distributed.on_main(finish)

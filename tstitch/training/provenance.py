@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset, TensorDataset
 
+from models.download import sha256_of
 from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.items import CheckedItems
@@ -78,12 +79,24 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
     write_text(path, json.dumps(record, indent=1) + "\n")
 
 
-def difference(path: Path, data: DataIdentity, space: Any, labels: np.ndarray) -> str | None:
+def content_record(moments: Path, labels: np.ndarray) -> dict[str, Any]:
+    """What tells moments and labels from edited ones; reads the file of moments."""
+    return {
+        "labels": array_digest(labels),
+        "written": moments.stat().st_mtime_ns,
+        "moments": sha256_of(moments),
+    }
+
+
+def difference(
+    path: Path, data: DataIdentity, space: Any, moments: Path, labels: np.ndarray
+) -> str | None:
     """Why the moments beside a record are not those of this training; None if they are.
 
     Where only dates of files differ, the files are read, and the record gets the new dates.
 
     Args:
+        moments: their file.
         labels: int64 (N,), as they lie beside the moments.
 
     Raises:
@@ -92,20 +105,22 @@ def difference(path: Path, data: DataIdentity, space: Any, labels: np.ndarray) -
     try:
         record = json.loads(path.read_text())
         stamp, digest, autoencoder = (record[key] for key in ("stamp", "data", "autoencoder"))
-        own_labels = record["labels"]
+        own_labels, written, own = (record[key] for key in ("labels", "written", "moments"))
     except (OSError, ValueError, KeyError, TypeError):
         return "moments without a record of their images and autoencoder"
     if autoencoder != space.digest():
         return "moments of another autoencoder, or of other settings of it"
     if own_labels != array_digest(labels):
         return "moments of which the labels have changed"
+    date = moments.stat().st_mtime_ns
+    if date != written and own != sha256_of(moments):
+        return "moments that have changed since they were made"
     now = data.stamp()
-    if now is not None and now == stamp:
-        return None
-    if digest != data.digest():
+    if (now is None or now != stamp) and digest != data.digest():
         return "moments of other images or labels"
-    if now is not None:
-        write_record(path, record | {"stamp": now})
+    dated = record | {"stamp": now, "written": date}
+    if dated != record:
+        write_record(path, dated)
     return None
 
 
