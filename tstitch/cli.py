@@ -24,7 +24,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from tstitch import lifeline, threads
+from tstitch import lifeline, siblings, threads
 from tstitch.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -52,6 +52,7 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
     captured = io.StringIO()
     failures: list[BaseException] = []
     try:
+        _refuse_another_clone(sys.argv[0])
         with ExitStack() as streams, tempfile.TemporaryDirectory() as scratch:
             _arrange_output(streams, captured, scratch)
 
@@ -81,6 +82,15 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
             _end(captured.getvalue().strip().splitlines()[-1].split("error: ")[-1])
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _refuse_another_clone(script: str) -> None:
+    clone = siblings.other_clone(script)
+    if clone is not None:
+        raise UserError(
+            f"{script}: lies in {clone}, but the tstitch that is installed is {siblings.ROOT}'s; "
+            f"run pip install -e . there, or set PYTHONPATH={clone}"
+        )
 
 
 def compose(config_name: str, overrides: list[str]) -> dict:

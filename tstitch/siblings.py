@@ -54,6 +54,14 @@ def claim() -> None:
         sys.meta_path.insert(0, SiblingFinder())
 
 
+def other_clone(script: str) -> Path | None:
+    """The clone that a script lies in, if this package is another one's."""
+    path = Path(script)
+    root = path.resolve().parent.parent
+    other = path.is_file() and (root / "tstitch" / "cli.py").is_file() and root != ROOT
+    return root if other else None
+
+
 def _is_own(name: str, module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     return file is not None and Path(file).resolve() == ROOT / name / "__init__.py"

@@ -118,3 +118,15 @@ def test_run_from_a_clone_that_is_not_installed(tmp_path):
     done = run(tmp_path, "-c", code, path=clone)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.md").is_file()
+
+
+def test_a_script_of_another_clone_is_refused(tmp_path):
+    """Catches: the code and weights of the installed clone in place of the one that was meant."""
+    other = tmp_path / "other"
+    for name in ("tstitch/cli.py", "scripts/sample.py"):
+        (other / name).parent.mkdir(parents=True)
+        (other / name).write_text((ROOT / name).read_text())
+    done = run(tmp_path, str(other / "scripts" / "sample.py"), "run.num_images=2")
+    assert done.returncode == 2 and not list(tmp_path.glob("runs/*"))
+    (line,) = done.stderr.strip().splitlines()
+    assert f"lies in {other}" in line and str(ROOT) in line and f"PYTHONPATH={other}" in line
