@@ -36,5 +36,8 @@ setup(
         "plotly>=5.20",
         "wandb>=0.20",
     ],
-    extras_require={"test": ["pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6"]},
+    extras_require={
+        # The last two: a test installs a clone without fetching anything.
+        "test": ["pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6", "setuptools>=64", "wheel>=0.40"]
+    },
 )
