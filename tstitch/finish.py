@@ -110,9 +110,7 @@ def _finish(
                 size=size,
             )
             metrics = collect_metrics(experiment, engine, decides, entries, times)
-            _write_grid(folder, experiment)
-            write_text(folder / REPORT, render_report(metrics))
-            write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+            _write_documents(folder, experiment, metrics)
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
         # Those of more images are a larger run's that was stopped.
@@ -137,9 +135,7 @@ def _finish_first(directory: RunDirectory, experiment: Experiment, decides: dict
         if not (whole and _is_written(folder, run.num_images)):
             copy_first(directory.path / SAMPLES, samples, run.num_images)
             metrics = first_metrics(directory.path / METRICS, run.num_images)
-            _write_grid(folder, experiment)
-            write_text(folder / REPORT, render_report(metrics))
-            write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+            _write_documents(folder, experiment, metrics)
         write_config(folder, decides, experiment.config)
         if run.export == "png":
             export_images(folder)
@@ -162,6 +158,12 @@ def _is_written(folder: Path, num_images: int) -> bool:
         return metrics["protocol"]["num_images"] == num_images
     except (ValueError, KeyError, TypeError):
         return False
+
+
+def _write_documents(folder: Path, experiment: Experiment, metrics: dict[str, Any]) -> None:
+    _write_grid(folder, experiment)
+    write_text(folder / REPORT, render_report(metrics))
+    write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:
