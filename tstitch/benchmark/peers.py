@@ -54,7 +54,7 @@ class PeerWorker:
         self._experiment = parse_experiment(config)
         self._device = choose_device(self._experiment.run.device, "run.device")
         set_threads(self._experiment.engine.threads)
-        self._dtype, self._compile = dtype, compile
+        self._compile = compile
         self._pipeline = _pipeline(self._experiment, DTYPES[dtype]).to(self._device)
 
     def prepare(self, fractions: tuple[float, ...]) -> dict[str, Any]:
