@@ -15,7 +15,7 @@ from tstitch.training.settings import TrainSettings
 
 FILE = "checkpoint.pt"
 # Of checkpoints from before there were these options.
-UNWEIGHTED = {"focus_share": 0.0, "noise_weight_limit": 1.0}
+UNWEIGHTED = {"focus_share": 0.0, "noise_weight_limit": 1.0, "teacher": None}
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class TrainState:
     ema: Ema
     optimizer: torch.optim.Optimizer
     step: int = 0
-    stream: dict[str, float | bool | list[int]] = field(default_factory=dict)
+    stream: dict[str, float | bool | str | list[int] | None] = field(default_factory=dict)
 
 
 def new_state(network: nn.Module, settings: TrainSettings, device: torch.device) -> TrainState:
@@ -38,7 +38,7 @@ def new_state(network: nn.Module, settings: TrainSettings, device: torch.device)
         weight_decay=settings.weight_decay,
         fused=True,
     )
-    names = ("seed", "batch_size", "flip", "focus_share", "noise_weight_limit")
+    names = ("seed", "batch_size", "flip", "focus_share", "noise_weight_limit", "teacher")
     stream = {name: getattr(settings, name) for name in names}
     stream |= {name: list(getattr(settings, name)) for name in ("timesteps", "focus")}
     return TrainState(network, Ema(network, settings.ema_decay), optimizer, stream=stream)

@@ -15,7 +15,7 @@ PIXEL_BIN = 1.0 / 255.0
 class Losses(NamedTuple):
     """Means over a batch, scalars; the first two are what is minimised."""
 
-    noise: Tensor  # squared error of the noise, weighted by timestep
+    noise: Tensor  # squared error of the noise, or to the teacher's; weighted by timestep
     bound: Tensor  # variational bound of the learned variance; zero without variance logits
     mse: Tensor  # squared error of the noise, not weighted, without gradient
 
@@ -31,13 +31,23 @@ class HybridObjective(nn.Module):
     ratio, which plain L_simple leaves untrained where it is large. It is the truncated SNR
     weighting of progressive distillation (arXiv 2202.00512, Sec. 4), with a limit.
 
+    With a teacher the noise it predicts is learned in place of the noise that was drawn: the
+    output distillation of BK-SDM (arXiv 2305.15798, Eq. 2).
+
     Args:
         betas: float64 (T,) noise schedule.
         noise_weight_limit: largest weight, at least 1; 1 = L_simple as published.
+        teacher: (x_t, t, y) -> (N, C, H, W) predicted noise, without gradient.
     """
 
-    def __init__(self, betas: np.ndarray, noise_weight_limit: float = 1.0) -> None:
+    def __init__(
+        self,
+        betas: np.ndarray,
+        noise_weight_limit: float = 1.0,
+        teacher: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         super().__init__()
+        self.teacher = teacher
         alpha_bar = np.cumprod(1.0 - betas)
         previous = np.append(1.0, alpha_bar[:-1])
         posterior = betas * (1.0 - previous) / (1.0 - alpha_bar)
@@ -69,12 +79,12 @@ class HybridObjective(nn.Module):
         x_t = self._at("signal", t) * x_0 + self._at("noise", t) * eps  # DDPM, Eq. 4
         out = network(x_t, t, y).float()
         eps_pred, logits = out[:, : x_0.shape[1]], out[:, x_0.shape[1] :]
-        error = (eps_pred - eps).square()
-        noise = (self._at("weight", t) * error).mean()
+        target = eps if self.teacher is None else self.teacher(x_t, t, y)
+        noise = (self._at("weight", t) * (eps_pred - target).square()).mean()
         bound = noise.new_zeros(())
         if logits.shape[1]:
             bound = self._bound(x_0, x_t, t, eps_pred.detach(), logits).mean()
-        return Losses(noise, bound, error.detach().mean())
+        return Losses(noise, bound, (eps_pred.detach() - eps).square().mean())
 
     def _bound(self, x_0: Tensor, x_t: Tensor, t: Tensor, eps: Tensor, logits: Tensor) -> Tensor:
         """(N,) one term of the variational bound, bits per dimension (DDPM, Eq. 5)."""

@@ -26,6 +26,7 @@ from tstitch.training.loop import train
 from tstitch.training.objective import HybridObjective
 from tstitch.training.recorder import Recorder
 from tstitch.training.settings import TrainSettings, parse_train
+from tstitch.training.teacher import load_teacher
 from tstitch.weights import fetch_weights, fill_network
 
 MOMENTS_FILE = "moments.npy"
@@ -79,10 +80,11 @@ def _train(
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
     recorder = Recorder(state, settings, pair, folder, shown)
+    teacher = distributed.main_first(lambda: load_teacher(pair, settings, device))
     with closing(recorder):
         train(
             state,
-            HybridObjective(linear_betas(), settings.noise_weight_limit).to(device),
+            HybridObjective(linear_betas(), settings.noise_weight_limit, teacher).to(device),
             _latents(dataset, pair, settings, device, state.step),
             settings=settings,
             num_classes=pair.num_classes,

@@ -30,6 +30,7 @@ class TrainSettings:
     focus: tuple[int, int]  # the same, for a share of the draws
     focus_share: float
     noise_weight_limit: float
+    teacher: str | None
     dtype: str
     compile: bool
     seed: int
@@ -78,6 +79,7 @@ def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSett
         focus=_span(section, "focus"),
         focus_share=section.number("focus_share", 0.0, 1.0),
         noise_weight_limit=section.number("noise_weight_limit", 1.0),
+        teacher=_teacher(section, denoisers),
         dtype=section.choice("dtype", ("fp32", "bf16")),
         compile=section.flag("compile"),
         seed=section.integer("seed", 0, MAX_SEED),
@@ -104,6 +106,12 @@ def _grow(section: Section) -> bool:
     if grow and section.raw("init") in (None, "random"):
         raise section.refuse("grow", "give the smaller network's weights by train.init")
     return grow
+
+
+def _teacher(section: Section, denoisers: list[str]) -> str | None:
+    if section.raw("teacher") is None:
+        return None
+    return section.choice("teacher", [n for n in denoisers if n != section.raw("denoiser")])
 
 
 def _decay_steps(section: Section, steps: int) -> int:

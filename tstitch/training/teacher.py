@@ -1,0 +1,30 @@
+"""The trained denoiser of a pair that another one learns from."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tstitch.pair import PairSpec, load_network, locate_weights
+from tstitch.training.settings import TrainSettings
+
+Teacher = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def load_teacher(pair: PairSpec, settings: TrainSettings, device: torch.device) -> Teacher | None:
+    """pair.denoisers[train.teacher] as (x_t, t, y) -> (N, C, H, W) noise; None if none is named.
+
+    Raises:
+        UserError: weights that are missing or do not fit.
+    """
+    if settings.teacher is None:
+        return None
+    spec = next(spec for spec in pair.denoisers if spec.name == settings.teacher)
+    network = load_network(pair, spec, locate_weights(spec)).to(device)
+    runner = torch.compile(network, dynamic=False) if settings.compile else network
+
+    @torch.no_grad()
+    def predict(x_t: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        return runner(x_t, t, y).float()[:, : x_t.shape[1]]
+
+    return predict
