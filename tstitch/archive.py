@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.npz_stream import read_header
+from evaluation.features.npz_stream import read_header
 from tstitch.errors import UserError
 from tstitch.npz import NpzWriter, stream_rows, verify
 from tstitch.shards import UNTIMED, Shard, ShardError, Unit, cover, cut, read_shard, write_shard

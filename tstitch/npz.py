@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.npz_stream import read_header
+from evaluation.features.npz_stream import read_header
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from evaluation.points import Metric
-from evaluation.reference import open_reference
+from evaluation.features.reference import open_reference
+from evaluation.report.points import Metric
 from tstitch import evaluate as evaluate_api
 from tstitch.cli import compose
 from tstitch.scoring.run import run_evaluation

@@ -8,8 +8,8 @@ import torch
 from idx_files import write_idx
 from safetensors.torch import save_file
 
-from evaluation.classifier import Classifier, ClassifierExtractor
-from evaluation.reference import open_reference
+from evaluation.features.classifier import Classifier, ClassifierExtractor
+from evaluation.features.reference import open_reference
 from tstitch.cli import compose
 from tstitch.data import idx_folder
 from tstitch.errors import UserError

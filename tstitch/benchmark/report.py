@@ -132,7 +132,7 @@ def save_plot(document: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
-    from evaluation.plots import DPI, MARKERS, colour
+    from evaluation.report.plots import DPI, MARKERS, colour
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()

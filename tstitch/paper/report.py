@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 
-from evaluation.machine import versions
-from evaluation.markdown import table_lines
-from evaluation.panels import draw_panels
-from evaluation.plots import save_figure
-from evaluation.points import metric_names
-from evaluation.speed import above_arithmetic, comparable_times
-from evaluation.tables import Table, interval, result_table
+from evaluation.cost.machine import versions
+from evaluation.report.markdown import table_lines
+from evaluation.report.panels import draw_panels
+from evaluation.report.plots import save_figure
+from evaluation.report.points import metric_names
+from evaluation.report.speed import above_arithmetic, comparable_times
+from evaluation.report.tables import Table, interval, result_table
 from tstitch.files import write_text
 from tstitch.finish import METRICS
 from tstitch.paper.compare import COUNT, TOLERANCE, compare_with_paper

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.estimates import (
+from evaluation.cost.machine import device_name, versions
+from evaluation.features.images import ImageSource
+from evaluation.features.reference import Reference, labelled_counts, open_reference
+from evaluation.metrics.estimates import (
     FEATURE_METRICS,
     Estimate,
     estimate_inception_score,
     estimate_share,
     frechet_replicates,
 )
-from evaluation.images import ImageSource
-from evaluation.inception_score import num_splits, score_sums, split_of
-from evaluation.jackknife import group_ranges, interval
-from evaluation.machine import device_name, versions
-from evaluation.names import SHARES, TITLES, metric_name
-from evaluation.reference import Reference, labelled_counts, open_reference
+from evaluation.metrics.inception_score import num_splits, score_sums, split_of
+from evaluation.metrics.jackknife import group_ranges, interval
+from evaluation.metrics.names import SHARES, TITLES, metric_name
 from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments

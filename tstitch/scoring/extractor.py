@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evaluation.extraction import Images, extract
-from evaluation.moments import Moments
+from evaluation.features.extraction import Images, extract
+from evaluation.metrics.moments import Moments
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
@@ -16,7 +16,7 @@ from tstitch.scoring.settings import EvaluationSettings
 from tstitch.scoring.sources import fetch_file
 from tstitch.weights import weights_digest
 
-INCEPTION = "evaluation.inception.InceptionExtractor"
+INCEPTION = "evaluation.features.inception.InceptionExtractor"
 
 
 class LoadedExtractor:
@@ -152,7 +152,7 @@ def locate_extractor(settings: EvaluationSettings) -> Path:
     """
     source = settings.weights
     if settings.extractor.get("_target_") == INCEPTION:
-        from evaluation.inception import locate_inception_weights
+        from evaluation.features.inception import locate_inception_weights
 
         source = str(locate_inception_weights(source))
     path = None if source is None else fetch_file(source, "evaluation.weights")

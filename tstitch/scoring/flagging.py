@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.flags import (
+from evaluation.metrics.flags import (
     AGAINST_REFERENCE,
     FEW_IMAGES,
     OTHER_CLASSES,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evaluation.moments import Moments
+from evaluation.metrics.moments import Moments
 from tstitch.scoring.extractor import (
     LoadedExtractor,
     add_over_ranks,
@@ -30,7 +30,7 @@ def measure_real(
     Every rank calls it; the images are shared out.
 
     Args:
-        images: evaluation.images.ImageSource, or anything with its members.
+        images: evaluation.features.images.ImageSource, or anything with its members.
         names: kinds of features whose moments are wanted.
         num_features: of how many of the first images the pool features are kept.
         field: configuration's name and value of the images, for messages.

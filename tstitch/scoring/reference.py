@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from evaluation.estimates import FeatureReference
-from evaluation.frechet import FrechetReference
-from evaluation.reference import Reference
+from evaluation.features.reference import Reference
+from evaluation.metrics.estimates import FeatureReference
+from evaluation.metrics.frechet import FrechetReference
 from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor

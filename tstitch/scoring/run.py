@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evaluation.images import ImageSource
+from evaluation.features.images import ImageSource
 from tstitch import distributed
 from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError

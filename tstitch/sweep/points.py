@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
-from evaluation.points import Difference, Metric, Point
+from evaluation.report.points import Difference, Metric, Point
 from tstitch.errors import UserError
 from tstitch.finish import METRICS
 from tstitch.first import run_name

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.machine import versions
-from evaluation.markdown import render_markdown
-from evaluation.page import render_page
-from evaluation.plots import plot_metrics, plot_pareto, save_figure
-from evaluation.points import Floor, Point, write_csv
-from evaluation.strip import draw_strip
+from evaluation.cost.machine import versions
+from evaluation.report.markdown import render_markdown
+from evaluation.report.page import render_page
+from evaluation.report.plots import plot_metrics, plot_pareto, save_figure
+from evaluation.report.points import Floor, Point, write_csv
+from evaluation.report.strip import draw_strip
 from tstitch.archive import IMAGES, LABELS, SAMPLES
 from tstitch.files import write_text
 from tstitch.finish import METRICS

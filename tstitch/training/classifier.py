@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from evaluation.classifier import SIDE, Classifier
+from evaluation.features.classifier import SIDE, Classifier
 from models.checkpoints import CheckpointError, save_weights
 from tstitch import distributed
 from tstitch.cli import instantiate
