@@ -13,6 +13,8 @@ from evaluation.features.npz_stream import array_names, load_array
 
 MOST_CLASSES = 10**6
 SYMMETRY = 1e-5  # relative to the largest entry; float32 statistics meet it
+# Mean and covariance of each kind of features, as ADM's files call them.
+STATISTICS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
 KINDS = "arr_0 (images), or mu and sigma (their statistics)"
 # By digest: the shipped file was made before class_counts were stored.
 SHIPPED_CLASSES = {
@@ -25,21 +27,17 @@ class Reference:
     """What is known of the reference images; None where the file does not say.
 
     Attributes:
-        mu, sigma: float64 (D,), (D, D): mean and covariance of "pool" features.
-        mu_s, sigma_s: float64 (S,), (S, S): the same of "spatial" features.
+        gaussians: float64 mean (D,) and covariance (D, D) by kind of features.
         images: images to extract features from; their labels are not needed.
         features: float32 (M, D) "pool" features, for precision, recall and KID.
-        num_images: how many images mu and sigma are of.
+        num_images: how many images the gaussians are of.
         extractor: SHA-256 of the extractor's weights.
         label: short name.
         digest: SHA-256 of the file; of a folder, of the names, sizes and dates of its images.
         class_counts: images per class, by its number.
     """
 
-    mu: np.ndarray | None
-    sigma: np.ndarray | None
-    mu_s: np.ndarray | None
-    sigma_s: np.ndarray | None
+    gaussians: dict[str, tuple[np.ndarray, np.ndarray]]
     images: ImageSource | None
     features: np.ndarray | None
     num_images: int | None
@@ -59,7 +57,7 @@ def open_reference(path: str | Path, field: str) -> Reference:
         field: name of the setting, for messages.
 
     Returns:
-        Either `images`, or `mu` and `sigma`, or all three are there.
+        Images, or the gaussian of "pool", or both are there.
 
     Raises:
         ValueError: nothing there, unreadable, or arrays that do not fit together; one line.
@@ -70,11 +68,11 @@ def open_reference(path: str | Path, field: str) -> Reference:
         return _of_images(images, file)
     try:
         names = array_names(file)
-        if IMAGES not in names and not {"mu", "sigma"} & set(names):
+        if IMAGES not in names and not set(STATISTICS["pool"]) & set(names):
             raise ValueError(f"has {', '.join(names) or 'no arrays'}; store {KINDS}")
-        mu, sigma = _moments(file, names, "mu", "sigma")
-        mu_s, sigma_s = _moments(file, names, "mu_s", "sigma_s")
-        features = _features(file, mu) if "features" in names else None
+        found = {kind: _moments(file, names, *keys) for kind, keys in STATISTICS.items()}
+        gaussians = {kind: gaussian for kind, gaussian in found.items() if gaussian is not None}
+        features = _features(file, gaussians.get("pool")) if "features" in names else None
         num_images = _count(file) if "num_images" in names else None
         extractor = str(load_array(file, "extractor")) if "extractor" in names else None
         class_counts = _class_counts(file) if "class_counts" in names else None
@@ -82,10 +80,7 @@ def open_reference(path: str | Path, field: str) -> Reference:
         raise ValueError(f"{place}: {error}") from error
     images = open_images(path, field, need_labels=False) if IMAGES in names else None
     return Reference(
-        mu,
-        sigma,
-        mu_s,
-        sigma_s,
+        gaussians,
         images,
         features,
         num_images,
@@ -108,15 +103,13 @@ def array_reference(array: np.ndarray, field: str) -> Reference:
     """
     images = open_images(array, field)
     digest = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
-    return Reference(None, None, None, None, images, None, None, None, "array", digest)
+    return Reference({}, images, None, None, None, "array", digest)
 
 
 def _of_images(images: ImageSource, path: Path) -> Reference:
     label = path.resolve().name if path.is_dir() else path.stem
-    return Reference(
-        None, None, None, None, images, None, None, None, label, _digest(path),
-        labelled_counts(images),
-    )  # fmt: skip
+    counts = labelled_counts(images)
+    return Reference({}, images, None, None, None, label, _digest(path), counts)
 
 
 def labelled_counts(images: Any) -> tuple[int, ...] | None:
@@ -146,13 +139,13 @@ def _digest(path: Path) -> str:
 
 def _moments(
     path: Path, names: list[str], mean: str, covariance: str
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """A mean and its covariance, float64; (None, None) if the file has neither."""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """A mean and its covariance, float64; None if the file has neither."""
     for here, absent in ((mean, covariance), (covariance, mean)):
         if here in names and absent not in names:
             raise ValueError(f"has {here} without {absent}; store both or neither")
     if mean not in names:
-        return None, None
+        return None
     mu, sigma = _floats(path, mean), _floats(path, covariance)
     if mu.ndim != 1 or mu.size == 0:
         raise ValueError(f"{mean} is {mu.shape}; store the mean feature vector, (D,)")
@@ -176,12 +169,12 @@ def _floats(path: Path, name: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _features(path: Path, mu: np.ndarray | None) -> np.ndarray:
+def _features(path: Path, gaussian: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
     features = _floats(path, "features").astype(np.float32)
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(f"features is {features.shape}; store one row per image, (M, D)")
-    if mu is not None and features.shape[1] != mu.size:
-        wanted = f"mu has {mu.size} values"
+    if gaussian is not None and features.shape[1] != gaussian[0].size:
+        wanted = f"mu has {gaussian[0].size} values"
         raise ValueError(f"features is {features.shape} while {wanted}; use one extractor")
     return features
 

@@ -8,7 +8,6 @@ import numpy as np
 OTHER_CLASSES, FEW_IMAGES = "other classes", "few images"
 SURE = 10  # images expected of a class: none of them is no accident (e^-10)
 SLACK = 0.02  # of the classes' shares, a difference that changes little
-AGAINST_REFERENCE = ("fid", "sfid", "precision", "recall", "kid")
 
 
 def few_images(num_images: int, dimensions: Mapping[str, int]) -> dict[str, str]:

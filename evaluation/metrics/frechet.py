@@ -1,7 +1,14 @@
 """The Frechet distance of two Gaussians: FID and sFID (Heusel et al., arXiv 1706.08500, Eq. 6)."""
 
+from collections.abc import Mapping
+from functools import partial
+
 import torch
 from torch import Tensor
+
+from evaluation.metrics.comparison import ReferenceStatistics, Samples
+from evaluation.metrics.metric import Estimate, Metric
+from evaluation.metrics.moments import Moments
 
 # Differences of this part of both traces are rounding of float64 sums, and count as none.
 RESOLUTION = 1e-12
@@ -43,3 +50,39 @@ class FrechetReference:
         traces = self._trace + covariance.trace()
         distance = shift + traces - 2 * root_trace
         return 0.0 if bool(distance < RESOLUTION * traces) else float(distance)
+
+
+def _estimate(kind: str, samples: Samples, reference: ReferenceStatistics) -> Estimate | None:
+    """Each rank leaves out its own groups."""
+    if kind not in reference.gaussians:
+        return None
+    real = reference.once(f"frechet/{kind}", lambda: FrechetReference(*reference.gaussians[kind]))
+    total = samples.moments(kind)
+
+    def without(_indices: range, features: Mapping[str, Tensor]) -> float:
+        rest = total - Moments.of(features[kind].to(samples.device))
+        return real.distance(rest.mean, rest.covariance)
+
+    replicates = samples.by_group(without)
+    if not replicates:
+        return None
+    return Estimate(real.distance(total.mean, total.covariance), tuple(replicates))
+
+
+FID = Metric(
+    key="fid",
+    title="FID",
+    higher_is_better=False,
+    kinds=("pool",),
+    estimate=partial(_estimate, "pool"),
+    covariance_of="pool",
+    headline=True,
+)
+SFID = Metric(
+    key="sfid",
+    title="sFID",
+    higher_is_better=False,
+    kinds=("spatial",),
+    estimate=partial(_estimate, "spatial"),
+    covariance_of="spatial",
+)

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+from evaluation.metrics.comparison import ReferenceStatistics, Samples
+from evaluation.metrics.metric import Estimate, Metric
+
 SPLIT_SIZE = 5000  # images, as in ADM's evaluation
 
 
@@ -50,3 +53,25 @@ def split_of(indices: range, num_images: int) -> Tensor:
     starts = torch.tensor([i * num_images // splits for i in range(splits)])
     numbers = torch.arange(indices.start, indices.stop)
     return torch.searchsorted(starts, numbers, right=True) - 1
+
+
+def _estimate(samples: Samples, _reference: ReferenceStatistics) -> Estimate | None:
+    count, splits = samples.count, num_splits(samples.count)
+    sums = samples.by_group(
+        lambda indices, features: score_sums(features["logits"], split_of(indices, count), splits)
+    )
+    if not sums:
+        return None
+    total = torch.stack(sums).sum(0)
+    return Estimate(inception_score(total), tuple(inception_score(total - group) for group in sums))
+
+
+INCEPTION_SCORE = Metric(
+    key="inception_score",
+    title="Inception Score",
+    higher_is_better=True,
+    kinds=("logits",),
+    estimate=_estimate,
+    against_reference=False,
+    headline=True,
+)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.blocks import row_blocks
+from evaluation.metrics.comparison import ReferenceStatistics, Samples
+from evaluation.metrics.metric import Estimate, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,16 @@ def kernel_sums(
 def _diagonal(features: Tensor) -> Tensor:
     base = features.square().sum(1).div(features.shape[1]).add(1)
     return base * base * base
+
+
+def _estimate(samples: Samples, reference: ReferenceStatistics) -> Estimate | None:
+    """Over all pairs."""
+    features, real = samples.all("pool"), reference.features
+    if features is None or real is None:
+        return None
+    mean = reference.once("kernel mean", lambda: mean_off_diagonal(real))
+    sums = kernel_sums(features, samples.numbers, real, mean)
+    return Estimate(sums.distance(), tuple(map(sums.distance, range(len(sums.sizes)))))
+
+
+KID = Metric(key="kid", title="KID", higher_is_better=False, kinds=("pool",), estimate=_estimate)

@@ -29,6 +29,10 @@ class Moments:
         zeros = torch.zeros(dimension, dimension, dtype=torch.float64)
         return cls(0, zeros[0].clone(), zeros)
 
+    def to(self, device: torch.device | str) -> "Moments":
+        """The same on a device."""
+        return Moments(self.count, self.total.to(device), self.outer.to(device))
+
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
 

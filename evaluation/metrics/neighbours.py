@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.blocks import row_blocks, squared_distances
+from evaluation.metrics.comparison import ReferenceStatistics, Samples
+from evaluation.metrics.metric import Estimate, Metric, share_of
 
 NEIGHBOURS = 3
 
@@ -66,3 +68,42 @@ def groups_that_cover(points: Tensor, centres: Tensor, radii: Tensor, groups: Te
         inside = squared_distances(points[rows], centres) <= radii
         covered.append(torch.stack([part.any(1) for part in inside.split(sizes, dim=1)], 1))
     return torch.cat(covered)
+
+
+def _precision(samples: Samples, reference: ReferenceStatistics) -> Estimate | None:
+    """Share of the samples inside a ball of the reference."""
+    features, real = samples.all("pool"), reference.features
+    if features is None or real is None:
+        return None
+    radii = reference.once("radii", lambda: squared_radii(real))
+    return share_of(inside_any(features, real, radii), samples.numbers)
+
+
+def _recall(samples: Samples, reference: ReferenceStatistics) -> Estimate | None:
+    """Share of the reference inside a ball of the samples; the radii are those of all samples."""
+    features, real = samples.all("pool"), reference.features
+    if features is None or real is None:
+        return None
+    covered = groups_that_cover(real, features, squared_radii(features), samples.numbers)
+    times = covered.sum(1)
+    value = float((times > 0).double().mean())
+    without = [float((times > group.long()).double().mean()) for group in covered.T]
+    return Estimate(value, tuple(without))
+
+
+PRECISION = Metric(
+    key="precision",
+    title="precision",
+    higher_is_better=True,
+    kinds=("pool",),
+    estimate=_precision,
+    is_share=True,
+)
+RECALL = Metric(
+    key="recall",
+    title="recall",
+    higher_is_better=True,
+    kinds=("pool",),
+    estimate=_recall,
+    is_share=True,
+)

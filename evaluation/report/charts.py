@@ -7,13 +7,13 @@ from typing import Any
 
 from evaluation.report.pareto import TIME, cost_of, front_of
 from evaluation.report.plots import GREY, colour, is_wide
-from evaluation.report.points import LOSS, Floor, Metric, Point, by_series, has_fractions
+from evaluation.report.points import LOSS, Floor, Measured, Point, by_series, has_fractions
 from evaluation.report.tables import fid_difference, interval, milliseconds, significant, steps_text
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 
 
-def _hover(point: Point, *shown: Metric) -> str:
+def _hover(point: Point, *shown: Measured) -> str:
     """The whole point for Plotly, which reads a little HTML."""
     loss = point.metrics[LOSS]
     metrics = [loss, *(m for m in shown if m != loss)]
@@ -51,7 +51,7 @@ def _markers(members: Sequence[Point], x: list[float], key: str, place: int) -> 
     }
 
 
-def _level(floor: Metric, x: Sequence[float]) -> dict[str, Any]:
+def _level(floor: Measured, x: Sequence[float]) -> dict[str, Any]:
     """The floor as a dashed line over the range of x."""
     text = f"real images: {interval(floor.value, floor.low, floor.high)}"
     return {
@@ -65,7 +65,7 @@ def _level(floor: Metric, x: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def _layout(x_title: str, metrics: Sequence[Metric]) -> dict[str, Any]:
+def _layout(x_title: str, metrics: Sequence[Measured]) -> dict[str, Any]:
     return {
         "margin": {"l": 48, "r": 24, "t": 8, "b": 44},
         "showlegend": False,
@@ -75,7 +75,7 @@ def _layout(x_title: str, metrics: Sequence[Metric]) -> dict[str, Any]:
     }
 
 
-def _log_ticks(metrics: Sequence[Metric]) -> dict[str, Any]:
+def _log_ticks(metrics: Sequence[Measured]) -> dict[str, Any]:
     """Ticks at 1, 2 and 5 times powers of ten, in full: Plotly would write 5 for 50."""
     first = math.floor(math.log10(min(m.low for m in metrics)))
     last = math.ceil(math.log10(max(m.high for m in metrics)))

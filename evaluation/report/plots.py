@@ -11,7 +11,7 @@ from evaluation.report.pareto import FLOPS, TIME, cost_of, front_of
 from evaluation.report.points import (
     LOSS,
     Floor,
-    Metric,
+    Measured,
     Point,
     by_series,
     has_fractions,
@@ -43,7 +43,7 @@ def colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def is_wide(metrics: Sequence[Metric]) -> bool:
+def is_wide(metrics: Sequence[Measured]) -> bool:
     """True if a logarithmic axis is due: positive intervals over more than a decade."""
     low, high = min(m.low for m in metrics), max(m.high for m in metrics)
     return low > 0 and high / low > LOG_RATIO
@@ -137,7 +137,7 @@ def style(axes: "Axes") -> None:
 
 
 def _errorbars(
-    axes: "Axes", x: list[float], metrics: list[Metric], name: str, place: int, line: str
+    axes: "Axes", x: list[float], metrics: list[Measured], name: str, place: int, line: str
 ) -> None:
     values = [m.value for m in metrics]
     bounds = [[m.value - m.low for m in metrics], [m.high - m.value for m in metrics]]
@@ -147,7 +147,7 @@ def _errorbars(
     )  # fmt: skip
 
 
-def _metric_panel(axes: "Axes", points: Sequence[Point], key: str, real: Metric | None) -> None:
+def _metric_panel(axes: "Axes", points: Sequence[Point], key: str, real: Measured | None) -> None:
     on_fraction, shown = has_fractions(points), [real] if real else []
     for place, (name, members) in enumerate(by_series(points).items()):
         have = [points[i] for i in members if key in points[i].metrics]
@@ -158,7 +158,7 @@ def _metric_panel(axes: "Axes", points: Sequence[Point], key: str, real: Metric 
     _value_axis(axes, shown, real)
 
 
-def _value_axis(axes: "Axes", shown: list[Metric], real: Metric | None) -> None:
+def _value_axis(axes: "Axes", shown: list[Measured], real: Measured | None) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
     if real:
@@ -171,7 +171,7 @@ def _value_axis(axes: "Axes", shown: list[Metric], real: Metric | None) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _pareto_panel(axes: "Axes", points: Sequence[Point], kind: str, real: Metric | None) -> None:
+def _pareto_panel(axes: "Axes", points: Sequence[Point], kind: str, real: Measured | None) -> None:
     shown = [real] if real else []
     front = [points[i] for i in front_of(points, kind)]
     x = [_cost(p, kind) for p in front]

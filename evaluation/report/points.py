@@ -7,22 +7,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-LOSS = "fid"
-"""The metric that every point has, and that fronts and verdicts are about."""
+from evaluation.metrics.catalogue import METRICS
+from evaluation.metrics.frechet import FID
 
-HIGHER_IS_BETTER = {
-    "fid": False,
-    "sfid": False,
-    "kid": False,
-    "inception_score": True,
-    "precision": True,
-    "recall": True,
-    "class_accuracy": True,
-}
+LOSS = FID.key
+"""The metric that every point has, and that fronts and verdicts are about."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
+class Measured:
     """A value with its 95 % interval, low <= value <= high."""
 
     name: str  # with the feature space, e.g. "FID (Fashion-MNIST classifier)"
@@ -80,7 +73,7 @@ class Point:
     gmacs_per_evaluation: dict[str, float]
     flops_per_image: float
     num_images: int
-    metrics: dict[str, Metric]
+    metrics: dict[str, Measured]
     differences: dict[str, Difference]  # by metric; empty for the all-large run or without one
     run_dir: str  # relative to the folder of the report
     protocol: dict[str, Any]
@@ -117,7 +110,7 @@ class Point:
         fractions = values["fractions"]
         changed = {name: tuple(values.get(name, ())) for name in ("timed_in", "round_seconds")} | {
             "fractions": None if fractions is None else tuple(fractions),
-            "metrics": {k: Metric.from_json(v) for k, v in values["metrics"].items()},
+            "metrics": {k: Measured.from_json(v) for k, v in values["metrics"].items()},
             "differences": {k: Difference.from_json(v) for k, v in values["differences"].items()},
         }
         return cls(**{**values, **changed})
@@ -147,19 +140,21 @@ class Point:
 class Floor:
     """The metrics of real test images: what a perfect generator would reach."""
 
-    metrics: dict[str, Metric]
+    metrics: dict[str, Measured]
     num_images: int
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """From an evaluation's result; its keys beside metrics and num_images are ignored."""
         _check_keys("floor", values, ["metrics", "num_images"])
-        metrics = {key: Metric.from_json(value) for key, value in values["metrics"].items()}
+        metrics = {key: Measured.from_json(value) for key, value in values["metrics"].items()}
         return cls(metrics=metrics, num_images=values["num_images"])
 
 
 def metric_names(points: Sequence[Point], floor: Floor | None = None) -> dict[str, str]:
-    """Names of all metrics by key, the known ones first; checks that they can be compared.
+    """Names of all metrics by key, the known ones first, of them those where lower is better.
+
+    Checks that they can be compared.
 
     Raises:
         ValueError: no points, or one metric under two names (two feature spaces).
@@ -174,7 +169,8 @@ def metric_names(points: Sequence[Point], floor: Floor | None = None) -> dict[st
                     f"points: {key} is {found[key]!r} and {metric.name!r}; "
                     "evaluate all runs with one extractor"
                 )
-    order = {key: place for place, key in enumerate(HIGHER_IS_BETTER)}
+    ordered = sorted(METRICS, key=lambda metric: metric.higher_is_better)
+    order = {metric.key: place for place, metric in enumerate(ordered)}
     known = sorted(found, key=lambda key: (order.get(key, len(order)), key))
     return {key: found[key] for key in known if any(key in p.metrics for p in points)}
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.metrics.catalogue import find_metric
 from evaluation.report.pareto import FLOPS, TIME, front_of
 from evaluation.report.points import (
-    HIGHER_IS_BETTER,
     LOSS,
     Floor,
-    Metric,
+    Measured,
     Point,
     all_large_of,
     by_series,
@@ -88,7 +88,8 @@ def front_marks(points: Sequence[Point]) -> list[str]:
 
 def direction(key: str) -> str:
     """`higher` or `lower`, what is better in a metric; empty for an unknown one."""
-    return {True: "higher", False: "lower", None: ""}[HIGHER_IS_BETTER.get(key)]
+    metric = find_metric(key)
+    return "" if metric is None else "higher" if metric.higher_is_better else "lower"
 
 
 def result_table(points: Sequence[Point], series: str, names: Mapping[str, str]) -> Table:
@@ -120,12 +121,12 @@ def floor_row(floor: Floor, names: Mapping[str, str]) -> list[str]:
     return ["real images", *[NOTHING] * 5, values[LOSS], NOTHING, NOTHING, *_others(values, names)]
 
 
-def _values(metrics: Mapping[str, Metric], names: Mapping[str, str]) -> dict[str, str]:
+def _values(metrics: Mapping[str, Measured], names: Mapping[str, str]) -> dict[str, str]:
     found = {key: metrics.get(key) for key in names}
     return {k: _marked(m) if m else NOTHING for k, m in found.items()}
 
 
-def _marked(metric: Metric) -> str:
+def _marked(metric: Measured) -> str:
     flags = f" ({', '.join(metric.flags)})" if metric.flags else ""
     return interval(metric.value, metric.low, metric.high) + flags
 

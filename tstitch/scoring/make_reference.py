@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from evaluation.features.reference import labelled_counts
+from evaluation.features.reference import STATISTICS, labelled_counts
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.device import DEVICES, choose_device
@@ -27,7 +27,6 @@ from tstitch.section import Section
 from tstitch.threads import set_threads
 
 FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
-KEYS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
 
 
 class DatasetImages:
@@ -90,7 +89,7 @@ def _write_statistics(
     images: DatasetImages, extractor: LoadedExtractor, num_features: int, output: Path
 ) -> None:
     extractor.check(images.height, images.width, "data")
-    names = [name for name in KEYS if name in extractor.dimensions(images)]
+    names = [name for name in STATISTICS if name in extractor.dimensions(images)]
     moments, features = measure_real(
         extractor, images, names, num_features=num_features, field="data"
     )
@@ -103,7 +102,7 @@ def _write_statistics(
         if (counts := labelled_counts(images)) is not None:
             arrays["class_counts"] = np.array(counts)
         for name, found in moments.items():
-            mean, covariance = KEYS[name]
+            mean, covariance = STATISTICS[name]
             arrays[mean] = found.mean.cpu().numpy()
             arrays[covariance] = found.covariance.cpu().numpy()
         arrays["features"] = _compact(features.numpy())

@@ -7,12 +7,7 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.moments import Moments
-from tstitch.scoring.extractor import (
-    LoadedExtractor,
-    add_over_ranks,
-    collect_groups,
-    moments_of,
-)
+from tstitch.scoring.extractor import LoadedExtractor, add_over_ranks, collect_groups
 
 CHUNK = 500  # images that a rank takes at once
 
@@ -49,7 +44,7 @@ def measure_real(
 
     def keep(indices: range, features: dict[str, Tensor]) -> Tensor | None:
         for name in running:
-            running[name] = running[name] + moments_of(features[name], device)
+            running[name] = running[name] + Moments.of(features[name].to(device)).to("cpu")
         return features["pool"] if indices.start < num_features else None
 
     own = extractor.own_groups(images, chunks, field, keep)

@@ -45,9 +45,9 @@ def test_adm_reference(tmp_path):
     """Catches: sFID's statistics taken for FID's, statistics in float32, images not found."""
     path = write(tmp_path / "imagenet.npz", "mu sigma mu_s sigma_s arr_0")
     reference, arrays = open_reference(path, "reference"), whole()
-    for name in ("mu", "sigma", "mu_s", "sigma_s"):
-        found = getattr(reference, name)
-        assert found.dtype == np.float64 and np.array_equal(found, arrays[name])
+    for kind, keys in {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}.items():
+        for name, found in zip(keys, reference.gaussians[kind], strict=True):
+            assert found.dtype == np.float64 and np.array_equal(found, arrays[name])
     assert np.array_equal(reference.images.read(2, 9), arrays["arr_0"][2:9])
     assert (reference.features, reference.num_images) == (None, None)
     assert reference.label == "imagenet"
@@ -59,7 +59,8 @@ def test_sizes_of_inception_fit(tmp_path):
     mu, sigma, mu_s, sigma_s = np.zeros(2048), np.eye(2048), np.zeros(2023), np.eye(2023)
     np.savez(tmp_path / "a.npz", mu=mu, sigma=sigma, mu_s=mu_s, sigma_s=sigma_s)
     reference = open_reference(tmp_path / "a.npz", "reference")
-    assert reference.sigma.shape == (2048, 2048) and reference.sigma_s.shape == (2023, 2023)
+    shapes = {kind: sigma.shape for kind, (_, sigma) in reference.gaussians.items()}
+    assert shapes == {"pool": (2048, 2048), "spatial": (2023, 2023)}
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -81,10 +82,11 @@ def test_statistics_alone(tmp_path, dtype):
     mu, sigma = (array.astype(dtype) for array in moments(DIM))
     path = write(tmp_path / "a.npz", "", mu=mu, sigma=np.asfortranarray(sigma))
     reference = open_reference(path, "reference")
-    assert reference.mu.dtype == reference.sigma.dtype == np.float64
-    assert np.array_equal(reference.sigma, sigma.astype(np.float64))
-    absent = (reference.mu_s, reference.sigma_s, reference.images, reference.features)
-    assert absent == (None, None, None, None)
+    assert list(reference.gaussians) == ["pool"]
+    found = reference.gaussians["pool"]
+    assert found[0].dtype == found[1].dtype == np.float64
+    assert np.array_equal(found[1], sigma.astype(np.float64))
+    assert (reference.images, reference.features) == (None, None)
 
 
 def test_images_alone(tmp_path):
@@ -98,7 +100,7 @@ def test_images_alone(tmp_path):
     for name, label in (("folder", "folder"), ("array.npy", "array"), ("archive.npz", "archive")):
         reference = open_reference(str(tmp_path / name), "reference")
         assert np.array_equal(reference.images.read(0, COUNT), images)
-        assert (reference.mu, reference.sigma, reference.mu_s, reference.sigma_s) == (None,) * 4
+        assert reference.gaussians == {}
         assert reference.label == label and len(reference.digest) == 64
 
 

@@ -6,22 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from evaluation.metrics.estimates import (
-    Estimate,
-    FeatureReference,
-    estimate_inception_score,
-    estimate_kid,
-    estimate_precision,
-    estimate_recall,
-    estimate_share,
-    frechet_replicates,
-)
-from evaluation.metrics.frechet import FrechetReference
-from evaluation.metrics.inception_score import inception_score, score_sums
+from evaluation.metrics import inception_score as scores
+from evaluation.metrics.class_accuracy import CLASS_ACCURACY
+from evaluation.metrics.comparison import ReferenceStatistics, Samples
+from evaluation.metrics.frechet import FID, SFID, FrechetReference
 from evaluation.metrics.jackknife import group_ranges
-from evaluation.metrics.kernel_distance import kernel_sums
+from evaluation.metrics.kernel_distance import KID, kernel_sums, mean_off_diagonal
+from evaluation.metrics.metric import Estimate, share_of
 from evaluation.metrics.moments import Moments
-from evaluation.metrics.neighbours import squared_radii
+from evaluation.metrics.neighbours import PRECISION, RECALL, squared_radii
 
 COUNT, REAL, DIMENSION, CLASSES, GROUPS = 103, 140, 9, 6, 8
 RANGES = group_ranges(COUNT, GROUPS)  # of 12 and 13 images
@@ -33,7 +26,19 @@ def features(count: int, seed: int, shift: float = 0.0) -> Tensor:
     return torch.randn(count, DIMENSION, generator=generator, dtype=torch.float64) + shift
 
 
-SAMPLES, REFERENCE = features(COUNT, 0, 0.4), features(REAL, 1)
+def samples(labels: Tensor | None = None, **kinds: Tensor) -> Samples:
+    """All groups of these features."""
+    own = {
+        number: {kind: values[group.start : group.stop] for kind, values in kinds.items()}
+        for number, group in enumerate(RANGES)
+    }
+    sizes = {kind: values[0].numel() for kind, values in kinds.items()}
+    return Samples(own, RANGES, sizes, labels=labels)
+
+
+POOL, REFERENCE = features(COUNT, 0, 0.4), features(REAL, 1)
+MOMENTS = Moments.of(REFERENCE)
+STATISTICS = ReferenceStatistics({"pool": (MOMENTS.mean, MOMENTS.covariance)}, REFERENCE)
 
 
 def check(estimate: Estimate, measure: Callable[[Tensor], float], rel: float = 1e-9) -> None:
@@ -47,76 +52,83 @@ def check(estimate: Estimate, measure: Callable[[Tensor], float], rel: float = 1
 
 def test_frechet():
     """Catches: a group that is taken away twice, or from the mean alone."""
-    real = Moments.of(REFERENCE)
-    reference = FrechetReference(real.mean, real.covariance)
-    total, groups = Moments.of(SAMPLES), [SAMPLES[g.start : g.stop] for g in RANGES]
-    estimate = Estimate(
-        reference.distance(total.mean, total.covariance),
-        tuple(frechet_replicates(reference, total, groups)),
-    )
+    reference = FrechetReference(MOMENTS.mean, MOMENTS.covariance)
 
     def measure(kept: Tensor) -> float:
-        values = SAMPLES[kept]
+        values = POOL[kept]
         return reference.distance(values.mean(0), values.T.cov())
 
-    check(estimate, measure)
+    check(FID.estimate(samples(pool=POOL), STATISTICS), measure)
 
 
 @pytest.mark.parametrize("splits", [1, 3])
-def test_inception_score(splits):
+def test_inception_score(splits, monkeypatch):
     """Catches: splits whose borders move when a group is left out."""
+    monkeypatch.setattr(scores, "SPLIT_SIZE", COUNT // splits)
     logits = 3 * torch.randn(COUNT, CLASSES, generator=torch.Generator().manual_seed(2))
-    split = torch.arange(COUNT) * splits // COUNT
-    sums = [score_sums(logits[g.start : g.stop], split[g.start : g.stop], splits) for g in RANGES]
+    split = scores.split_of(range(COUNT), COUNT)
+    assert len(split.unique()) == splits
     check(
-        estimate_inception_score(sums),
-        lambda kept: inception_score(score_sums(logits[kept], split[kept], splits)),
+        scores.INCEPTION_SCORE.estimate(samples(logits=logits), STATISTICS),
+        lambda kept: scores.inception_score(scores.score_sums(logits[kept], split[kept], splits)),
     )
 
 
 def test_kid():
     """Catches: pairs across groups that are counted, or left out, twice."""
-    reference = FeatureReference(REFERENCE)
+    mean = mean_off_diagonal(REFERENCE)
 
     def measure(kept: Tensor) -> float:
         one = torch.zeros(len(kept), dtype=torch.long)
-        sums = kernel_sums(SAMPLES[kept], one, REFERENCE, reference.kernel_mean)
-        return sums.distance()
+        return kernel_sums(POOL[kept], one, REFERENCE, mean).distance()
 
-    check(estimate_kid(SAMPLES, NUMBERS, reference), measure)
+    check(KID.estimate(samples(pool=POOL), STATISTICS), measure)
 
 
 def test_precision():
     """Catches: precision and recall swapped, groups in another order."""
 
     def measure(kept: Tensor) -> float:
-        inside = torch.cdist(SAMPLES[kept], REFERENCE) ** 2 <= squared_radii(REFERENCE)
+        inside = torch.cdist(POOL[kept], REFERENCE) ** 2 <= squared_radii(REFERENCE)
         return float(inside.any(1).double().mean())
 
-    check(estimate_precision(SAMPLES, NUMBERS, FeatureReference(REFERENCE)), measure)
+    check(PRECISION.estimate(samples(pool=POOL), STATISTICS), measure)
 
 
 def test_recall():
     """Catches: a real image that is lost although the balls of another group hold it."""
-    radii = squared_radii(SAMPLES)
+    radii = squared_radii(POOL)
 
     def measure(kept: Tensor) -> float:
-        inside = torch.cdist(REFERENCE, SAMPLES[kept]) ** 2 <= radii[kept]
+        inside = torch.cdist(REFERENCE, POOL[kept]) ** 2 <= radii[kept]
         return float(inside.any(1).double().mean())
 
-    estimate = estimate_recall(SAMPLES, NUMBERS, FeatureReference(REFERENCE))
+    estimate = RECALL.estimate(samples(pool=POOL), STATISTICS)
     check(estimate, measure)
     assert max(estimate.replicates) <= estimate.value
 
 
-def test_share():
-    """Catches: replicates divided by the number of all images."""
-    hits = torch.rand(COUNT, generator=torch.Generator().manual_seed(3)) < 0.4
-    check(estimate_share(hits, NUMBERS), lambda kept: float(hits[kept].double().mean()))
+def test_class_accuracy():
+    """Catches: replicates divided by the number of all images, labels of other images."""
+    labels = torch.arange(COUNT) % 5
+    classes = labels * (torch.rand(COUNT, generator=torch.Generator().manual_seed(3)) < 0.4)
+    check(
+        CLASS_ACCURACY.estimate(samples(labels, classes=classes), STATISTICS),
+        lambda kept: float((classes == labels)[kept].double().mean()),
+    )
 
 
 def test_share_of_all_and_none():
     """Catches: a division by zero where nothing is hit."""
     none = torch.zeros(COUNT, dtype=torch.bool)
-    assert estimate_share(none, NUMBERS) == Estimate(0.0, (0.0,) * GROUPS)
-    assert estimate_share(~none, NUMBERS) == Estimate(1.0, (1.0,) * GROUPS)
+    assert share_of(none, NUMBERS) == Estimate(0.0, (0.0,) * GROUPS)
+    assert share_of(~none, NUMBERS) == Estimate(1.0, (1.0,) * GROUPS)
+
+
+def test_what_is_not_known_is_not_measured():
+    """Catches: a crash, or a number, where the reference has no such statistics or features."""
+    found = samples(pool=POOL, spatial=POOL, classes=NUMBERS)
+    nothing = ReferenceStatistics({})
+    for metric in (FID, SFID, KID, PRECISION, RECALL, CLASS_ACCURACY):
+        assert metric.estimate(found, nothing) is None
+    assert SFID.estimate(found, STATISTICS) is None and FID.estimate(found, STATISTICS) is not None

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from evaluation.metrics.estimates import frechet_replicates
-from evaluation.metrics.frechet import FrechetReference
+from evaluation.metrics.comparison import ReferenceStatistics, Samples
+from evaluation.metrics.frechet import FID, FrechetReference
 from evaluation.metrics.jackknife import Interval, group_ranges, interval, paired_difference
 from evaluation.metrics.moments import Moments
 
@@ -78,11 +78,20 @@ def draw(
     return shift + scale * (math.sqrt(1 - own**2) * common + own * extra)
 
 
+def standard(dimension: int) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of the standard normal distribution itself, not of a sample of it."""
+    identity = torch.eye(dimension, dtype=torch.float64)
+    return torch.zeros_like(identity[0]), identity
+
+
 @cache
 def normal(dimension: int) -> FrechetReference:
-    """The standard normal distribution itself, not a sample of it."""
-    identity = torch.eye(dimension, dtype=torch.float64)
-    return FrechetReference(torch.zeros_like(identity[0]), identity)
+    return FrechetReference(*standard(dimension))
+
+
+@cache
+def statistics(dimension: int) -> ReferenceStatistics:
+    return ReferenceStatistics({"pool": standard(dimension)})
 
 
 def fid(values: Tensor) -> float:
@@ -93,9 +102,10 @@ def fid(values: Tensor) -> float:
 
 def jackknife(values: Tensor) -> tuple[float, list[float]]:
     """FID with its replicates."""
-    reference = normal(values.shape[1])
-    parts = [values[group.start : group.stop] for group in group_ranges(len(values), GROUPS)]
-    return fid(values), frechet_replicates(reference, Moments.of(values), parts)
+    groups, dimension = group_ranges(len(values), GROUPS), values.shape[1]
+    parts = {n: {"pool": values[group.start : group.stop]} for n, group in enumerate(groups)}
+    found = FID.estimate(Samples(parts, groups, {"pool": dimension}), statistics(dimension))
+    return found.value, list(found.replicates)
 
 
 def known(shift: float, scale: float) -> float:

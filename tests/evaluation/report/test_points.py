@@ -10,7 +10,7 @@ from sweep_points import NAMES, point_json, real_images, three_denoisers, two_de
 
 from evaluation.report.points import (
     Floor,
-    Metric,
+    Measured,
     Point,
     by_series,
     has_fractions,
@@ -121,7 +121,7 @@ def test_missing_keys_are_named():
     with pytest.raises(ValueError, match="^point: nfe is missing"):
         Point.from_json(values)
     with pytest.raises(ValueError, match="^metric: high is missing"):
-        Metric.from_json({"name": "FID", "value": 1.0, "low": 0.5})
+        Measured.from_json({"name": "FID", "value": 1.0, "low": 0.5})
     with pytest.raises(ValueError, match="^floor: metrics is missing"):
         Floor.from_json({"num_images": 5})
 
@@ -129,7 +129,7 @@ def test_missing_keys_are_named():
 def test_evaluation_results_are_accepted_as_they_are():
     """Catches: a result refused for its replicates."""
     values = {"name": "FID", "value": 1.0, "low": 0.5, "high": 1.5, "replicates": [1.0, 1.1]}
-    assert Metric.from_json(values) == Metric(name="FID", value=1.0, low=0.5, high=1.5)
+    assert Measured.from_json(values) == Measured(name="FID", value=1.0, low=0.5, high=1.5)
 
 
 def test_two_feature_spaces_are_refused():
