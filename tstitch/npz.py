@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.features.npz_stream import read_header
+from evaluation.features.npz_stream import RowReader, read_header
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -57,13 +57,9 @@ class NpzWriter:
 
 def stream_rows(path: Path, name: str, rows: int) -> Iterator[np.ndarray]:
     """The array of an npz in chunks of at most `rows` rows."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        shape, dtype = read_header(member)
-        row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
-        for first in range(0, shape[0], rows):
-            count = min(rows, shape[0] - first)
-            raw = member.read(count * row_bytes)
-            yield np.frombuffer(raw, dtype).reshape(count, *shape[1:])
+    reader = RowReader(path, name)
+    for first in range(0, reader.shape[0], rows):
+        yield reader.read(first, min(first + rows, reader.shape[0]))
 
 
 def verify(path: Path, shapes: dict[str, tuple[int, ...]]) -> bool:

@@ -5,11 +5,11 @@ from typing import Any
 
 from evaluation.report.points import Floor, Point, by_series, metric_names
 from evaluation.report.speed import comparable_times
+from evaluation.report.table import plain, table_lines
 from evaluation.report.tables import (
     FLOOR,
     FRONTS,
     INTERVALS,
-    Table,
     cost_table,
     floor_row,
     protocol_lines,
@@ -41,17 +41,17 @@ def render_markdown(
     """
     names, series = metric_names(points, floor), by_series(points)
     points, notes = comparable_times(points)
-    lines = [f"# {_plain(title)}", ""]
+    lines = [f"# {plain(title)}", ""]
     for name, members in series.items():
         text = verdict_text(judge([points[i] for i in members]))
-        lines.append(f"- **{_plain(name)}**: {_plain(text)}")
-    lines += [f"- **Note**: {_plain(text)}" for text in [*notes, *warnings(points, floor)]]
+        lines.append(f"- **{plain(name)}**: {plain(text)}")
+    lines += [f"- **Note**: {plain(text)}" for text in [*notes, *warnings(points, floor)]]
     for caption, path in pictures:
-        lines += ["", f"![{_plain(caption)}]({path})"]
+        lines += ["", f"![{plain(caption)}]({path})"]
     for name in series:
         table = result_table(points, name, names)
         table.rows.extend([floor_row(floor, names)] if floor else [])
-        lines += ["", f"## {_plain(name)}", "", *table_lines(table)]
+        lines += ["", f"## {plain(name)}", "", *table_lines(table)]
         lines += ["", "Time and arithmetic of each denoiser, per image:", ""]
         lines += table_lines(cost_table(points, name))
     lines += ["", "## Reading the tables", "", f"- {INTERVALS}", f"- {FRONTS}"]
@@ -60,28 +60,14 @@ def render_markdown(
     lines += ["", "## Protocol", ""]
     for head, entries in protocol_lines(points, protocol):
         body = "; ".join(f"{key} {text}".strip() for key, text in entries)
-        lines.append(f"- {_plain(head)}: {_plain(body)}")
+        lines.append(f"- {plain(head)}: {plain(body)}")
     lines += ["", "## Runs", ""]
     lines += [
-        f"- {_plain(points[i].series)}, {_plain(points[i].label)}: {_code(points[i].run_dir)}"
+        f"- {plain(points[i].series)}, {plain(points[i].label)}: {_code(points[i].run_dir)}"
         for members in series.values()
         for i in members
     ]
     return "\n".join([*lines, ""])
-
-
-def table_lines(table: Table, numbers: bool = True) -> list[str]:
-    """A table in Markdown; numbers are set to the right, texts to the left."""
-    rule = "|" + "|".join(["---"] + ["--:" if numbers else "---"] * (len(table.header) - 1)) + "|"
-    rows = ["| " + " | ".join(map(_plain, row)) + " |" for row in [table.header, *table.rows]]
-    return [rows[0], rule, *rows[1:]]
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown takes for text, on one line; brackets of intervals stay as they are."""
-    for mark in ("\\", "`", "*", "<", "|", "]("):
-        text = text.replace(mark, f"\\{mark}" if mark != "](" else "]\\(")
-    return " ".join(text.split())
 
 
 def _code(text: str) -> str:

@@ -14,12 +14,12 @@ from evaluation.report.pareto import FLOPS, TIME, cost_of
 from evaluation.report.plots import colour
 from evaluation.report.points import LOSS, Floor, Point, by_series, has_fractions, metric_names
 from evaluation.report.speed import comparable_times
+from evaluation.report.table import Table
 from evaluation.report.tables import (
     FLOOR,
     FRONTS,
     INTERVALS,
     NOTHING,
-    Table,
     cost_table,
     direction,
     floor_row,

@@ -98,20 +98,13 @@ def plot_pareto(points: Sequence[Point], floor: Floor | None = None) -> "Figure"
     return figure
 
 
-def save_figure(figure: "Figure", stem: Path) -> tuple[Path, Path]:
-    """Writes STEM.png (150 dpi) and STEM.pdf, by temporary name and rename."""
+def write_figure(figure: "Figure", path: Path, kind: str) -> None:
+    """Writes a png (150 dpi) or a pdf, whatever the name of the file."""
     import matplotlib
 
-    paths = []
-    for kind in ("png", "pdf"):
-        path = stem.with_name(f"{stem.name}.{kind}")
-        temporary = path.with_name(f".{path.name}.tmp")
-        dates = {"CreationDate": None} if kind == "pdf" else {}  # same points, same bytes
-        with matplotlib.rc_context({"pdf.fonttype": 42}):
-            figure.savefig(temporary, format=kind, dpi=DPI, metadata=dates)
-        temporary.rename(path)
-        paths.append(path)
-    return paths[0], paths[1]
+    dates = {"CreationDate": None} if kind == "pdf" else {}  # same points, same bytes
+    with matplotlib.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(path, format=kind, dpi=DPI, metadata=dates)
 
 
 def new_figure(width: float, height: float) -> "Figure":

@@ -1,10 +1,10 @@
 """Points of a sweep: what one run measured, as a record and as a row of points.csv."""
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 from evaluation.metrics.catalogue import METRICS
@@ -204,8 +204,8 @@ def all_large_of(points: Sequence[Point]) -> Point | None:
     return min((p for p in points if p.all_large), key=lambda p: len(p.differences), default=None)
 
 
-def write_csv(points: Sequence[Point], path: Path) -> None:
-    """Writes points.csv: one row per point in the order given, unmeasured values empty.
+def points_csv(points: Sequence[Point]) -> str:
+    """points.csv: one row per point in the order given, unmeasured values empty.
 
     Columns: the record's scalars; where the times come from; steps, seconds and
     gmacs_per_evaluation per denoiser; per metric its name, value, bounds, and the paired difference
@@ -213,12 +213,11 @@ def write_csv(points: Sequence[Point], path: Path) -> None:
     """
     keys, denoisers = list(metric_names(points)), denoiser_names(points)
     rows = [_row(point, keys, denoisers) for point in points]
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.rename(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _row(point: Point, keys: list[str], denoisers: list[str]) -> dict[str, Any]:

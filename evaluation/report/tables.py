@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from evaluation.metrics.catalogue import find_metric
@@ -18,6 +17,7 @@ from evaluation.report.points import (
     has_fractions,
 )
 from evaluation.report.speed import speed_ratio
+from evaluation.report.table import Table
 
 INTERVALS = (
     "Intervals are 95 %, by a delete-a-group jackknife over the images of one run: how far a value "
@@ -33,14 +33,6 @@ FRONTS = (
 )
 NOTHING = "-"
 FLOOR = "Real images: the same metrics of {} real test images, the floor of what a model can reach."
-
-
-@dataclass(frozen=True)
-class Table:
-    """A header and rows of as many texts each."""
-
-    header: list[str]
-    rows: list[list[str]]
 
 
 def significant(value: float, digits: int = 4) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation.cost.machine import versions
-from evaluation.report.markdown import table_lines
-from evaluation.report.tables import Table
+from evaluation.report.table import Table, table_lines
 from tstitch.files import write_text
 from tstitch.options import figure_section
 from tstitch.paper.compare import TOLERANCE

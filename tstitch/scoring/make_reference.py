@@ -1,8 +1,6 @@
 """`scripts/reference.py`: statistics of real images, and what other real images reach."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
-from tstitch.files import write_text
+from tstitch.files import write_text, writing_file
 from tstitch.items import CheckedItems
 from tstitch.npz import NpzWriter
 from tstitch.scoring.evaluator import Evaluator
@@ -106,7 +104,7 @@ def _write_statistics(
             arrays[mean] = found.mean.cpu().numpy()
             arrays[covariance] = found.covariance.cpu().numpy()
         arrays["features"] = _compact(features.numpy())
-        with _writable(output, "output"), NpzWriter(output) as writer:
+        with writing_file(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
                 writer.add_array(name, array)
 
@@ -156,17 +154,7 @@ def _write_floor(
         for entry in found:
             for metric in entry["metrics"].values():
                 del metric["replicates"]  # the floor is compared with, not paired
-        with _writable(floor, "floor"):
+        with writing_file(floor, "floor"):
             write_text(floor, json.dumps(found, indent=1) + "\n")
 
     distributed.on_main(write)
-
-
-@contextmanager
-def _writable(path: Path, field: str) -> Iterator[None]:
-    """Makes the folder of a file that the block writes."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise UserError(f"{field}={path}: cannot be written ({error.strerror})") from error

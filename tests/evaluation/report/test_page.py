@@ -24,7 +24,7 @@ from sweep_points import (
 
 from evaluation.report.page import render_page
 from evaluation.report.points import Point
-from evaluation.report.strip import draw_strip
+from evaluation.report.sheets import draw_strip
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

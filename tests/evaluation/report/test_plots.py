@@ -10,9 +10,10 @@ from PIL import Image
 from sweep_points import noise, point_json, real_images, three_denoisers, two_denoisers
 
 from evaluation.report.pareto import FLOPS, TIME, front_of
-from evaluation.report.plots import COLOURS, plot_metrics, plot_pareto, save_figure
+from evaluation.report.plots import COLOURS, plot_metrics, plot_pareto
 from evaluation.report.points import Point
-from evaluation.report.strip import draw_strip
+from evaluation.report.sheets import draw_strip
+from tstitch.pictures import save_figure
 
 FLOOR = real_images()
 
@@ -140,12 +141,12 @@ def test_missing_metrics_leave_gaps():
 def test_files(draw, tmp_path):
     """Catches: empty pictures, another resolution, leftovers, bytes that differ by the clock."""
     figure = draw(two_denoisers(), FLOOR)
-    png, pdf = save_figure(figure, tmp_path / "plot")
+    save_figure(figure, tmp_path / "plot")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plot.pdf", "plot.png"]
-    with Image.open(png) as image:
+    with Image.open(tmp_path / "plot.png") as image:
         assert image.info["dpi"] == pytest.approx((150, 150), abs=0.1)
         assert image.height > 400 and len(image.convert("RGB").getcolors(1 << 24)) > 50
-    raw = pdf.read_bytes()
+    raw = (tmp_path / "plot.pdf").read_bytes()
     assert raw.startswith(b"%PDF") and b"CreationDate" not in raw
 
 

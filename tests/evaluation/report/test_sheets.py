@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tstitch.grid import LABEL_HEIGHT, MARGIN, cell_size, draw_grid, save_image
+from evaluation.report.sheets import LINE_HEIGHT, MARGIN, cell_size, draw_grid
+from tstitch.pictures import save_image
 
 
 def plain(count: int, side: int, level: int = 0) -> np.ndarray:
@@ -16,7 +17,7 @@ def plain(count: int, side: int, level: int = 0) -> np.ndarray:
 )
 def test_cells_are_enlarged_by_whole_factors(side, enlarged):
     """Catches: cells too narrow for a label, blurred images, large images enlarged."""
-    assert cell_size(side) == (enlarged + MARGIN, enlarged + LABEL_HEIGHT + MARGIN)
+    assert cell_size(side) == (enlarged + MARGIN, enlarged + LINE_HEIGHT + MARGIN)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_images_stand_where_they_belong():
     grid = np.asarray(draw_grid(images, list("abcdef"), columns=4))
     width, height = cell_size(28)
     for index, image in enumerate(images):
-        top = MARGIN + index // 4 * height + LABEL_HEIGHT
+        top = MARGIN + index // 4 * height + LINE_HEIGHT
         left = MARGIN + index % 4 * width
         cell = grid[top : top + 84, left : left + 84]
         assert np.array_equal(cell, image.repeat(3, axis=0).repeat(3, axis=1))
@@ -48,7 +49,7 @@ def label_strip(labels: list[str], index: int) -> np.ndarray:
     """Pixels over one image of a grid in one row."""
     grid = np.asarray(draw_grid(plain(len(labels), 28, 255), labels, columns=len(labels)))
     left = MARGIN + index * cell_size(28)[0]
-    return grid[MARGIN : MARGIN + LABEL_HEIGHT, left : left + cell_size(28)[0]]
+    return grid[MARGIN : MARGIN + LINE_HEIGHT, left : left + cell_size(28)[0]]
 
 
 def test_labels_are_drawn_over_their_image():
@@ -65,7 +66,7 @@ def test_long_labels_are_shortened():
     assert (label_strip([long, ""], 0) < 128).any()
     assert (label_strip([long, ""], 1) == 255).all()
     wide = draw_grid(plain(1, 256, 255), [long])
-    assert (np.asarray(wide)[MARGIN : MARGIN + LABEL_HEIGHT, 100:] < 128).any()  # fits there
+    assert (np.asarray(wide)[MARGIN : MARGIN + LINE_HEIGHT, 100:] < 128).any()  # fits there
 
 
 def test_labels_stay_above_the_image():
