@@ -37,4 +37,4 @@ def writing_file(path: Path, field: str) -> Iterator[None]:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file by temporary name and rename."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")

@@ -79,16 +79,9 @@ def open_reference(path: str | Path, field: str) -> Reference:
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
     images = open_images(path, field, need_labels=False) if IMAGES in names else None
-    return Reference(
-        gaussians,
-        images,
-        features,
-        num_images,
-        extractor,
-        file.stem,
-        digest := _digest(file),
-        class_counts or SHIPPED_CLASSES.get(digest) or labelled_counts(images),
-    )
+    digest = _digest(file)
+    counts = class_counts or SHIPPED_CLASSES.get(digest) or labelled_counts(images)
+    return Reference(gaussians, images, features, num_images, extractor, file.stem, digest, counts)
 
 
 def array_reference(array: np.ndarray, field: str) -> Reference:

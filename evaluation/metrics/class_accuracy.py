@@ -12,11 +12,6 @@ def _estimate(samples: Samples, _reference: ReferenceStatistics) -> Estimate | N
 
 
 CLASS_ACCURACY = Metric(
-    key="class_accuracy",
-    title="class accuracy",
-    higher_is_better=True,
-    kinds=("classes",),
-    estimate=_estimate,
-    against_reference=False,
-    is_share=True,
-)
+    "class_accuracy", "class accuracy", higher_is_better=True, estimate=_estimate,
+    kinds=("classes",), against_reference=False, is_share=True,
+)  # fmt: skip

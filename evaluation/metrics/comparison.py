@@ -11,16 +11,12 @@ from evaluation.metrics.moments import Moments
 T = TypeVar("T")
 
 
-def in_order(own: Mapping[int, T]) -> list[T]:
-    """Values by the number of their group, as a list."""
-    return [own[number] for number in sorted(own)]
-
-
 class Samples:
     """Features of the images to measure, by groups of consecutive indices.
 
     Args:
-        own: group number -> kind -> features (n, ...) of its images; of the groups that are here.
+        own: group number -> kind -> features (n, ...) of its images; of the groups that are here,
+            in order.
         groups: image indices of every group, here or not.
         dimensions: values per image of each kind of features.
         labels: (N,) int64 class of every image, if all are known.
@@ -37,7 +33,7 @@ class Samples:
         *,
         labels: Tensor | None = None,
         device: torch.device | str = "cpu",
-        collect: Callable[[dict[int, Any]], list[Any]] = in_order,
+        collect: Callable[[dict[int, Any]], list[Any]] = lambda own: list(own.values()),
         add: Callable[[Moments], Moments] = lambda moments: moments,
     ) -> None:
         self._own, self._groups, self._dimensions = own, groups, dimensions
@@ -63,15 +59,15 @@ class Samples:
     def all(self, kind: str) -> Tensor | None:
         """One kind of features of all images on the device, float64 unless whole numbers.
 
-        Kept, for several metrics ask for it; None on ranks other than 0.
+        Kept, for several metrics ask for it. None on ranks other than 0, and of an unknown kind.
         """
-        if kind not in self._gathered:
+        if kind in self._dimensions and kind not in self._gathered:
             parts = self.by_group(lambda _, features: features[kind])
             found = torch.cat(parts) if parts else None
             if found is not None and found.is_floating_point():
                 found = found.double()
             self._gathered[kind] = None if found is None else found.to(self.device)
-        return self._gathered[kind]
+        return self._gathered.get(kind)
 
     @property
     def numbers(self) -> Tensor:

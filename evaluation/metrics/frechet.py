@@ -69,20 +69,12 @@ def _estimate(kind: str, samples: Samples, reference: ReferenceStatistics) -> Es
     return Estimate(real.distance(total.mean, total.covariance), tuple(replicates))
 
 
-FID = Metric(
-    key="fid",
-    title="FID",
-    higher_is_better=False,
-    kinds=("pool",),
-    estimate=partial(_estimate, "pool"),
-    covariance_of="pool",
-    headline=True,
-)
-SFID = Metric(
-    key="sfid",
-    title="sFID",
-    higher_is_better=False,
-    kinds=("spatial",),
-    estimate=partial(_estimate, "spatial"),
-    covariance_of="spatial",
-)
+def _metric(key: str, title: str, kind: str, *, headline: bool = False) -> Metric:
+    return Metric(
+        key, title, higher_is_better=False, estimate=partial(_estimate, kind), kinds=(kind,),
+        of_covariance=True, headline=headline,
+    )  # fmt: skip
+
+
+FID = _metric("fid", "FID", "pool", headline=True)
+SFID = _metric("sfid", "sFID", "spatial")

@@ -67,11 +67,6 @@ def _estimate(samples: Samples, _reference: ReferenceStatistics) -> Estimate | N
 
 
 INCEPTION_SCORE = Metric(
-    key="inception_score",
-    title="Inception Score",
-    higher_is_better=True,
-    kinds=("logits",),
-    estimate=_estimate,
-    against_reference=False,
-    headline=True,
-)
+    "inception_score", "Inception Score", higher_is_better=True, estimate=_estimate,
+    kinds=("logits",), against_reference=False, headline=True,
+)  # fmt: skip

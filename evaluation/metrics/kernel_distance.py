@@ -88,4 +88,4 @@ def _estimate(samples: Samples, reference: ReferenceStatistics) -> Estimate | No
     return Estimate(sums.distance(), tuple(map(sums.distance, range(len(sums.sizes)))))
 
 
-KID = Metric(key="kid", title="KID", higher_is_better=False, kinds=("pool",), estimate=_estimate)
+KID = Metric("kid", "KID", higher_is_better=False, estimate=_estimate)

@@ -1,7 +1,7 @@
 """What a metric is: one object that says how it is called, what it needs and how to estimate it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ class Estimate:
     replicates: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Metric:
     """A number that tells how good images are; `catalogue.METRICS` lists those that are measured.
 
@@ -25,33 +25,30 @@ class Metric:
         key: in evaluation.json, points.csv and code.
         title: for readers.
         higher_is_better: else lower.
-        kinds: of features that it needs; an extractor without one of them goes without the metric.
         estimate: (samples, reference) -> value and replicates. Every rank calls it alike, for it
             may share the work out. None on ranks other than 0, and on every rank if the reference
             or missing labels do not allow it.
+        kinds: of features that it needs; an extractor without one of them goes without the metric.
         against_reference: whether real images of other classes make it mean little.
-        covariance_of: kind of features whose covariance it takes, which fewer images than
-            dimensions leave without full rank; None = of none.
+        of_covariance: whether it takes the covariance of its (one kind of) features, which fewer
+            images than dimensions leave without full rank.
         is_share: whether it lies in 0 to 1, where its interval then ends too.
         headline: whether the one line about a finished run has it.
     """
 
     key: str
     title: str
+    _: KW_ONLY
     higher_is_better: bool
-    kinds: tuple[str, ...]
     estimate: Callable[[Samples, ReferenceStatistics], Estimate | None]
+    kinds: tuple[str, ...] = ("pool",)
     against_reference: bool = True
-    covariance_of: str | None = None
+    of_covariance: bool = False
     is_share: bool = False
     headline: bool = False
 
     def name(self, space: str) -> str:
-        """`FID`, or `FID (Fashion-MNIST classifier)`.
-
-        Args:
-            space: name of the feature space, empty for Inception's.
-        """
+        """`FID`, or `FID (SPACE)` in another feature space than Inception's, which is "" here."""
         return f"{self.title} ({space})" if space else self.title
 
 

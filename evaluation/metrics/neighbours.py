@@ -92,18 +92,6 @@ def _recall(samples: Samples, reference: ReferenceStatistics) -> Estimate | None
 
 
 PRECISION = Metric(
-    key="precision",
-    title="precision",
-    higher_is_better=True,
-    kinds=("pool",),
-    estimate=_precision,
-    is_share=True,
+    "precision", "precision", higher_is_better=True, estimate=_precision, is_share=True
 )
-RECALL = Metric(
-    key="recall",
-    title="recall",
-    higher_is_better=True,
-    kinds=("pool",),
-    estimate=_recall,
-    is_share=True,
-)
+RECALL = Metric("recall", "recall", higher_is_better=True, estimate=_recall, is_share=True)

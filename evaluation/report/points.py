@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 from evaluation.metrics.catalogue import METRICS
@@ -30,8 +30,9 @@ class Measured:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """From an entry of an evaluation's `metrics`; its replicates are ignored."""
-        flags = {"flags": tuple(values.get("flags", ()))}
-        return cls(**_picked("metric", {**values, **flags}, cls))
+        names = ("name", "value", "low", "high")
+        _check_keys("metric", values, names)
+        return cls(**{name: values[name] for name in names}, flags=tuple(values.get("flags", ())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +45,6 @@ class Difference:
 
     def __post_init__(self) -> None:
         _check_interval("difference", self.low, self.difference, self.high)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """From plain JSON; other keys are ignored."""
-        return cls(**_picked("difference", values, cls))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,26 +91,6 @@ class Point:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name}={value}: give a finite number above 0")
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """From plain JSON with the fields above as keys.
-
-        Raises:
-            ValueError: a missing or unknown key, or a value that the record refuses.
-        """
-        names = [field.name for field in fields(cls)]
-        _check_keys("point", values, [n for n in names if n not in ("timed_in", "round_seconds")])
-        unknown = [name for name in values if name not in names]
-        if unknown:
-            raise ValueError(f"point: unknown key {', '.join(unknown)}; leave it out")
-        fractions = values["fractions"]
-        changed = {name: tuple(values.get(name, ())) for name in ("timed_in", "round_seconds")} | {
-            "fractions": None if fractions is None else tuple(fractions),
-            "metrics": {k: Measured.from_json(v) for k, v in values["metrics"].items()},
-            "differences": {k: Difference.from_json(v) for k, v in values["differences"].items()},
-        }
-        return cls(**{**values, **changed})
-
     @property
     def short(self) -> str:
         """The label beside a marker: the fraction, the fractions, or the run's label."""
@@ -152,9 +128,7 @@ class Floor:
 
 
 def metric_names(points: Sequence[Point], floor: Floor | None = None) -> dict[str, str]:
-    """Names of all metrics by key, the known ones first, of them those where lower is better.
-
-    Checks that they can be compared.
+    """Names of metrics by key, lower is better first; checks that they can be compared.
 
     Raises:
         ValueError: no points, or one metric under two names (two feature spaces).
@@ -245,12 +219,6 @@ def _check_keys(place: str, values: Mapping[str, Any], names: Sequence[str]) -> 
     missing = [name for name in names if name not in values]
     if missing:
         raise ValueError(f"{place}: {', '.join(missing)} is missing; give it a value")
-
-
-def _picked(place: str, values: Mapping[str, Any], record: type) -> dict[str, Any]:
-    names = [field.name for field in fields(record)]
-    _check_keys(place, values, names)
-    return {name: values[name] for name in names}
 
 
 def _check_interval(name: str, low: float, value: float, high: float) -> None:

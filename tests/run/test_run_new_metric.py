@@ -23,15 +23,10 @@ def largest_feature(samples: Samples, _reference: ReferenceStatistics) -> Estima
 
 
 MADE_UP = Metric(
-    key="largest",
-    title="largest feature",
-    higher_is_better=False,
-    kinds=("pool",),
-    estimate=largest_feature,
-    headline=True,
+    "largest", "largest feature", higher_is_better=False, estimate=largest_feature, headline=True
 )
 OUT_OF_REACH = Metric(
-    key="unheard", title="unheard of", higher_is_better=True, kinds=("sound",),
+    "unheard", "unheard of", higher_is_better=True, kinds=("sound",),
     estimate=lambda samples, reference: pytest.fail("its features are not there"),
 )  # fmt: skip
 

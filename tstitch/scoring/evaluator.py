@@ -78,30 +78,24 @@ class Evaluator:
         dimensions = self._extractor.dimensions(images)
         if self._statistics is None:
             self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
-        samples = self._samples(images, dimensions, field)
+        groups = group_ranges(len(images), self._settings.groups)
+        device = self._extractor.statistics_device
+        samples = Samples(
+            self._extractor.own_groups(images, groups, field), groups, dimensions,
+            labels=torch.from_numpy(images.labels) if self._has_labels(images, field) else None,
+            device=device, collect=collect_groups, add=lambda total: add_over_ranks(total, device),
+        )  # fmt: skip
         estimates: list[tuple[Metric, Estimate]] = []
         for metric in METRICS:
             if dimensions.keys() >= set(metric.kinds):
                 found = metric.estimate(samples, self._statistics)
                 estimates += [] if found is None else [(metric, found)]
-        seen = self._classes_seen(samples, images, dimensions)
+        seen = self._classes_seen(samples, images)
         result = {}
         if distributed.is_main():
             result = self._describe(len(images), estimates)
             result = flagged(result, dimensions, seen, self._reference.class_counts)
         return distributed.broadcast(result)
-
-    def _samples(self, images: ImageSource, dimensions: dict[str, int], field: str) -> Samples:
-        groups = group_ranges(len(images), self._settings.groups)
-        return Samples(
-            self._extractor.own_groups(images, groups, field),
-            groups,
-            dimensions,
-            labels=torch.from_numpy(images.labels) if self._has_labels(images, field) else None,
-            device=self._extractor.statistics_device,
-            collect=collect_groups,
-            add=lambda total: add_over_ranks(total, self._extractor.statistics_device),
-        )
 
     def flag(self, result: dict[str, Any], images: ImageSource) -> dict[str, Any]:
         """A result of `evaluate`, stored before there were flags, with those of its images."""
@@ -110,14 +104,12 @@ class Evaluator:
         dimensions = self._extractor.dimensions(images)
         return flagged(result, dimensions, seen, self._reference.class_counts)
 
-    def _classes_seen(
-        self, samples: Samples, images: ImageSource, dimensions: dict[str, int]
-    ) -> ClassCounts | None:
+    def _classes_seen(self, samples: Samples, images: ImageSource) -> ClassCounts | None:
         """Images per class, by their labels or else by the classifier; on rank 0."""
         counts = labelled_counts(images)
         if counts is not None:
             return ClassCounts(counts, guessed=False)
-        found = samples.all("classes") if "classes" in dimensions else None
+        found = samples.all("classes")
         return (
             None if found is None else ClassCounts(tuple(found.bincount().tolist()), guessed=True)
         )

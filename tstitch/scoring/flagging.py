@@ -40,8 +40,8 @@ def flagged(
             for metric in known:
                 if metric.against_reference:
                     of_metric[metric.key].append(OTHER_CLASSES)
-    names = {m.key: result["metrics"][m.key]["name"] for m in known if m.covariance_of}
-    counts = {names[m.key]: dimensions[m.covariance_of] for m in known if m.covariance_of}
+    names = {m.key: result["metrics"][m.key]["name"] for m in known if m.of_covariance}
+    counts = {names[m.key]: dimensions[m.kinds[0]] for m in known if m.of_covariance}
     reasons = few_images(result["num_images"], counts)
     for key, name in names.items():
         if name in reasons:

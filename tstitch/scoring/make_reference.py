@@ -1,6 +1,7 @@
 """`scripts/reference.py`: statistics of real images, and what other real images reach."""
 
 import json
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -137,17 +138,7 @@ def _write_floor(
     floor: Path,
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
-    evaluator = Evaluator(
-        EvaluationSettings(
-            settings.extractor,
-            settings.weights,
-            str(output),
-            None,
-            settings.groups,
-            settings.batch_size,
-        ),
-        device,
-    )
+    evaluator = Evaluator(replace(settings, reference=str(output), floor=None), device)
     found = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
 
     def write() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.report.points import Floor, Point
+from evaluation.report.points import Difference, Floor, Measured, Point
 
 SPACE = "Fashion-MNIST classifier"
 NAMES = {
@@ -67,6 +67,17 @@ def point_json(
     }
 
 
+def point_of(values: dict[str, Any]) -> Point:
+    """The record of a run in plain JSON."""
+    fractions = values["fractions"]
+    records = {
+        "fractions": None if fractions is None else tuple(fractions),
+        "metrics": {key: Measured.from_json(entry) for key, entry in values["metrics"].items()},
+        "differences": {key: Difference(**entry) for key, entry in values["differences"].items()},
+    }
+    return Point(**values | records)
+
+
 def two_denoisers(series: str = "DDIM 20 steps", worst: float = 3.0) -> list[Point]:
     """Fractions 0, 0.1 .. 1 of one series; the FID dips at 0.3 and ends `worst` higher."""
     points = []
@@ -80,7 +91,7 @@ def two_denoisers(series: str = "DDIM 20 steps", worst: float = 3.0) -> list[Poi
             series=series,
             fraction=fraction,
         )
-        points.append(Point.from_json(values))
+        points.append(point_of(values))
     return points
 
 
@@ -97,7 +108,7 @@ def three_denoisers() -> list[Point]:
             series="DDIM 20 steps, fractions",
             fractions=[first / 5, second / 5, third / 5],
         )
-        points.append(Point.from_json(values))
+        points.append(point_of(values))
     return points
 
 

@@ -17,13 +17,13 @@ from sweep_points import (
     PROTOCOL,
     noise,
     point_json,
+    point_of,
     real_images,
     three_denoisers,
     two_denoisers,
 )
 
 from evaluation.report.page import render_page
-from evaluation.report.points import Point
 from evaluation.report.sheets import draw_strip
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -71,7 +71,7 @@ SWEEPS = {
     "two": [*two_denoisers("one"), *two_denoisers("two", 60.0)],
     "three": three_denoisers(),
     "single": two_denoisers()[:1],
-    "untimed": [Point.from_json(point_json({"small": 5, "large": 15}, 3.0, timed=False))],
+    "untimed": [point_of(point_json({"small": 5, "large": 15}, 3.0, timed=False))],
 }
 
 

@@ -7,11 +7,10 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Annotation, Text
 from PIL import Image
-from sweep_points import noise, point_json, real_images, three_denoisers, two_denoisers
+from sweep_points import noise, point_json, point_of, real_images, three_denoisers, two_denoisers
 
 from evaluation.report.pareto import FLOPS, TIME, front_of
 from evaluation.report.plots import COLOURS, plot_metrics, plot_pareto
-from evaluation.report.points import Point
 from evaluation.report.sheets import draw_strip
 from tstitch.pictures import save_figure
 
@@ -123,10 +122,10 @@ def test_untimed_runs():
     """Catches: a run without a time at zero seconds, an empty panel, an error."""
     points = two_denoisers()
     untimed = point_json({"small": 10, "large": 10}, 1.0, fraction=0.5, timed=False)
-    time, flops = plot_pareto([*points, Point.from_json(untimed)]).axes
+    time, flops = plot_pareto([*points, point_of(untimed)]).axes
     assert len(drawn_intervals(bars_of(time)[0])) == 11
     assert len(drawn_intervals(bars_of(flops)[0])) == 12
-    assert len(plot_pareto([Point.from_json(untimed)]).axes) == 1
+    assert len(plot_pareto([point_of(untimed)]).axes) == 1
 
 
 def test_missing_metrics_leave_gaps():

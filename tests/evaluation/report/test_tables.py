@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from sweep_points import PROTOCOL, point_json, real_images, three_denoisers, two_denoisers
+from sweep_points import PROTOCOL, point_json, point_of, real_images, three_denoisers, two_denoisers
 
 from evaluation.report.markdown import render_markdown
 from evaluation.report.page import render_page
@@ -29,7 +29,7 @@ def run(fraction: float, difference: float | None) -> Point:
     small = round(20 * fraction)
     fid = 2.5 + (difference or 0)
     steps = {"small": small, "large": 20 - small}
-    return Point.from_json(point_json(steps, fid, difference, fraction=fraction))
+    return point_of(point_json(steps, fid, difference, fraction=fraction))
 
 
 def tables_of(markdown: str) -> list[list[list[str]]]:
@@ -48,11 +48,9 @@ SWEEPS = {
     "two": [*two_denoisers("a | b"), *two_denoisers("c\nd", 40.0)],
     "three": three_denoisers(),
     "one": two_denoisers()[:1],
-    "untimed": [
-        Point.from_json(point_json({"small": 5, "large": 15}, 3.0, fraction=0.25, timed=False))
-    ],
+    "untimed": [point_of(point_json({"small": 5, "large": 15}, 3.0, fraction=0.25, timed=False))],
     "no fraction": [
-        Point.from_json(point_json({"small": 10, "large": 10}, 3.0) | {"label": "inter|leave"})
+        point_of(point_json({"small": 10, "large": 10}, 3.0) | {"label": "inter|leave"})
     ],
 }
 
@@ -238,7 +236,7 @@ def test_no_finding_from_flagged_values():
     flagged[1]["metrics"]["fid"]["flags"] = ["few images"]
     texts = []
     for entries in (sound, flagged):
-        points = [Point.from_json(entry) for entry in entries]
+        points = [point_of(entry) for entry in entries]
         verdict = judge(points)
         texts.append(
             (verdict_text(verdict), render_markdown(points, None, {}, title="a"),
