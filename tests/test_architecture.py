@@ -117,8 +117,9 @@ def module_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def test_no_import_cycles():
-    """Catches: two files that need each other, also through imports inside functions."""
+@cache
+def needs() -> dict[str, set[str]]:
+    """Modules that each module imports, inside functions too."""
     modules = {module_of(path): path for path in FILES}
     edges = {}
     for module, path in modules.items():
@@ -126,18 +127,45 @@ def test_no_import_cycles():
         # `from package import submodule` needs the submodule, not what else the package imports.
         packages = {name for name in found if modules[name].name == "__init__.py"}
         found -= {p for p in packages if only_submodules(path, p, modules)}
-        edges[module] = sorted(found - {module})
+        edges[module] = found - {module}
+    return edges
+
+
+def check_no_cycle(edges: dict[str, set[str]]) -> None:
     finished: set[str] = set()
 
-    def visit(module: str, trail: tuple[str, ...]) -> None:
-        assert module not in trail, " -> ".join((*trail, module))
-        if module not in finished:
-            for follower in edges[module]:
-                visit(follower, (*trail, module))
-            finished.add(module)
+    def visit(node: str, trail: tuple[str, ...]) -> None:
+        assert node not in trail, " -> ".join((*trail, node))
+        if node not in finished:
+            for follower in sorted(edges[node]):
+                visit(follower, (*trail, node))
+            finished.add(node)
 
-    for module in edges:
-        visit(module, ())
+    for node in edges:
+        visit(node, ())
+
+
+def test_no_import_cycles():
+    """Catches: two files that need each other, also through imports inside functions."""
+    check_no_cycle(needs())
+
+
+@pytest.mark.parametrize("package", ["evaluation"])
+def test_no_cycles_of_folders(package):
+    """Catches: rooms that need each other, each file of which is in no cycle."""
+    edges: dict[str, set[str]] = {}
+    for module, followers in needs().items():
+        room, *others = (".".join(name.split(".")[:2]) for name in (module, *followers))
+        if room.startswith(f"{package}."):
+            own = {other for other in others if other.startswith(f"{package}.")}
+            edges.setdefault(room, set()).update(own - {room})
+    assert len(edges) > 1
+    check_no_cycle(edges)
+
+
+def test_evaluation_is_rooms_alone():
+    """Catches: files that pile up again beside the rooms."""
+    assert [path.name for path in (ROOT / "evaluation").glob("*.py")] == ["__init__.py"]
 
 
 def only_submodules(path: Path, package: str, modules: dict[str, Path]) -> bool:

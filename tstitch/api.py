@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.reference import array_reference
-from evaluation.timing import StageTimer
+from evaluation.cost.timing import StageTimer
+from evaluation.features.reference import array_reference
 from tstitch import distributed
 from tstitch.class_names import labels_of
 from tstitch.cli import compose

@@ -1,28 +1,26 @@
 """samples.npz, the run's images in ADM's format, and the way back to shards."""
 
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evaluation.npz_stream import read_header
+from evaluation.features.images import IMAGES, LABELS
+from evaluation.features.npz_stream import RowReader, load_array
 from tstitch.errors import UserError
 from tstitch.npz import NpzWriter, stream_rows, verify
 from tstitch.shards import UNTIMED, Shard, ShardError, Unit, cover, cut, read_shard, write_shard
 
 SAMPLES = "samples.npz"
-IMAGES, LABELS = "arr_0", "arr_1"
 
 
 def count_images(path: Path) -> int:
     """Number of images in a samples.npz, 0 if there is none or it is damaged."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{IMAGES}.npy") as member:
-            return read_header(member)[0][0]
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+        return RowReader(path, IMAGES).shape[0]
+    except ValueError:
         return 0
 
 
@@ -75,8 +73,7 @@ def unpack(path: Path, shards: Path, owner: str, batch_size: int, done: set[int]
         done: indices that have a shard.
     """
     num_images = count_images(path)
-    with np.load(path, allow_pickle=False) as archive:
-        labels = archive[LABELS]
+    labels = load_array(path, LABELS)
     stream = stream_rows(path, IMAGES, batch_size)
     for unit, images in zip(cut(num_images, batch_size), stream, strict=True):
         if not done.issuperset(unit.indices):

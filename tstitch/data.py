@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
-from evaluation.image_files import Listing, decode_rgb, list_images
+from evaluation.features.image_files import Listing, decode_rgb, list_images
 from models.download import sha256_of
 from tstitch import distributed
 from tstitch.errors import UserError

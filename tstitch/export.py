@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from evaluation.image_files import decode_rgb
+from evaluation.features.image_files import decode_rgb
 from tstitch.archive import IMAGES, SAMPLES
-from tstitch.grid import save_image
 from tstitch.npz import stream_rows
+from tstitch.pictures import save_image
 
 FOLDER = "images"
 NAME = re.compile(r"\d{6,}\.png")

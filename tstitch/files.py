@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tstitch.errors import UserError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -18,7 +20,21 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)  # there only if something failed
 
 
+@contextmanager
+def writing_file(path: Path, field: str) -> Iterator[None]:
+    """Makes the folder of a file that the block writes.
+
+    Raises:
+        UserError: naming the field, what cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(f"{field}={path}: cannot be written ({error.strerror})") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file by temporary name and rename."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="")

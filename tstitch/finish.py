@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from evaluation.report.sheets import cell_size, draw_grid
 from tstitch.archive import (
     IMAGES,
     LABELS,
@@ -20,9 +21,9 @@ from tstitch.export import export_images, has_exported
 from tstitch.files import write_text
 from tstitch.fingerprint import fingerprint
 from tstitch.first import copy_first, first_folder, first_metrics, is_of, larger_run, whole_run
-from tstitch.grid import cell_size, draw_grid, save_image
 from tstitch.metrics import collect_metrics
 from tstitch.npz import stream_rows
+from tstitch.pictures import save_image
 from tstitch.report import render_report
 from tstitch.rundir import RunDirectory, write_config, writing
 from tstitch.shards import Unit, cut, listed, open_units, scan

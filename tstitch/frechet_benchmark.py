@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.frechet import FrechetReference
-from evaluation.machine import device_name
-from evaluation.moments import Moments
+from evaluation.cost.machine import device_name
+from evaluation.metrics.frechet import FrechetReference
+from evaluation.metrics.moments import Moments
 from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.section import Section

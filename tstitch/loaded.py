@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from evaluation.machine import device_name
+from evaluation.cost.machine import device_name
 from models.guidance import GuidedDenoiser
 from models.precision import lower_products
 from samplers import Denoiser

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from evaluation.machine import versions
-from evaluation.timing import seconds_per_image
+from evaluation.cost.machine import versions
+from evaluation.cost.timing import seconds_per_image
 from tstitch.engine.settings import Engine
 from tstitch.experiment import Experiment
 from tstitch.fingerprint import fingerprint

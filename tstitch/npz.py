@@ -1,13 +1,15 @@
 """Streaming npz files with fixed dates: same arrays, same bytes; never whole in memory."""
 
-import os
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from evaluation.npz_stream import read_header
+from evaluation.features.npz_stream import RowReader, read_header
+from tstitch.files import replacing
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -22,21 +24,15 @@ class NpzWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        # A dying process of a killed run may still write: its temporary file is its own.
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._path, self._open = path, ExitStack()
 
     def __enter__(self) -> "NpzWriter":
-        self._zip = zipfile.ZipFile(self._temporary, "w", zipfile.ZIP_STORED)
+        temporary = self._open.enter_context(replacing(self._path))
+        self._zip = self._open.enter_context(zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED))
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        try:
-            self._zip.close()
-            if kind is None:
-                self._temporary.rename(self._path)
-        finally:
-            self._temporary.unlink(missing_ok=True)  # there only if something failed
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
 
     def add(
         self, name: str, shape: tuple[int, ...], dtype: np.dtype, chunks: Iterable[np.ndarray]
@@ -57,13 +53,9 @@ class NpzWriter:
 
 def stream_rows(path: Path, name: str, rows: int) -> Iterator[np.ndarray]:
     """The array of an npz in chunks of at most `rows` rows."""
-    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
-        shape, dtype = read_header(member)
-        row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
-        for first in range(0, shape[0], rows):
-            count = min(rows, shape[0] - first)
-            raw = member.read(count * row_bytes)
-            yield np.frombuffer(raw, dtype).reshape(count, *shape[1:])
+    reader = RowReader(path, name)
+    for first in range(0, reader.shape[0], rows):
+        yield reader.read(first, min(first + rows, reader.shape[0]))
 
 
 def verify(path: Path, shapes: dict[str, tuple[int, ...]]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from evaluation.flops import count_flops
+from evaluation.cost.flops import count_flops
 from models.blank import blank_parameters
 from models.precision import names_full_precision
 from tstitch.cli import instantiate

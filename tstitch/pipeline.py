@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.timing import StageTimer
+from evaluation.cost.timing import StageTimer
 from tstitch.labels import choose_labels
 from tstitch.provenance import conditions
 from tstitch.shards import Unit

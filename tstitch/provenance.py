@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from evaluation.timing import without_warmup
+from evaluation.cost.timing import without_warmup
 from tstitch import distributed
 from tstitch.engine.settings import Engine
 

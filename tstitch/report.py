@@ -2,8 +2,13 @@
 
 from typing import Any
 
+from evaluation.report.table import Table, table_lines
 from tstitch.provenance import describe, load_text, options_text, timed_in
 from tstitch.scoring.table import render_table
+
+COSTS = [
+    "denoiser", "steps", "evaluations / image", "parameters", "GMACs / evaluation", "ms / image"
+]  # fmt: skip
 
 
 def render_report(
@@ -30,16 +35,8 @@ def render_report(
         "",
         "![samples](grid.png)",
         "",
-        "| denoiser | steps | evaluations / image | parameters | GMACs / evaluation | ms / image |",
-        "|---|--:|--:|--:|--:|--:|",
+        *table_lines(Table(COSTS, [_cost(*row, stages) for row in metrics["denoisers"].items()])),
     ]
-    for denoiser, row in metrics["denoisers"].items():
-        spent = 1000 * stages.get(f"denoise/{denoiser}", 0.0)
-        lines.append(
-            f"| {denoiser} | {row['steps']} | {row['evaluations_per_image']} "
-            f"| {row['parameters'] / 1e6:.2f} M | {row['gmacs_per_evaluation']:.4g} "
-            f"| {spent:.2f} |"
-        )
     if evaluation is not None:
         lines += ["", "## Quality", "", render_table(evaluation, floor), "", "## Cost"]
     lines += [
@@ -65,6 +62,12 @@ def render_report(
         "",
     ]
     return "\n".join(lines)
+
+
+def _cost(denoiser: str, row: dict[str, Any], stages: dict[str, float]) -> list[str]:
+    counts = [str(row["steps"]), str(row["evaluations_per_image"])]
+    sizes = [f"{row['parameters'] / 1e6:.2f} M", f"{row['gmacs_per_evaluation']:.4g}"]
+    return [denoiser, *counts, *sizes, f"{1000 * stages.get(f'denoise/{denoiser}', 0.0):.2f}"]
 
 
 def _timing(seconds: dict[str, Any] | None) -> str:

@@ -50,7 +50,7 @@ class Shard:
     labels: np.ndarray  # int64 (n,)
     indices: np.ndarray  # int64 (n,)
     fingerprint: str
-    times: dict[str, Any]  # one batch of evaluation.timing.seconds_per_image
+    times: dict[str, Any]  # one batch of evaluation.cost.timing.seconds_per_image
 
 
 class ShardError(ValueError):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from evaluation.flops import count_flops
+from evaluation.cost.flops import count_flops
 from tstitch.pair import PairSpec, build_network
 
 

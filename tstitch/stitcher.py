@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from evaluation.timing import StageTimer
+from evaluation.cost.timing import StageTimer
 from samplers import Denoiser, PerImageRandomness, sample
 from tstitch.engine.transfer import HostCopy, to_device
 from tstitch.errors import UserError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.flops import count_flops
+from evaluation.cost.flops import count_flops
 from models.download import sha256_of
 from tstitch import load
 from tstitch.cli import compose

@@ -5,7 +5,7 @@ import pytest
 import torch
 from bfloat16 import Bfloat16Products
 
-from evaluation.machine import has_bfloat16
+from evaluation.cost.machine import has_bfloat16
 from tstitch.cli import compose
 from tstitch.generate import run_sampling
 from tstitch.scoring.compare import compare

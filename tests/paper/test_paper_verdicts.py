@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from evaluation.jackknife import GROUPS, Interval
+from evaluation.metrics.jackknife import GROUPS, Interval
 from tstitch.cli import compose
 from tstitch.paper.compare import compare_with_paper
 from tstitch.paper.figures import FigureData

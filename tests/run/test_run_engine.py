@@ -103,7 +103,7 @@ def test_network_that_cannot_be_compiled(tmp_path, refusal, monkeypatch):
 @pytest.mark.slow
 def test_bfloat16_without_units(tmp_path, command):
     """Catches: a run that is a hundred times slower than it need be, and does not say why."""
-    from evaluation.machine import has_bfloat16
+    from evaluation.cost.machine import has_bfloat16
 
     run = command(f"run.dir={tmp_path / 'run'}", "run.dtype=bf16", "run.num_images=1")
     assert run.returncode == 0, run.stderr

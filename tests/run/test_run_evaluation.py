@@ -105,7 +105,7 @@ def test_two_processes_sample_and_evaluate_alike(tmp_path, command, sample, meas
 
 def test_no_reference_is_told_before_sampling(tmp_path, sample, caplog):
     """Catches: evaluation=inception without real images, which evaluates nothing in silence."""
-    words = ["evaluation.extractor={_target_: evaluation.inception.InceptionExtractor}"]
+    words = ["evaluation.extractor={_target_: evaluation.features.inception.InceptionExtractor}"]
     with caplog.at_level("INFO", logger="tstitch"):
         folder = sample(tmp_path / "run", *words, "run.num_images=2")
     lines = [record.getMessage() for record in caplog.records]

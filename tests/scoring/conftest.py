@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from evaluation.classifier import Classifier
+from evaluation.features.classifier import Classifier
 from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.scoring.run import run_evaluation

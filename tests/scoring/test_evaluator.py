@@ -17,9 +17,9 @@ from torch_fidelity.metric_prc import (
     prc_features_to_metric,
 )
 
-from evaluation.classifier import ClassifierExtractor
-from evaluation.jackknife import group_ranges
-from evaluation.kernel_distance import kernel_sums, mean_off_diagonal
+from evaluation.features.classifier import ClassifierExtractor
+from evaluation.metrics.jackknife import group_ranges
+from evaluation.metrics.kernel_distance import kernel_sums, mean_off_diagonal
 
 ALL = ["fid", "sfid", "inception_score", "precision", "recall", "kid", "class_accuracy"]
 

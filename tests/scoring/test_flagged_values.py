@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from evaluation.points import Metric
-from evaluation.reference import open_reference
+from evaluation.features.reference import open_reference
+from evaluation.report.points import Measured
 from tstitch import evaluate as evaluate_api
 from tstitch.cli import compose
 from tstitch.scoring.run import run_evaluation
@@ -84,7 +84,7 @@ def test_stored_values_keep_their_flags(evaluate, files, ten, tmp_path):
     """Catches: flags lost on the way to the tables of a sweep."""
     path = some(files, tmp_path, [3, 7], 40)
     found = evaluate(tmp_path, f"samples={path}", f"reference={ten}")
-    assert Metric.from_json(found["metrics"]["fid"]).flags == ("other classes", "few images")
+    assert Measured.from_json(found["metrics"]["fid"]).flags == ("other classes", "few images")
     json.dumps(found)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from idx_files import write_idx
 
-from evaluation.classifier import ClassifierExtractor
+from evaluation.features.classifier import ClassifierExtractor
 from tstitch.cli import compose
 from tstitch.data import idx_folder
 from tstitch.errors import UserError

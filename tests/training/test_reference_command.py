@@ -8,8 +8,8 @@ import torch
 from idx_files import write_idx
 from safetensors.torch import save_file
 
-from evaluation.classifier import Classifier, ClassifierExtractor
-from evaluation.reference import open_reference
+from evaluation.features.classifier import Classifier, ClassifierExtractor
+from evaluation.features.reference import open_reference
 from tstitch.cli import compose
 from tstitch.data import idx_folder
 from tstitch.errors import UserError
@@ -52,11 +52,12 @@ def test_statistics_and_floor(overrides):
         features = extractor(images.expand(-1, 3, -1, -1))
     pool = features["pool"].double().numpy()
     assert reference.num_images == COUNT and reference.features.shape == (30, 128)
-    assert np.allclose(reference.mu, pool.mean(0))
-    assert np.allclose(reference.sigma, np.cov(pool, rowvar=False))
+    mean, covariance = reference.gaussians["pool"]
+    assert np.allclose(mean, pool.mean(0))
+    assert np.allclose(covariance, np.cov(pool, rowvar=False))
     assert np.allclose(reference.features, pool[:30], rtol=2e-3, atol=1e-3)
     spatial = features["spatial"].double().numpy()
-    assert np.allclose(reference.sigma_s, np.cov(spatial, rowvar=False))
+    assert np.allclose(reference.gaussians["spatial"][1], np.cov(spatial, rowvar=False))
     floors = json.loads((folder / "out" / "floor.json").read_text())
     assert [floor["num_images"] for floor in floors] == [20, 60]
     assert all(floor["metrics"]["fid"]["value"] > 1e-6 for floor in floors)

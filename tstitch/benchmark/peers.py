@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from evaluation.machine import device_name, has_bfloat16
+from evaluation.cost.machine import device_name, has_bfloat16
 from models.spaces import DTYPES, VAESpace
 from tstitch.benchmark.diffusers_dit import as_diffusers, what_does_not_fit
 from tstitch.device import choose_device

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-COLUMNS = (
+from evaluation.report.table import Table, table_lines
+
+COLUMNS = [
     "engine",
     "images/s at fraction 0",
     "over plain",
@@ -13,7 +15,7 @@ COLUMNS = (
     "peak memory",
     "prepared in",
     "latents differ by",
-)
+]
 
 
 def render_benchmark(document: dict[str, Any]) -> str:
@@ -29,10 +31,7 @@ def render_benchmark(document: dict[str, Any]) -> str:
         *_missing(document),
         "![images per second against fraction](benchmark.png)",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---" + "|--:" * (len(COLUMNS) - 1) + "|",
-        *(_row(case) for case in cases),
-        *(_peer_row(row) for row in document["peers"]),
+        *table_lines(Table(COLUMNS, [*map(_row, cases), *map(_peer_row, document["peers"])])),
         "",
         "Medians of the rounds, smallest and largest in brackets. *ms per step*: one guided "
         "evaluation of a whole batch. *Share of matmul peak*: FLOPs of the denoiser over the rate "
@@ -58,9 +57,9 @@ def render_benchmark(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(case: dict[str, Any]) -> str:
+def _row(case: dict[str, Any]) -> list[str]:
     denoisers = case["denoisers"]
-    cells = [
+    return [
         case["name"],
         _spread(case["fractions"][0]["images_per_second"], "{:.3g}"),
         _spread(case["speedup_over_plain"], "{:.2f}", "x"),
@@ -73,7 +72,6 @@ def _row(case: dict[str, Any]) -> str:
         _prepared(case),
         f"{case['latent_deviation']:.1e}",
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
 def _missing(document: dict[str, Any]) -> list[str]:
@@ -91,7 +89,7 @@ def _missing(document: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _peer_row(row: dict[str, Any]) -> str:
+def _peer_row(row: dict[str, Any]) -> list[str]:
     cells = dict.fromkeys(COLUMNS, "-") | {
         "engine": row["name"],
         "images/s at fraction 0": _spread(row["images_per_second"], "{:.3g}"),
@@ -99,7 +97,7 @@ def _peer_row(row: dict[str, Any]) -> str:
         "peak memory": f"{row['peak_bytes'] / 2**30:.2f} GiB",
         "prepared in": _prepared(row),
     }
-    return "| " + " | ".join(cells.values()) + " |"
+    return list(cells.values())
 
 
 def _prepared(case: dict[str, Any]) -> str:
@@ -132,7 +130,7 @@ def save_plot(document: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
-    from evaluation.plots import DPI, MARKERS, colour
+    from evaluation.report.plots import DPI, MARKERS, colour
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evaluation.machine import versions
+from evaluation.cost.machine import versions
 from tstitch import distributed
 from tstitch.benchmark.measure import Measured
 from tstitch.benchmark.peers import peer_dtype, why_no_peer

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from evaluation.machine import has_bfloat16
+from evaluation.cost.machine import has_bfloat16
 from tstitch.cli import compose
 from tstitch.device import DTYPES, choose_device, choose_dtype
 from tstitch.section import Section

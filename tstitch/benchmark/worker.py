@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.matmul import matmul_rate
-from evaluation.timing import StageTimer
+from evaluation.cost.matmul import matmul_rate
+from evaluation.cost.timing import StageTimer
 from tstitch.engine.host import prepare_host
 from tstitch.engine.memory import peak_bytes
 from tstitch.engine.settings import choose_engine

@@ -4,7 +4,7 @@ import ctypes
 import logging
 import sys
 
-from evaluation.machine import has_bfloat16
+from evaluation.cost.machine import has_bfloat16
 from tstitch.engine.settings import Engine
 from tstitch.threads import set_threads
 

@@ -1,6 +1,6 @@
 """How long one guided step of a denoiser takes."""
 
-from evaluation.timing import StageTimer
+from evaluation.cost.timing import StageTimer
 from tstitch.stitcher import Batch, Stitcher
 
 LEAST_S = 0.3  # a denoiser is timed over as many steps as take about this long

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.jackknife import Interval
+from evaluation.metrics.jackknife import Interval
 from tstitch.paper.measure import Result
 
 # FID-5K of the same models in Figures 1 and 5, which differ in their samples alone.

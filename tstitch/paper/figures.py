@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.machine import device_name, versions
+from evaluation.cost.machine import device_name, versions
 from tstitch import distributed
 from tstitch.experiment import Experiment
 from tstitch.files import write_text

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from evaluation.timing import StageTimer
+from evaluation.cost.timing import StageTimer
 from tstitch import distributed
 from tstitch.engine.host import prepare_host
 from tstitch.engine.memory import peak_bytes

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evaluation.machine import versions
-from evaluation.markdown import table_lines
-from evaluation.tables import Table
+from evaluation.cost.machine import versions
+from evaluation.report.table import Table, table_lines
 from tstitch.files import write_text
 from tstitch.options import figure_section
 from tstitch.paper.compare import TOLERANCE

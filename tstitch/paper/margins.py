@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evaluation.jackknife import Interval
+from evaluation.metrics.jackknife import Interval
 
 # The paper's own scatter of FID up to fraction 0.4: 0.3 of 9.20 (Figures 1 and 5 differ by it).
 FID_SCATTER = 0.033

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.jackknife import Interval, interval, paired_difference
-from evaluation.points import Point
+from evaluation.metrics.jackknife import Interval, interval, paired_difference
+from evaluation.report.points import Point
 from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from evaluation.panels import Line, Panel
+from evaluation.report.panels import Line, Panel
 from tstitch.paper.curve_settings import ROLES, Curve
 from tstitch.paper.figures import FigureData
 from tstitch.paper.measure import Result

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evaluation.spectrum import radial_log_amplitude
+from evaluation.metrics.spectrum import radial_log_amplitude
 from samplers import Denoiser, Sampler, sample
 from tstitch import distributed
 from tstitch.paper.curve_settings import ROLES, Curve

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 
-from evaluation.machine import versions
-from evaluation.markdown import table_lines
-from evaluation.panels import draw_panels
-from evaluation.plots import save_figure
-from evaluation.points import metric_names
-from evaluation.speed import above_arithmetic, comparable_times
-from evaluation.tables import Table, interval, result_table
+from evaluation.cost.machine import versions
+from evaluation.report.panels import draw_panels
+from evaluation.report.points import metric_names
+from evaluation.report.speed import above_arithmetic, comparable_times
+from evaluation.report.table import Table, table_lines
+from evaluation.report.tables import interval, result_table
 from tstitch.files import write_text
 from tstitch.finish import METRICS
 from tstitch.paper.compare import COUNT, TOLERANCE, compare_with_paper
@@ -21,6 +20,7 @@ from tstitch.paper.measure import Result
 from tstitch.paper.pictures import panels_of
 from tstitch.paper.settings import Reproduction
 from tstitch.paper.verdicts import Finding
+from tstitch.pictures import save_figure
 
 
 def write_report(data: FigureData, findings: Sequence[Finding], told: Reproduction) -> Path:

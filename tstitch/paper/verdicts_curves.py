@@ -7,9 +7,9 @@ from statistics import median
 
 import numpy as np
 
-from evaluation.jackknife import Interval
-from evaluation.pareto import pareto_front
-from evaluation.tables import interval as shown
+from evaluation.metrics.jackknife import Interval
+from evaluation.report.pareto import pareto_front
+from evaluation.report.tables import interval as shown
 from tstitch.archive import IMAGES, SAMPLES
 from tstitch.npz import stream_rows
 from tstitch.paper.figures import FigureData

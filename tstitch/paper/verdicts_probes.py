@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from statistics import mean
 
-from evaluation.spectrum import half_way
+from evaluation.metrics.spectrum import half_way
 from tstitch.paper.figures import FigureData
 from tstitch.paper.footprint import memory_range
 from tstitch.paper.tuning import ALL, BEFORE, OWN

@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any
 
-from evaluation.jackknife import paired_difference
+from evaluation.metrics.jackknife import paired_difference
 from tstitch.errors import UserError
 from tstitch.scoring.sources import fetch_file
 

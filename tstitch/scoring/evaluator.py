@@ -4,33 +4,24 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from evaluation.estimates import (
-    FEATURE_METRICS,
-    Estimate,
-    estimate_inception_score,
-    estimate_share,
-    frechet_replicates,
-)
-from evaluation.images import ImageSource
-from evaluation.inception_score import num_splits, score_sums, split_of
-from evaluation.jackknife import group_ranges, interval
-from evaluation.machine import device_name, versions
-from evaluation.names import SHARES, TITLES, metric_name
-from evaluation.reference import Reference, labelled_counts, open_reference
+from evaluation.cost.machine import device_name, versions
+from evaluation.features.images import ImageSource
+from evaluation.features.reference import Reference, labelled_counts, open_reference
+from evaluation.metrics.catalogue import METRICS
+from evaluation.metrics.comparison import ReferenceStatistics, Samples
+from evaluation.metrics.jackknife import group_ranges, interval
+from evaluation.metrics.metric import Estimate, Metric
 from tstitch import distributed
 from tstitch.errors import UserError
-from tstitch.scoring.extractor import LoadedExtractor, collect_groups, total_moments
-from tstitch.scoring.flagging import FRECHET_METRICS, ClassCounts, flagged
-from tstitch.scoring.reference import ReferenceStatistics, prepare_reference
+from tstitch.scoring.extractor import LoadedExtractor, add_over_ranks, collect_groups
+from tstitch.scoring.flagging import ClassCounts, flagged
+from tstitch.scoring.reference import prepare_reference
 from tstitch.scoring.samples import report_left_out
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
 from tstitch.scoring.sources import fetch_file
 
-Features = dict[int, dict[str, Tensor]]
 log = logging.getLogger(__name__)
 
 
@@ -88,16 +79,22 @@ class Evaluator:
         if self._statistics is None:
             self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
         groups = group_ranges(len(images), self._settings.groups)
-        own = self._extractor.own_groups(images, groups, field)
-        labels = images.labels if self._has_labels(images, field) else None
-        estimates = self._frechet(own, dimensions) | self._shared(own, groups, labels)
-        seen = self._classes_seen(own, images)
+        device = self._extractor.statistics_device
+        samples = Samples(
+            self._extractor.own_groups(images, groups, field), groups, dimensions,
+            labels=torch.from_numpy(images.labels) if self._has_labels(images, field) else None,
+            device=device, collect=collect_groups, add=lambda total: add_over_ranks(total, device),
+        )  # fmt: skip
+        estimates: list[tuple[Metric, Estimate]] = []
+        for metric in METRICS:
+            if dimensions.keys() >= set(metric.kinds):
+                found = metric.estimate(samples, self._statistics)
+                estimates += [] if found is None else [(metric, found)]
+        seen = self._classes_seen(samples, images)
+        result = {}
         if distributed.is_main():
-            order = [metric for metric in TITLES if metric in estimates]
-            result = self._describe(len(images), {m: estimates[m] for m in order})
+            result = self._describe(len(images), estimates)
             result = flagged(result, dimensions, seen, self._reference.class_counts)
-        else:
-            result = {}
         return distributed.broadcast(result)
 
     def flag(self, result: dict[str, Any], images: ImageSource) -> dict[str, Any]:
@@ -107,15 +104,15 @@ class Evaluator:
         dimensions = self._extractor.dimensions(images)
         return flagged(result, dimensions, seen, self._reference.class_counts)
 
-    def _classes_seen(self, own: Features, images: ImageSource) -> ClassCounts | None:
+    def _classes_seen(self, samples: Samples, images: ImageSource) -> ClassCounts | None:
         """Images per class, by their labels or else by the classifier; on rank 0."""
         counts = labelled_counts(images)
         if counts is not None:
             return ClassCounts(counts, guessed=False)
-        found = collect_groups({g: features.get("classes") for g, features in own.items()})
-        if not distributed.is_main() or found[0] is None:
-            return None
-        return ClassCounts(tuple(torch.cat(found).bincount().tolist()), guessed=True)
+        found = samples.all("classes")
+        return (
+            None if found is None else ClassCounts(tuple(found.bincount().tolist()), guessed=True)
+        )
 
     def check_size(self, height: int, width: int, field: str) -> None:
         """Refuses a size that the extractor cannot take or that the reference does not have.
@@ -159,61 +156,17 @@ class Evaluator:
             )  # fmt: skip
         return not strange
 
-    def _frechet(self, own: Features, dimensions: dict[str, int]) -> dict[str, Estimate]:
-        """FID and sFID; each rank leaves out its own groups, rank 0 gets the estimates."""
-        device, estimates = self._extractor.statistics_device, {}
-        for metric, name in FRECHET_METRICS.items():
-            if name not in self._statistics.frechet:
-                continue
-            reference = self._statistics.frechet[name]
-            total = total_moments(own, name, dimensions[name], device)
-            groups = [features[name].to(device) for features in own.values()]
-            replicates = frechet_replicates(reference, total, groups)
-            collected = collect_groups(dict(zip(own, replicates, strict=True)))
-            if distributed.is_main():
-                value = reference.distance(total.mean, total.covariance)
-                estimates[metric] = Estimate(value, tuple(collected))
-        return estimates
-
-    def _shared(
-        self, own: Features, groups: list[range], labels: np.ndarray | None
-    ) -> dict[str, Estimate]:
-        """The metrics that rank 0 computes from what the others send."""
-        count = groups[-1].stop
-        splits = num_splits(count)
-        sums = collect_groups(
-            {
-                g: score_sums(features["logits"], split_of(groups[g], count), splits)
-                for g, features in own.items()
-            }
-        )
-        pools = collect_groups({g: features["pool"] for g, features in own.items()})
-        classes = collect_groups({g: features.get("classes") for g, features in own.items()})
-        if not distributed.is_main():
-            return {}
-        numbers = torch.repeat_interleave(torch.tensor([len(group) for group in groups]))
-        estimates = {"inception_score": estimate_inception_score(sums)}
-        if self._statistics.features is not None:
-            device = self._extractor.statistics_device
-            features = torch.cat(pools).double().to(device)
-            for metric, estimate in FEATURE_METRICS.items():
-                estimates[metric] = estimate(
-                    features, numbers.to(device), self._statistics.features
-                )
-        if labels is not None:
-            hits = torch.cat(classes) == torch.from_numpy(labels)
-            estimates["class_accuracy"] = estimate_share(hits, numbers)
-        return estimates
-
-    def _describe(self, num_images: int, estimates: dict[str, Estimate]) -> dict[str, Any]:
+    def _describe(
+        self, num_images: int, estimates: list[tuple[Metric, Estimate]]
+    ) -> dict[str, Any]:
         metrics = {}
-        for metric, estimate in estimates.items():
+        for metric, estimate in estimates:
             bounds = interval(estimate.value, estimate.replicates)
             low, high = bounds.low, bounds.high
-            if metric in SHARES:
+            if metric.is_share:
                 low, high = max(low, 0.0), min(high, 1.0)
-            metrics[metric] = {
-                "name": metric_name(metric, self.space),
+            metrics[metric.key] = {
+                "name": metric.name(self.space),
                 "value": estimate.value,
                 "low": low,
                 "high": high,

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evaluation.extraction import Images, extract
-from evaluation.moments import Moments
+from evaluation.features.extraction import Images, extract
+from evaluation.metrics.moments import Moments
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
@@ -16,7 +16,7 @@ from tstitch.scoring.settings import EvaluationSettings
 from tstitch.scoring.sources import fetch_file
 from tstitch.weights import weights_digest
 
-INCEPTION = "evaluation.inception.InceptionExtractor"
+INCEPTION = "evaluation.features.inception.InceptionExtractor"
 
 
 class LoadedExtractor:
@@ -56,12 +56,12 @@ class LoadedExtractor:
             raise UserError(f"{field}: {error}") from error
 
     def dimensions(self, images: Any) -> dict[str, int]:
-        """Number of values per image of each kind of feature."""
+        """Number of values per image of each kind of features."""
         blank = torch.zeros(
             1, 3, images.height, images.width, dtype=torch.uint8, device=self.device
         )
         with torch.inference_mode():
-            return {name: v.shape[1] for name, v in self._module(blank).items() if v.ndim == 2}
+            return {name: values[0].numel() for name, values in self._module(blank).items()}
 
     def own_groups(
         self,
@@ -104,28 +104,6 @@ class LoadedExtractor:
             ) from error
 
 
-def total_moments(
-    own: dict[int, dict[str, Tensor]], name: str, dimension: int, device: torch.device
-) -> Moments:
-    """Moments of one kind of feature over the groups of all ranks.
-
-    Args:
-        own: this rank's groups.
-        dimension: values per image.
-        device: where the products run, and where the result lies.
-    """
-    total = Moments.none(dimension)
-    for features in own.values():
-        total = total + moments_of(features[name], device)
-    return add_over_ranks(total, device)
-
-
-def moments_of(features: Tensor, device: torch.device) -> Moments:
-    """Moments on the CPU, the products computed on the device."""
-    found = Moments.of(features.to(device))
-    return Moments(found.count, found.total.cpu(), found.outer.cpu())
-
-
 def add_over_ranks(total: Moments, device: torch.device) -> Moments:
     """The sum of every rank's moments, on the device."""
     count = sum(distributed.gather(total.count))
@@ -152,7 +130,7 @@ def locate_extractor(settings: EvaluationSettings) -> Path:
     """
     source = settings.weights
     if settings.extractor.get("_target_") == INCEPTION:
-        from evaluation.inception import locate_inception_weights
+        from evaluation.features.inception import locate_inception_weights
 
         source = str(locate_inception_weights(source))
     path = None if source is None else fetch_file(source, "evaluation.weights")

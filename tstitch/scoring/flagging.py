@@ -4,15 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.flags import (
-    AGAINST_REFERENCE,
-    FEW_IMAGES,
-    OTHER_CLASSES,
-    few_images,
-    other_classes,
-)
-
-FRECHET_METRICS = {"fid": "pool", "sfid": "spatial"}
+from evaluation.metrics.catalogue import METRICS
+from evaluation.metrics.flags import FEW_IMAGES, OTHER_CLASSES, few_images, other_classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +32,21 @@ def flagged(
     """
     flags: dict[str, str] = {}
     of_metric: dict[str, list[str]] = {metric: [] for metric in result["metrics"]}
+    known = [metric for metric in METRICS if metric.key in of_metric]
     if seen is not None:
         reason = other_classes(seen.counts, reference, guessed=seen.guessed)
         if reason is not None:
             flags[OTHER_CLASSES] = reason
-            for metric in AGAINST_REFERENCE:
-                of_metric.get(metric, []).append(OTHER_CLASSES)
-    counted = {m: dimensions[f] for m, f in FRECHET_METRICS.items() if m in of_metric}
-    names = {metric: result["metrics"][metric]["name"] for metric in counted}
-    reasons = few_images(result["num_images"], {names[m]: count for m, count in counted.items()})
-    for metric, name in names.items():
+            for metric in known:
+                if metric.against_reference:
+                    of_metric[metric.key].append(OTHER_CLASSES)
+    names = {m.key: result["metrics"][m.key]["name"] for m in known if m.of_covariance}
+    counts = {names[m.key]: dimensions[m.kinds[0]] for m in known if m.of_covariance}
+    reasons = few_images(result["num_images"], counts)
+    for key, name in names.items():
         if name in reasons:
             flags.setdefault(FEW_IMAGES, reasons[name])
-            of_metric[metric].append(FEW_IMAGES)
+            of_metric[key].append(FEW_IMAGES)
     metrics = {m: entry | {"flags": of_metric[m]} for m, entry in result["metrics"].items()}
     return result | {"metrics": metrics, "flags": flags}
 

@@ -1,8 +1,7 @@
 """`scripts/reference.py`: statistics of real images, and what other real images reach."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from evaluation.reference import labelled_counts
+from evaluation.features.reference import STATISTICS, labelled_counts
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
-from tstitch.files import write_text
+from tstitch.files import write_text, writing_file
 from tstitch.items import CheckedItems
 from tstitch.npz import NpzWriter
 from tstitch.scoring.evaluator import Evaluator
@@ -27,7 +26,6 @@ from tstitch.section import Section
 from tstitch.threads import set_threads
 
 FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
-KEYS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
 
 
 class DatasetImages:
@@ -90,7 +88,7 @@ def _write_statistics(
     images: DatasetImages, extractor: LoadedExtractor, num_features: int, output: Path
 ) -> None:
     extractor.check(images.height, images.width, "data")
-    names = [name for name in KEYS if name in extractor.dimensions(images)]
+    names = [name for name in STATISTICS if name in extractor.dimensions(images)]
     moments, features = measure_real(
         extractor, images, names, num_features=num_features, field="data"
     )
@@ -103,11 +101,11 @@ def _write_statistics(
         if (counts := labelled_counts(images)) is not None:
             arrays["class_counts"] = np.array(counts)
         for name, found in moments.items():
-            mean, covariance = KEYS[name]
+            mean, covariance = STATISTICS[name]
             arrays[mean] = found.mean.cpu().numpy()
             arrays[covariance] = found.covariance.cpu().numpy()
         arrays["features"] = _compact(features.numpy())
-        with _writable(output, "output"), NpzWriter(output) as writer:
+        with writing_file(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
                 writer.add_array(name, array)
 
@@ -140,34 +138,14 @@ def _write_floor(
     floor: Path,
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
-    evaluator = Evaluator(
-        EvaluationSettings(
-            settings.extractor,
-            settings.weights,
-            str(output),
-            None,
-            settings.groups,
-            settings.batch_size,
-        ),
-        device,
-    )
+    evaluator = Evaluator(replace(settings, reference=str(output), floor=None), device)
     found = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
 
     def write() -> None:
         for entry in found:
             for metric in entry["metrics"].values():
                 del metric["replicates"]  # the floor is compared with, not paired
-        with _writable(floor, "floor"):
+        with writing_file(floor, "floor"):
             write_text(floor, json.dumps(found, indent=1) + "\n")
 
     distributed.on_main(write)
-
-
-@contextmanager
-def _writable(path: Path, field: str) -> Iterator[None]:
-    """Makes the folder of a file that the block writes."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise UserError(f"{field}={path}: cannot be written ({error.strerror})") from error

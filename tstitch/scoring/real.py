@@ -6,13 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evaluation.moments import Moments
-from tstitch.scoring.extractor import (
-    LoadedExtractor,
-    add_over_ranks,
-    collect_groups,
-    moments_of,
-)
+from evaluation.metrics.moments import Moments
+from tstitch.scoring.extractor import LoadedExtractor, add_over_ranks, collect_groups
 
 CHUNK = 500  # images that a rank takes at once
 
@@ -30,7 +25,7 @@ def measure_real(
     Every rank calls it; the images are shared out.
 
     Args:
-        images: evaluation.images.ImageSource, or anything with its members.
+        images: evaluation.features.images.ImageSource, or anything with its members.
         names: kinds of features whose moments are wanted.
         num_features: of how many of the first images the pool features are kept.
         field: configuration's name and value of the images, for messages.
@@ -49,7 +44,7 @@ def measure_real(
 
     def keep(indices: range, features: dict[str, Tensor]) -> Tensor | None:
         for name in running:
-            running[name] = running[name] + moments_of(features[name], device)
+            running[name] = running[name] + Moments.of(features[name].to(device)).to("cpu")
         return features["pool"] if indices.start < num_features else None
 
     own = extractor.own_groups(images, chunks, field, keep)

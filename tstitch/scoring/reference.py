@@ -1,29 +1,15 @@
 """The reference of an evaluation in the extractor's features, computed once and on all ranks."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from evaluation.estimates import FeatureReference
-from evaluation.frechet import FrechetReference
-from evaluation.reference import Reference
+from evaluation.features.reference import STATISTICS, Reference
+from evaluation.metrics.comparison import ReferenceStatistics
 from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor
 from tstitch.scoring.real import measure_real
 from tstitch.scoring.settings import MIN_IMAGES
-
-FRECHET_FEATURES = ("pool", "spatial")
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceStatistics:
-    """What samples are compared with."""
-
-    frechet: dict[str, FrechetReference]  # pool; spatial where the reference has it
-    features: FeatureReference | None  # on rank 0; None without images or features
-    num_images: int | None
 
 
 def prepare_reference(
@@ -62,42 +48,35 @@ def prepare_reference(
             )
         images = reference.images
         extractor.check(images.height, images.width, f"reference={reference.label}")
-        missing = [n for n in FRECHET_FEATURES if n in dimensions and n not in gaussians]
+        missing = [n for n in STATISTICS if n in dimensions and n not in gaussians]
         field = f"reference={reference.label}"
         moments, features = measure_real(
             extractor, images, missing, num_features=len(images), field=field
         )
         gaussians |= {name: (found.mean, found.covariance) for name, found in moments.items()}
+    device, main = extractor.statistics_device, distributed.is_main()
     return ReferenceStatistics(
         {
-            name: FrechetReference(*(part.to(extractor.statistics_device) for part in gaussian))
-            for name, gaussian in gaussians.items()
+            n: (mean.to(device), covariance.to(device))
+            for n, (mean, covariance) in gaussians.items()
         },
-        FeatureReference(features.double().to(extractor.statistics_device))
-        if features is not None and distributed.is_main()
-        else None,
+        features.double().to(device) if features is not None and main else None,
         _count(reference),
     )
 
 
 def _count(reference: Reference) -> int | None:
     """How many images the statistics are of; ADM's files do not say it."""
-    if reference.num_images is not None or reference.mu is not None:
+    if reference.num_images is not None or "pool" in reference.gaussians:
         return reference.num_images
     return len(reference.images)
 
 
 def _stored(reference: Reference, dimensions: dict[str, int]) -> dict[str, tuple[Tensor, Tensor]]:
-    kinds = {
-        "pool": (reference.mu, reference.sigma),
-        "spatial": (reference.mu_s, reference.sigma_s),
-    }
     found = {}
-    for name, (mean, covariance) in kinds.items():
-        if mean is not None and name in dimensions:
-            _check_dimension(
-                reference, "mu" if name == "pool" else "mu_s", len(mean), dimensions[name]
-            )
+    for name, (mean, covariance) in reference.gaussians.items():
+        if name in dimensions:
+            _check_dimension(reference, STATISTICS[name][0], len(mean), dimensions[name])
             found[name] = (torch.from_numpy(mean), torch.from_numpy(covariance))
     return found
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from evaluation.images import ImageSource
+from evaluation.features.images import ImageSource
 from tstitch import distributed
 from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
-from tstitch.files import write_text
+from tstitch.files import write_text, writing_file
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples, report_pairing
@@ -69,10 +69,6 @@ def _everywhere_open(source: str, field: str) -> ImageSource:
 
 def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: Path | None) -> None:
     print(render_table(result, floor), flush=True)
-    if output is None:
-        return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_text(output, json.dumps(result, indent=1) + "\n")
-    except OSError as error:
-        raise UserError(f"output={output}: cannot be written ({error.strerror})") from error
+    if output is not None:
+        with writing_file(output, "output"):
+            write_text(output, json.dumps(result, indent=1) + "\n")

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from evaluation.metrics import catalogue
 from tstitch import distributed
 from tstitch.archive import SAMPLES
 from tstitch.experiment import Experiment
@@ -45,10 +46,11 @@ def score_run(folder: Path, experiment: Experiment, resources: Resources) -> Non
         images = distributed.everywhere(lambda: open_samples(folder / SAMPLES, "samples"))
         evaluation = resources.evaluator.flag(evaluation, images)
     distributed.on_main(lambda: _write(folder, resources.floors, evaluation))
+    headlines = [metric.key for metric in catalogue.METRICS if metric.headline]
     shown = [
         f"{entry['name']} {number(entry['value'])} ({span(entry)}){marks(entry)}"
-        for metric, entry in evaluation["metrics"].items()
-        if metric in ("fid", "inception_score")
+        for key, entry in evaluation["metrics"].items()
+        if key in headlines
     ]
     log.info("%s", "; ".join(shown))
     for line in flag_lines(evaluation):

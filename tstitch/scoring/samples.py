@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.images import ImageSource, open_images
+from evaluation.features.images import ImageSource, open_images
 from models.download import is_remote
 from tstitch.errors import UserError
 from tstitch.scoring.sources import fetch_file

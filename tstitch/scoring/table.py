@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from evaluation.report.table import Table, table_lines
 from tstitch.scoring.flagging import flag_lines, marks
 
 DIGITS = 5
@@ -20,7 +21,7 @@ def render_table(result: dict[str, Any], floor: dict[str, Any] | None = None) ->
         header += ["difference to the baseline", "95 % interval, paired"]
     if floor:
         header.append(f"real images ({floor['num_images']})")
-    lines = ["| " + " | ".join(header) + " |", "|---" + "|--:" * (len(header) - 1) + "|"]
+    rows = []
     for metric, entry in result["metrics"].items():
         row = [entry["name"], number(entry["value"]) + marks(entry), span(entry)]
         if differences:
@@ -29,10 +30,11 @@ def render_table(result: dict[str, Any], floor: dict[str, Any] | None = None) ->
         if floor:
             real = floor["metrics"].get(metric)
             row.append(number(real["value"]) if real else "")
-        lines.append("| " + " | ".join(row) + " |")
+        rows.append(row)
     reference = result["protocol"]["reference"]
     real = f", {reference['num_images']} images" if reference["num_images"] else ""
-    lines += [
+    lines = [
+        *table_lines(Table(header, rows)),
         "",
         f"{result['num_images']} images against {reference['label']}{real} "
         f"({reference['digest'][:8]}). Intervals: delete-a-group jackknife, {result['groups']} "

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
-from evaluation.points import Difference, Metric, Point
+from evaluation.report.points import Difference, Measured, Point
 from tstitch.errors import UserError
 from tstitch.finish import METRICS
 from tstitch.first import run_name
@@ -114,7 +114,7 @@ def make_point(
         gmacs_per_evaluation={n: row["gmacs_per_evaluation"] for n, row in denoisers.items()},
         flops_per_image=metrics["flops_per_image"],
         num_images=evaluation["num_images"],
-        metrics={name: Metric.from_json(entry) for name, entry in evaluation["metrics"].items()},
+        metrics={name: Measured.from_json(entry) for name, entry in evaluation["metrics"].items()},
         differences={name: Difference(**entry) for name, entry in differences.items()},
         run_dir=os.path.relpath(folder, report),
         protocol={key: metrics["protocol"][key] for key in ("sampler", "stitch", "guidance")}

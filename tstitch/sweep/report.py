@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.machine import versions
-from evaluation.markdown import render_markdown
-from evaluation.page import render_page
-from evaluation.plots import plot_metrics, plot_pareto, save_figure
-from evaluation.points import Floor, Point, write_csv
-from evaluation.strip import draw_strip
+from evaluation.cost.machine import versions
+from evaluation.report.markdown import render_markdown
+from evaluation.report.page import render_page
+from evaluation.report.plots import plot_metrics, plot_pareto
+from evaluation.report.points import Floor, Point, points_csv
+from evaluation.report.sheets import draw_strip
 from tstitch.archive import IMAGES, LABELS, SAMPLES
 from tstitch.files import write_text
 from tstitch.finish import METRICS
-from tstitch.grid import save_image
 from tstitch.npz import stream_rows
+from tstitch.pictures import save_figure, save_image
 from tstitch.scoring.compare import nearest_floor
 from tstitch.scoring.runs import read_evaluation
 from tstitch.sweep.plan import Plan
@@ -47,7 +47,7 @@ def write_report(
     """
     entry = nearest_floor(floors, points[0].num_images)
     floor = Floor.from_json(entry) if entry else None
-    write_csv(points, folder / POINTS)
+    write_text(folder / POINTS, points_csv(points))
     for name, figure in zip(PLOTS, (plot_metrics, plot_pareto), strict=True):
         save_figure(figure(points, floor), folder / name)
     if plan.settings.strip:

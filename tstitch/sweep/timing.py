@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.machine import device_name, versions
+from evaluation.cost.machine import device_name, versions
 from tstitch import distributed
 from tstitch.benchmark.measure import rotated
 from tstitch.files import write_text

@@ -15,13 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from evaluation.classifier import SIDE, Classifier
+from evaluation.features.classifier import SIDE, Classifier
 from models.checkpoints import CheckpointError, save_weights
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.data import SPLITS, epoch_order
 from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
+from tstitch.files import write_text
 from tstitch.section import Section
 from tstitch.settings import MAX_SEED
 from tstitch.training.ema import Ema
@@ -224,15 +225,11 @@ def _export(
     for row in rows:
         writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
     path = settings.out.with_suffix(".log.csv")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text.getvalue(), newline="")
-        os.replace(part, path)
+        write_text(path, text.getvalue())
         save_weights(network.state_dict(), settings.out, dtype=torch.float32, metadata=metadata)
     except (OSError, CheckpointError) as error:
         raise _unwritable(settings, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _unwritable(settings: ClassifierSettings, error: Exception) -> UserError:

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from evaluation.report.sheets import draw_grid
 from models.guidance import GuidedDenoiser
 from samplers import DDIM, Fractions, PerImageRandomness, sample
-from tstitch.grid import draw_grid, save_image
 from tstitch.pair import PairSpec
+from tstitch.pictures import save_image
 
 STEPS = 25
 GUIDANCE = 1.5

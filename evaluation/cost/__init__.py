@@ -1,0 +1,1 @@
+"""What images take: time, arithmetic, and the machine behind it."""

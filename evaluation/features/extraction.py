@@ -1,0 +1,38 @@
+"""Features of images, batch by batch: the images are never all in memory."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class Images(Protocol):
+    """Random access to images, as evaluation.features.images.ImageSource has it."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, first: int, end: int) -> np.ndarray:
+        """Images first..end-1, uint8 (n, H, W, 3)."""
+
+
+@torch.inference_mode()
+def extract(
+    extractor: nn.Module, images: Images, indices: range, batch_size: int, device: torch.device
+) -> dict[str, Tensor]:
+    """Features of consecutive images.
+
+    Args:
+        extractor: uint8 (n, 3, H, W) -> dict of (n, ...) tensors, on the device.
+        indices: which images; batches are cut from it, so features do not depend on the others.
+        batch_size: images at once.
+
+    Returns:
+        The extractor's dict for all of them, on the CPU.
+    """
+    parts = []
+    for first in range(indices.start, indices.stop, batch_size):
+        pixels = images.read(first, min(first + batch_size, indices.stop))
+        tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
+        parts.append({name: value.cpu() for name, value in extractor(tensor).items()})
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

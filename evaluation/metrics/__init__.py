@@ -1,0 +1,1 @@
+"""Numbers that compare images with real ones, each with its interval."""
