@@ -1,18 +1,17 @@
 """Judges the paper's claims by what was measured; claims.yaml says what each verdict asks."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tstitch.paper.figures import FigureData
-from tstitch.paper.verdicts_curves import CURVE_TESTS, Answer, Untestable
-from tstitch.paper.verdicts_probes import PROBE_TESTS
+from tstitch.errors import UserError
+from tstitch.paper.figure.base import Figure, FigureData
+from tstitch.paper.report.answers import Untestable
 
 HOLDS, FAILS, UNTESTED, UNRESOLVED = "holds", "does not hold", "not tested", "not resolved"
-TESTS: Mapping[str, Callable[..., Answer]] = CURVE_TESTS | PROBE_TESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,31 @@ def read_claims() -> list[Claim]:
     return [Claim(**entry) for entry in entries]
 
 
+def claims_of(figure: Figure) -> list[Claim]:
+    """The claims that a figure names, each judged by it alone; all of them for a ledger."""
+    if figure.members:
+        return read_claims()
+    named = [claim for claim in read_claims() if claim.id in figure.claims]
+    return [replace(claim, figures=[], figure=figure.name) for claim in named]
+
+
+def check_claims(figure: Figure) -> None:
+    """Refuses a figure that names claims which it is no source of.
+
+    Raises:
+        UserError: the first one.
+    """
+    known = [claim.id for claim in read_claims() if figure.name in claim.sources]
+    for claim in figure.claims:
+        if claim not in known:
+            raise UserError(
+                f"paper.claims: {claim} is not judged by {figure.name}; choose out of "
+                f"[{', '.join(known)}]"
+            )
+
+
 def judge(claim: Claim, data: Mapping[str, FigureData], missing: Mapping[str, str]) -> Finding:
-    """The verdict on one claim.
+    """The verdict on one claim, by the test that the kind of its figures has for it.
 
     Args:
         data: what was measured, by figure.
@@ -64,7 +86,8 @@ def judge(claim: Claim, data: Mapping[str, FigureData], missing: Mapping[str, st
         if name not in data:
             return Finding(claim, UNTESTED, missing.get(name, f"run paper={name}"))
     try:
-        answer, numbers = TESTS[claim.id](*(data[name] for name in claim.sources))
+        figures = [data[name] for name in claim.sources]
+        answer, numbers = figures[0].figure.claim_tests[claim.id](*figures)
     except Untestable as reason:
         return Finding(claim, UNTESTED, str(reason))
     return Finding(claim, {True: HOLDS, False: FAILS, None: UNRESOLVED}[answer], numbers)
