@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tstitch.cli import compose
-from tstitch.paper.figures import KINDS
+from tstitch.paper.kinds import KINDS
 from tstitch.paper.run import run_reproduction
 
 TEXT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()

@@ -9,8 +9,8 @@ from samplers import Fractions
 from tstitch.cli import compose
 from tstitch.paper.cost import count_cost, describe_cost
 from tstitch.paper.figure.settings import benchmark_throughput, parse_reproduction
-from tstitch.paper.figures import parse_figure
 from tstitch.paper.kinds.tuning import interval_of
+from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.place import report_folder
 
 CURVES = ["fig1", "fig5", "fig6", "fig8", "fig9", "fig12", "fig13", "fig15", "fig18", "table7"]

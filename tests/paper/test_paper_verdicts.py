@@ -13,13 +13,14 @@ from tstitch.cli import compose
 from tstitch.paper.figure.base import FigureData
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.figure.settings import parse_reproduction
-from tstitch.paper.figures import KINDS, parse_figure
+from tstitch.paper.kinds import KINDS
 from tstitch.paper.kinds.curves_timing import Timing
 from tstitch.paper.kinds.footprint import Footprint
 from tstitch.paper.kinds.predict import predict_curves, safe_fraction
 from tstitch.paper.kinds.similarity import Similarity
 from tstitch.paper.kinds.spectrum import Spectrum
 from tstitch.paper.kinds.tuning import ALL, BEFORE, OWN
+from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.claims import FAILS, HOLDS, UNRESOLVED, UNTESTED, judge, read_claims
 from tstitch.paper.report.compare import compare_with_paper
 from tstitch.paper.report.margins import images_needed, judge_course

@@ -13,8 +13,8 @@ from tstitch.paper.dry_run import describe_figures
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.measure import Stock, measure_points
 from tstitch.paper.figure.settings import Reproduction, parse_reproduction
-from tstitch.paper.figures import parse_figure
-from tstitch.paper.report.claims import check_claims, claims_of, judge
+from tstitch.paper.parse import parse_figure
+from tstitch.paper.report.claims import Outcome, check_claims, claims_of, judge
 from tstitch.paper.report.document import render_report, verdict_lines
 from tstitch.paper.report.ledger import render_ledger
 from tstitch.paper.report.place import images_of, marked, report_folder
@@ -63,7 +63,12 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
         for one in figures
         if one.name not in missing
     }
-    path = distributed.on_main(lambda: _write(figure, figures, data, missing, settings, folder))
+
+    def write() -> Path:
+        findings = [judge(claim, data, missing) for claim in claims_of(figure)]
+        return _write(Outcome(figure, figures, data, missing, findings, settings, folder))
+
+    path = distributed.on_main(write)
     log.info("%s", path)
     return path
 
@@ -106,24 +111,15 @@ def produce(figure: Figure, settings: Reproduction, stock: Stock, report: Path) 
     return FigureData(figure, results, figure.measure(settings, stock, results))
 
 
-def _write(
-    figure: Figure,
-    figures: Sequence[Figure],
-    data: dict[str, FigureData],
-    missing: dict[str, str],
-    settings: Reproduction,
-    folder: Path,
-) -> Path:
-    """Judges the claims, and writes REPORT.md and its pictures in REPORT/."""
-    findings = [judge(claim, data, missing) for claim in claims_of(figure)]
+def _write(outcome: Outcome) -> Path:
+    """Writes REPORT.md, and its pictures in REPORT/; prints the verdicts."""
+    folder, findings = outcome.folder, outcome.findings
     path = folder.with_name(f"{folder.name}.md")
     with writing(folder, "report"):
-        if figure.members:
-            text = render_ledger(figure, figures, data, findings, missing, settings, folder)
-            verdicts = [f"{f.claim.id}: {f.status}" for f in findings]
-        else:
-            text = render_report(data[figure.name], findings, settings, folder)
-            verdicts = verdict_lines(findings)
-        write_text(path, marked(text, images_of(figures)))
+        text = render_ledger(outcome) if outcome.figure.members else render_report(outcome)
+        write_text(path, marked(text, images_of(outcome.figures)))
+    verdicts = verdict_lines(findings)
+    if outcome.figure.members:
+        verdicts = [f"{f.claim.id}: {f.status}" for f in findings]
     print("\n".join(verdicts), flush=True)
     return path

@@ -125,15 +125,12 @@ def complete(experiment: Experiment, resources: Resources) -> tuple[Path, dict[s
 
 def _baseline(place: int, points: Sequence[CurvePoint]) -> int | None:
     """The run of the curve's largest model alone, of the same sampler, steps and guidance."""
+    own = points[place]
     for other, point in enumerate(points):
-        if point.fraction == 0 and point.kind == "fraction" and comparable(point, points[place]):
+        alike = (point.models[-1], *point.row[1:]) == (own.models[-1], *own.row[1:])
+        if alike and point.fraction == 0 and point.kind == "fraction":
             return other
     return None
-
-
-def comparable(one: CurvePoint, other: CurvePoint) -> bool:
-    """Whether two points differ in schedule and variant alone."""
-    return (one.models[-1], *one.row[1:]) == (other.models[-1], *other.row[1:])
 
 
 def _named(measured: Point, point: CurvePoint) -> Point:

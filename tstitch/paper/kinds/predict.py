@@ -68,7 +68,14 @@ class Prediction:
     courses: dict[str, list[float]]  # by method: the quantity at every fraction
     measured: Measured | None  # None = not checked
     thresholds: dict[str, float]  # by method
-    predicted: dict[str, float]  # safe fraction by method
+
+    @property
+    def predicted(self) -> dict[str, float]:
+        """Safe fraction by method."""
+        return {
+            method: safe_fraction(self.fractions, course, self.thresholds[method])
+            for method, course in self.courses.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,16 +206,11 @@ def predict_curves(
             "change": _changes(own, wanted.images),
         }
         measured = _measured(own, fractions, wanted.rise) if wanted.check else None
-        rows.append(Prediction(own[0].point.planned.protocol, fractions, courses, measured, {}, {}))
+        rows.append(Prediction(own[0].point.planned.protocol, fractions, courses, measured, {}))
     # A curve's own threshold would foretell it in any case.
     others = wanted.check and len(rows) > 1
     limits = [_thresholds_beside(rows, row) if others else wanted.thresholds for row in rows]
-    return [_with_thresholds(row, own) for row, own in zip(rows, limits, strict=True)]
-
-
-def _with_thresholds(row: Prediction, limits: dict[str, float]) -> Prediction:
-    predicted = {m: safe_fraction(row.fractions, row.courses[m], limits[m]) for m in METHODS}
-    return replace(row, thresholds=limits, predicted=predicted)
+    return [replace(row, thresholds=own) for row, own in zip(rows, limits, strict=True)]
 
 
 def _thresholds_beside(rows: Sequence[Prediction], own: Prediction) -> dict[str, float]:
@@ -225,17 +227,11 @@ def _thresholds_beside(rows: Sequence[Prediction], own: Prediction) -> dict[str,
 def _measured(own: Sequence[Result], fractions: Sequence[float], rise: float) -> Measured:
     base = own[0].value()
     rises = [r.minus(own[0]) for r in own]
-    return Measured(
-        [change.value / base for change in rises],
-        *(
-            safe_fraction(fractions, values, rise * base)
-            for values in (
-                [change.value for change in rises],
-                [change.high for change in rises],
-                [change.low for change in rises],
-            )
-        ),
+    safe, low, high = (
+        safe_fraction(fractions, [getattr(change, end) for change in rises], rise * base)
+        for end in ("value", "high", "low")
     )
+    return Measured([change.value / base for change in rises], safe, low, high)
 
 
 def safe_fraction(fractions: Sequence[float], values: Sequence[float], limit: float) -> float:

@@ -1,14 +1,15 @@
 """Judges the paper's claims by what was measured; claims.yaml says what each verdict asks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from tstitch.errors import UserError
 from tstitch.paper.figure.base import Figure, FigureData
+from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import Untestable
 
 HOLDS, FAILS, UNTESTED, UNRESOLVED = "holds", "does not hold", "not tested", "not resolved"
@@ -40,6 +41,18 @@ class Finding:
     claim: Claim
     status: str
     numbers: str
+
+
+class Outcome(NamedTuple):
+    """All that a report tells."""
+
+    figure: Figure  # that was asked for
+    figures: Sequence[Figure]  # its members, or it alone
+    data: Mapping[str, FigureData]  # of those that were measured, by name
+    missing: Mapping[str, str]  # why others were not
+    findings: Sequence[Finding]
+    settings: Reproduction
+    folder: Path  # of the pictures; the report is FOLDER.md
 
 
 def read_claims() -> list[Claim]:

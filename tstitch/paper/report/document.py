@@ -13,17 +13,15 @@ from evaluation.speed import comparable_times
 from evaluation.tables import Table, interval, result_table
 from tstitch.paper.figure.base import FigureData
 from tstitch.paper.figure.measure import Result
-from tstitch.paper.figure.settings import Reproduction
-from tstitch.paper.report.claims import Finding
+from tstitch.paper.report.claims import Finding, Outcome
 from tstitch.paper.report.compare import COUNT, TOLERANCE, compare_with_paper
 
 
-def render_report(
-    data: FigureData, findings: Sequence[Finding], settings: Reproduction, folder: Path
-) -> str:
-    """The Markdown of a figure; its picture goes into the folder."""
-    figure = data.figure
-    lines = [f"# {figure.title}", "", f"Scale: {settings.scale.name} ({figure.about})."]
+def render_report(outcome: Outcome) -> str:
+    """The Markdown of one figure; its picture goes into the folder."""
+    figure, findings, folder = outcome.figure, outcome.findings, outcome.folder
+    scale, data = outcome.settings.scale.name, outcome.data[outcome.figure.name]
+    lines = [f"# {figure.title}", "", f"Scale: {scale} ({figure.about})."]
     if figure.minutes:
         lines[-1] += f" Budget: about {figure.minutes:g} minutes on 2 cores."
     lines += ["", *verdict_lines(findings)]

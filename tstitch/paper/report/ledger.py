@@ -1,15 +1,14 @@
 """The ledger: every claim with our result and verdict, as one Markdown file with pictures."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation.machine import versions
 from evaluation.markdown import table_lines
 from evaluation.tables import Table
 from tstitch.options import figure_section
-from tstitch.paper.figure.base import Figure, FigureData
+from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.paper.report.claims import Finding
+from tstitch.paper.report.claims import Outcome
 from tstitch.paper.report.compare import TOLERANCE
 from tstitch.paper.report.document import (
     comparison_lines,
@@ -38,29 +37,17 @@ READING = (
 )
 
 
-def render_ledger(
-    ledger: Figure,
-    figures: Sequence[Figure],
-    data: Mapping[str, FigureData],
-    findings: Sequence[Finding],
-    missing: Mapping[str, str],
-    settings: Reproduction,
-    folder: Path,
-) -> str:
-    """The Markdown of all figures; their pictures go into the folder.
-
-    Args:
-        figures: the ledger's members, of which some may be missing for a reason.
-    """
-    command = _command(ledger, settings)
+def render_ledger(outcome: Outcome) -> str:
+    """The Markdown of all figures; their pictures go into the folder."""
+    figures, findings, settings = outcome.figures, outcome.findings, outcome.settings
+    command = _command(outcome.figure, settings)
     lines = [HEAD.format(command=command, scale=settings.scale.name, models=_models(settings))]
     verdicts = [[f.claim.id, f.claim.statement, f.status] for f in findings]
     lines += table_lines(Table(["claim", "statement", "verdict"], verdicts), numbers=False)
-    lines += ["", "## The figures", "", *table_lines(_budgets(figures, data, missing))]
+    lines += ["", "## The figures", "", *table_lines(_budgets(outcome))]
     lines += ["", READING, TOLERANCE, ""]
     for figure in figures:
-        own = [f for f in findings if f.claim.sources and f.claim.sources[-1] == figure.name]
-        lines += _section(figure, data.get(figure.name), own, folder, settings)
+        lines += _section(figure, outcome)
     shown = {figure.name for figure in figures}
     untested = [f for f in findings if not shown & set(f.claim.sources)]
     lines += ["## Not tested", ""]
@@ -101,17 +88,15 @@ def _models(settings: Reproduction) -> str:
     return f"The models are those of pair {settings.scale.pairs['small', 'medium', 'large']}."
 
 
-def _budgets(
-    figures: Sequence[Figure], data: Mapping[str, FigureData], missing: Mapping[str, str]
-) -> Table:
+def _budgets(outcome: Outcome) -> Table:
     rows = []
-    for figure in figures:
-        own = data.get(figure.name)
+    for figure in outcome.figures:
+        own = outcome.data.get(figure.name)
         counts = sorted({r.point.images for r in own.results}) if own else []
         reach = resolution(own.results) if own else None
         rows.append([
             f"paper={figure.name}",
-            figure.about if own else f"not run: {missing.get(figure.name, '')}",
+            figure.about if own else f"not run: {outcome.missing.get(figure.name, '')}",
             str(len(own.results)) if own else "-",
             ", ".join(map(str, counts)) or "-",
             "-" if reach is None else f"{reach:.2g}",
@@ -120,22 +105,19 @@ def _budgets(
     return Table(["command", "scale", "points", "images each", "resolves", "minutes"], rows)
 
 
-def _section(
-    figure: Figure,
-    data: FigureData | None,
-    findings: Sequence[Finding],
-    folder: Path,
-    settings: Reproduction,
-) -> list[str]:
-    lines = [f"## {figure.title}", "", f"`{_line(figure, settings)}` ({figure.about})", ""]
+def _section(figure: Figure, outcome: Outcome) -> list[str]:
+    lines = [f"## {figure.title}", "", f"`{_line(figure, outcome.settings)}` ({figure.about})", ""]
+    data = outcome.data.get(figure.name)
     if data:
-        if picture := save_picture(data, folder):
+        if picture := save_picture(data, outcome.folder):
             lines += [picture, ""]
         lines += [*protocol_lines(data)[:-1], ""]
         lines += [line.replace("## ", "### ") for line in data.figure.tables(data)]
         lines += [line.replace("## ", "### ") for line in comparison_lines(data.results)]
-    for finding in findings:
+    for finding in outcome.findings:
         claim = finding.claim
+        if claim.sources[-1:] != [figure.name]:
+            continue
         lines += [
             f"**{claim.id}: {finding.status}.** {claim.statement}",
             "",

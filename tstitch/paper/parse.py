@@ -1,4 +1,4 @@
-"""The list of the kinds of figures, and a figure out of its configuration."""
+"""A figure out of its configuration."""
 
 import re
 from collections.abc import Mapping
@@ -8,22 +8,9 @@ from tstitch.errors import UserError
 from tstitch.paper.figure.base import Figure, Given
 from tstitch.paper.figure.curves import parse_curves
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.paper.kinds.curves import CurvesFigure
-from tstitch.paper.kinds.footprint import FootprintFigure
-from tstitch.paper.kinds.ledger import LedgerFigure
-from tstitch.paper.kinds.predict import PredictFigure
-from tstitch.paper.kinds.similarity import SimilarityFigure
-from tstitch.paper.kinds.spectrum import SpectrumFigure
-from tstitch.paper.kinds.tuning import TuningFigure
+from tstitch.paper.kinds import KINDS
 from tstitch.section import Section
 
-KINDS: dict[str, type[Figure]] = {
-    figure.kind: figure
-    for figure in (
-        CurvesFigure, SimilarityFigure, SpectrumFigure, FootprintFigure, TuningFigure,
-        PredictFigure, LedgerFigure,
-    )
-}  # fmt: skip
 HEAD = ("name", "kind", "title", "claims", "members", "picture")
 NAME = re.compile(r"[\w-]+")
 
