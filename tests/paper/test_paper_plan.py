@@ -8,38 +8,41 @@ import pytest
 from samplers import Fractions
 from tstitch.cli import compose
 from tstitch.paper.cost import count_cost, describe_cost
-from tstitch.paper.plan import plan_spots
-from tstitch.paper.settings import benchmark_throughput, parse_reproduction
-from tstitch.paper.tuning import interval_of
+from tstitch.paper.figure.settings import benchmark_throughput, parse_reproduction
+from tstitch.paper.kinds.tuning import interval_of
+from tstitch.paper.parse import parse_figure
+from tstitch.paper.report.place import report_folder
 
 CURVES = ["fig1", "fig5", "fig6", "fig8", "fig9", "fig12", "fig13", "fig15", "fig18", "table7"]
 
 
-def told(name, *overrides):
-    return parse_reproduction(compose("reproduce", [f"paper={name}", *overrides]))
+def parsed(name, *overrides):
+    config = compose("reproduce", [f"paper={name}", *overrides])
+    settings = parse_reproduction(config)
+    return parse_figure(config["paper"], settings), settings
 
 
 def planned(name, *overrides):
-    figure = told(name, *overrides)
-    return plan_spots(figure.figure.curves, figure, trial=True)
+    figure, settings = parsed(name, *overrides)
+    return figure.plan(settings, trial=True)
 
 
 @pytest.mark.parametrize(("name", "scale"), list(product(CURVES, ("miniature", "full"))))
 def test_every_figure_can_be_planned(name, scale):
     """Catches: a figure whose overrides or schedules no run accepts."""
-    spots = planned(name, f"scale={scale}")
+    points = planned(name, f"scale={scale}")
     counts = {"fig1": 29 if scale == "miniature" else 11, "fig6": 66, "table7": 5}
-    assert len(spots) == counts.get(name, len(spots)) and spots
-    for spot in spots:
-        assert spot.experiment.sampler.steps == spot.steps
-        assert spot.experiment.guidance.scale == spot.guidance
-        assert spot.experiment.run.num_images == spot.images
+    assert len(points) == counts.get(name, len(points)) and points
+    for point in points:
+        assert point.experiment.sampler.steps == point.steps
+        assert point.experiment.guidance.scale == point.guidance
+        assert point.experiment.run.num_images == point.images
 
 
 def test_table_9_is_figure_1():
     """Catches: an alias that samples its points anew."""
-    one, other = told("fig1"), told("table9")
-    assert one.figure == other.figure and one.report == other.report
+    one, other = parsed("fig1"), parsed("table9")
+    assert one[0] == other[0] and report_folder(*one, 0) == report_folder(*other, 0)
 
 
 def test_figures_share_their_runs():
@@ -47,29 +50,29 @@ def test_figures_share_their_runs():
     trio, pairs = planned("fig6", "images=8"), planned("fig5", "images=8")
     assert count_cost(trio).runs == 66
     assert count_cost((*trio, *pairs)).runs == 66
-    curve = [spot for spot in planned("fig1", "images=8") if spot.steps == 20]
+    curve = [point for point in planned("fig1", "images=8") if point.steps == 20]
     assert len(curve) == 6 and count_cost((*trio, *curve)).runs == 66
 
 
 @pytest.mark.parametrize("scale", ["miniature", "full"])
 def test_steps_of_the_mixes(scale):
     """Catches: shares given to the wrong models of a pair."""
-    for spot in planned("fig6", f"scale={scale}"):
-        counts = dict(zip(spot.roles, spot.experiment.steps_per_denoiser.values(), strict=True))
-        wanted = [round(share * spot.steps) for share in spot.shares]
+    for point in planned("fig6", f"scale={scale}"):
+        counts = dict(zip(point.roles, point.experiment.steps_per_denoiser.values(), strict=True))
+        wanted = [round(share * point.steps) for share in point.shares]
         assert [counts.get(role, 0) for role in ("small", "medium", "large")] == wanted
-        assert len(spot.experiment.pair.denoisers) == max(2, sum(s > 0 for s in spot.shares))
+        assert len(point.experiment.pair.denoisers) == max(2, sum(s > 0 for s in point.shares))
 
 
 def test_values_of_the_paper_stand_at_their_points():
     """Catches: a list of values in another order than the schedules."""
-    at = {spot.shares: spot.expected for spot in planned("fig6", "scale=full")}
+    at = {point.shares: point.expected for point in planned("fig6", "scale=full")}
     assert at[0.4, 0.2, 0.4]["fid"] == 9.95 and at[0.0, 0.3, 0.7]["inception_score"] == 253.3
     assert at[1.0, 0.0, 0.0] == {"fid": 33.0, "inception_score": 58.0, "seconds": 1.57}
-    at = {spot.fraction: spot.expected for spot in planned("fig1", "scale=full")}
+    at = {point.fraction: point.expected for point in planned("fig1", "scale=full")}
     assert at[0.4]["fid"] == 8.95 and at[1.0]["recall"] == 0.63 and at[0.5]["seconds"] == 9.4
     assert "inception_score" not in at[0.1]
-    at = {spot.kind: spot.expected["fid"] for spot in planned("table7", "scale=full")[1:]}
+    at = {point.kind: point.expected["fid"] for point in planned("table7", "scale=full")[1:]}
     assert at["fraction"] == 10.06
     assert (at["decreasing"], at["interleave"], at["large_to_small"]) == (12.94, 19.02, 27.61)
     at = {
@@ -80,8 +83,8 @@ def test_values_of_the_paper_stand_at_their_points():
 
 def test_full_scale_is_the_papers_protocol():
     """Catches: full scale with the miniature's seed, labels or number of images."""
-    spot = planned("fig1", "scale=full")[4]
-    experiment = spot.experiment
+    point = planned("fig1", "scale=full")[4]
+    experiment = point.experiment
     assert experiment.pair.name == "imagenet256_s_xl" and experiment.run.num_images == 5000
     assert experiment.run.classes == "random" and experiment.guidance.channels == 3
     assert experiment.steps_per_denoiser == {"small": 40, "large": 60}
@@ -90,8 +93,8 @@ def test_full_scale_is_the_papers_protocol():
 
 def test_cost_of_figure_1():
     """Catches: guidance that does not double the evaluations, runs counted twice."""
-    spots = planned("fig1", "scale=full")
-    cost = count_cost(spots)
+    points = planned("fig1", "scale=full")
+    cost = count_cost(points)
     assert (cost.points, cost.runs, cost.images) == (11, 11, 55_000)
     assert cost.evaluations == 11 * 5000 * 200
     # Half of all evaluations are DiT-XL's, 118.6 G multiply-adds, half DiT-S's, 6.06 (counted).
@@ -112,7 +115,7 @@ BENCHMARK = Path(__file__).parents[2] / "docs" / "performance" / "benchmark.json
 
 
 def hours_of(*words):
-    return "\n".join(describe_cost(count_cost(planned(*words)), told(*words).throughput))
+    return "\n".join(describe_cost(count_cost(planned(*words)), parsed(*words)[1].throughput))
 
 
 def test_hours_only_from_a_benchmark_of_the_same_networks():
@@ -141,10 +144,10 @@ def test_intervals_are_what_the_schedule_runs(mix):
 
 def test_variants_replace_the_weights_of_models_that_run():
     """Catches: checkpoints that make the all-large run another run."""
-    spots = planned("fig18")
+    points = planned("fig18")
     sources = {}
-    for spot in spots:
-        weights = {s.name: s.weights for s in spot.experiment.pair.denoisers}
-        sources.setdefault(spot.fraction, set()).add(weights["small"])
+    for point in points:
+        weights = {s.name: s.weights for s in point.experiment.pair.denoisers}
+        sources.setdefault(point.fraction, set()).add(weights["small"])
         assert weights["large"] == "shipped:fashion_mnist/large.safetensors"
     assert len(sources[0.0]) == 1 and all(len(found) == 6 for f, found in sources.items() if f)

@@ -1,7 +1,7 @@
 """Verdicts and comparisons on made-up measurements: each must be able to say no."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,16 +10,20 @@ import pytest
 
 from evaluation.metrics.jackknife import GROUPS, Interval
 from tstitch.cli import compose
-from tstitch.paper.compare import compare_with_paper
-from tstitch.paper.figures import FigureData
-from tstitch.paper.margins import images_needed, judge_course
-from tstitch.paper.measure import Result
-from tstitch.paper.plan import plan_spots
-from tstitch.paper.predict import estimate_curves, safe_fraction
-from tstitch.paper.report import own_lines
-from tstitch.paper.settings import parse_reproduction
-from tstitch.paper.tuning import ALL, BEFORE, OWN
-from tstitch.paper.verdicts import FAILS, HOLDS, UNRESOLVED, UNTESTED, judge, read_claims
+from tstitch.paper.figure.base import FigureData
+from tstitch.paper.figure.measure import Result
+from tstitch.paper.figure.settings import parse_reproduction
+from tstitch.paper.kinds import KINDS
+from tstitch.paper.kinds.curves_timing import Timing
+from tstitch.paper.kinds.footprint import Footprint
+from tstitch.paper.kinds.predict import predict_curves, safe_fraction
+from tstitch.paper.kinds.similarity import Similarity
+from tstitch.paper.kinds.spectrum import Spectrum
+from tstitch.paper.kinds.tuning import ALL, BEFORE, OWN
+from tstitch.paper.parse import parse_figure
+from tstitch.paper.report.claims import FAILS, HOLDS, UNRESOLVED, UNTESTED, judge, read_claims
+from tstitch.paper.report.compare import compare_with_paper
+from tstitch.paper.report.margins import images_needed, judge_course
 
 CLAIMS = {claim.id: claim for claim in read_claims()}
 STEP_S = {"small": 0.001, "medium": 0.004, "large": 0.01}
@@ -30,26 +34,34 @@ def metric(value, spread=0.01, seed=0):
     return {"name": "m", "value": value, "replicates": (value + noise).tolist()}
 
 
-def result(spot, **values):
+def result(point, **values):
     """A point whose every metric has independent noise: differences have an interval."""
-    seed = abs(hash((spot.shares, spot.kind, spot.sampler, spot.variant))) % 2**31
+    seed = abs(hash((point.shares, point.kind, point.sampler, point.variant))) % 2**31
     metrics = {name: metric(value, seed=seed) for name, value in values.items()}
-    steps = dict(zip(spot.roles, spot.experiment.steps_per_denoiser.values(), strict=True))
-    point = SimpleNamespace(
+    steps = dict(zip(point.roles, point.experiment.steps_per_denoiser.values(), strict=True))
+    measured = SimpleNamespace(
         steps_per_denoiser=steps,
         seconds_per_denoiser={role: n * STEP_S[role] for role, n in steps.items()},
         gmacs_per_image=sum(n * STEP_S[role] * 1000 for role, n in steps.items()),
         differences={},
     )
-    return Result(spot, {"metrics": metrics}, point, Path())
+    return Result(point, {"metrics": metrics}, measured, Path())
 
 
-def data(name, value, *overrides, extra=None, scale="miniature", variants=None):
-    """FigureData of `paper=name` with FID = value(spot)."""
-    told = parse_reproduction(compose("reproduce", [f"paper={name}", f"scale={scale}", *overrides]))
-    spots = plan_spots(told.figure.curves, told, trial=True)
-    found = [result(s, **v) if isinstance(v := value(s), dict) else result(s, fid=v) for s in spots]
-    return FigureData(told.figure, found, extra or {})
+def parsed(name, *overrides):
+    config = compose("reproduce", [f"paper={name}", *overrides])
+    settings = parse_reproduction(config)
+    return parse_figure(config["paper"], settings), settings
+
+
+def data(name, value, *overrides, measured=None, scale="miniature"):
+    """FigureData of `paper=name` with FID = value(point)."""
+    figure, settings = parsed(name, f"scale={scale}", *overrides)
+    points = figure.plan(settings, trial=True)
+    found = [
+        result(s, **v) if isinstance(v := value(s), dict) else result(s, fid=v) for s in points
+    ]
+    return FigureData(figure, found, measured)
 
 
 def status(claim, *figures):
@@ -81,27 +93,31 @@ def test_every_sampler_counts_but_few_steps_of_ddim():
     assert status("C1", data("fig1", steep("ddim", 20))) == HOLDS
 
 
-def timing(seconds):
+def timing(fractions, seconds, **conditions):
+    conditions = {"batch_size": 8, "rounds": 3, "device": "a CPU", "threads": 1} | conditions
+    return Timing(fractions, [[s] * 3 for s in seconds], engine="plain", cores=1, **conditions)
+
+
+def timed(seconds):
     fractions = [i / 10 for i in range(11)]
-    return {"timing": {"fractions": fractions, "rounds": 3, "batch_size": 8,
-                       "seconds": [[seconds(f)] * 3 for f in fractions]}}  # fmt: skip
+    return timing(fractions, [seconds(f) for f in fractions])
 
 
 def test_no_speed_up_above_the_flops():
     """Catches: a table of times that tells what the load of the machine made of them."""
-    timing = {"fractions": [0.0, 0.9, 1.0], "seconds": [[10.0] * 3, [0.8] * 3, [1.5] * 3]}
-    timing |= {"batch_size": 1, "rounds": 3, "device": "a CPU", "threads": 1}
-    lines = "\n".join(own_lines(data("fig1", lambda s: 1.0, extra={"timing": timing})))
+    found = timing([0.0, 0.9, 1.0], [10.0, 0.8, 1.5], batch_size=1)
+    figure = data("fig1", lambda s: 1.0, measured=found)
+    lines = "\n".join(figure.figure.tables(figure))
     assert "12.50x" not in lines and "above the 5.26x of the FLOPs" in lines and "6.67x" in lines
 
 
 def test_speed_up_and_line():
     """Catches: fractions mixed up with one another, a curve taken for a line."""
-    straight = data("fig1", flat(0.4), extra=timing(lambda f: 10 - 9.2 * f))
-    bent = data("fig1", flat(0.4), extra=timing(lambda f: 10 - 9 * f**3))
+    straight = data("fig1", flat(0.4), measured=timed(lambda f: 10 - 9.2 * f))
+    bent = data("fig1", flat(0.4), measured=timed(lambda f: 10 - 9 * f**3))
     assert [status(c, straight) for c in ("C2", "C3", "C11")] == [HOLDS] * 3
     assert [status(c, bent) for c in ("C2", "C11")] == [FAILS] * 2
-    slow = data("fig1", flat(0.4), extra=timing(lambda f: 10 - 8 * f))
+    slow = data("fig1", flat(0.4), measured=timed(lambda f: 10 - 8 * f))
     assert status("C3", slow) == FAILS
 
 
@@ -185,7 +201,7 @@ def widened(figure, spread):
     for result in figure.results:
         for entry in result.evaluation["metrics"].values():
             noise = np.random.default_rng(
-                int(1e3 * result.spot.fraction) + len(result.spot.sampler)
+                int(1e3 * result.point.fraction) + len(result.point.sampler)
             )
             entry["replicates"] = (entry["value"] + noise.normal(size=GROUPS) * spread).tolist()
     return figure
@@ -255,35 +271,33 @@ def test_similarity_and_frequencies():
 
     def similar(values):
         course = {"small/large": {"cosine": values, "distance": values}}
-        extra = {"shared": course, "separate": course, "timesteps": list(range(10))}
-        return data("fig3", lambda s: 1.0, extra=extra)
+        return data("fig3", lambda s: 1.0, measured=Similarity(list(range(10)), course, course))
 
     assert [status("C16", similar(v)) for v in (falling, rising)] == [HOLDS, FAILS]
     early, late = [0, 0.9, 1, 1, 1], [0, 0, 0, 0.2, 1]
 
     def spectrum(low, high):
-        return data("fig11", lambda s: 1.0, extra={"amplitude": [
-            [a, a, b, b] for a, b in zip(low, high, strict=True)]})  # fmt: skip
+        rows = [[a, a, b, b] for a, b in zip(low, high, strict=True)]
+        return data("fig11", lambda s: 1.0, measured=Spectrum([4, 3, 2, 1], rows))
 
     assert [status("C17", spectrum(*v)) for v in ((early, late), (late, early))] == [HOLDS, FAILS]
 
 
 def test_tuning_and_footprint():
     """Catches: variants in another order, ratios upside down."""
-    told = parse_reproduction(compose("reproduce", ["paper=table6"]))
-    spot = plan_spots(told.figure.curves, told, trial=True)[0]
+    figure, settings = parsed("table6")
+    point = figure.plan(settings, trial=True)[0]
 
     def tuned(*values):
         at = dict(zip((BEFORE, ALL, OWN), values, strict=True))
-        spots = [(replace(spot, variant=label), value) for label, value in at.items()]
-        return FigureData(told.figure, [result(s, fid=v) for s, v in spots], {})
+        points = [(replace(point, variant=label), value) for label, value in at.items()]
+        return FigureData(figure, [result(s, fid=v) for s, v in points])
 
     assert [status("C22", tuned(*v)) for v in ((3, 2, 1), (3, 1, 2))] == [HOLDS, FAILS]
 
     def sizes(both):
-        keys = ("parameters", "memory_bytes", "storage_bytes")
-        rows = [dict.fromkeys(keys, size) for size in (5, 100, both)]
-        return data("table8", lambda s: 1.0, extra={"rows": rows})
+        rows = [Footprint([], size, size, size, [size]) for size in (5, 100, both)]
+        return data("table8", lambda s: 1.0, measured=rows)
 
     assert [status("C23", sizes(v)) for v in (105, 150)] == [HOLDS, FAILS]
 
@@ -294,12 +308,11 @@ def test_tuning_and_footprint():
 )
 def test_memory_is_judged_by_all_repetitions(rounds, expected):
     """Catches: a verdict by the median, which the next measurement turns round."""
-    keys = ("parameters", "storage_bytes")
     rows = [
-        dict.fromkeys(keys, size) | {"memory_rounds": memory, "memory_bytes": memory[1]}
+        Footprint([], size, size, memory[1], memory)
         for size, memory in ((5, (5, 5, 5)), (100, (100, 100, 100)), (105, rounds))
     ]
-    assert status("C23", data("table8", lambda s: 1.0, extra={"rows": rows})) == expected
+    assert status("C23", data("table8", lambda s: 1.0, measured=rows)) == expected
 
 
 def test_points_outside_the_papers_tolerance():
@@ -317,7 +330,9 @@ def test_every_claim_has_a_verdict():
     for claim in CLAIMS.values():
         assert bool(claim.untested) != bool(claim.test and claim.sources)
         for name in claim.sources:
-            assert claim.id in compose("reproduce", [f"paper={name}"])["paper"]["claims"]
+            figure = compose("reproduce", [f"paper={name}"])["paper"]
+            assert claim.id in figure["claims"]
+            assert claim.id in KINDS[figure["kind"]].claim_tests
     found = judge(CLAIMS["C22"], {}, {"table6": "no data"})
     assert (found.status, found.numbers) == (UNTESTED, "no data")
 
@@ -334,23 +349,24 @@ def test_safe_fraction(values, limit, expected):
 
 def test_predictions_find_the_same_switch(tmp_path):
     """Catches: a threshold taken from the curve that it predicts, images of another run."""
-    told = parse_reproduction(compose("reproduce", ["paper=predict"]))
-    spots = plan_spots(told.figure.curves, told)
+    figure, settings = parsed("predict")
+    points = figure.plan(settings)
     results = []
-    for number, spot in enumerate(spots):
+    for number, point in enumerate(points):
         folder = tmp_path / str(number)
         folder.mkdir()
-        images = np.full((64, 28, 28, 3), round(200 * spot.fraction**2), np.uint8)
+        images = np.full((64, 28, 28, 3), round(200 * point.fraction**2), np.uint8)
         np.savez(folder / "samples.npz", arr_0=images)
-        made = result(spot, fid=2 + spot.fraction**2)
-        results.append(Result(made.spot, made.evaluation, made.point, folder))
+        made = result(point, fid=2 + point.fraction**2)
+        results.append(Result(made.point, made.evaluation, made.measured, folder))
     cosine = [1 - 0.1 * (1 - t / 1000) for t in range(999, -1, -50)]
-    course = {"timesteps": list(range(999, -1, -50)), "shared": {"small/large": {"cosine": cosine}}}
-    found = estimate_curves(results, [course] * 3, told.figure.prediction)
-    json.dumps(found)
-    for row in found["rows"]:
+    course = {"small/large": {"cosine": cosine}}
+    similarity = Similarity(list(range(999, -1, -50)), course, course)
+    found = predict_curves(results, [similarity] * 3, figure.prediction)
+    json.dumps([asdict(row) for row in found])
+    for row in found:
         # f squared reaches 5 % of 2 at 0.316, up to the interpolation between fractions.
-        assert row["safe"] == pytest.approx(0.316, abs=0.08)
-        assert row["change_predicted"] == pytest.approx(row["safe"], abs=0.08)
-        assert row["similarity_predicted"] == pytest.approx(row["safe"], abs=0.15)
-    assert found["rows"][0]["change_threshold"] != found["rows"][1]["change_threshold"]
+        assert row.measured.safe == pytest.approx(0.316, abs=0.08)
+        assert row.predicted["change"] == pytest.approx(row.measured.safe, abs=0.08)
+        assert row.predicted["similarity"] == pytest.approx(row.measured.safe, abs=0.15)
+    assert found[0].thresholds["change"] != found[1].thresholds["change"]

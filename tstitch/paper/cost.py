@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tstitch.experiment import Experiment
-from tstitch.paper.plan import Spot
-from tstitch.paper.throughput import Throughput, identity
+from tstitch.paper.figure.plan import CurvePoint
+from tstitch.paper.figure.throughput import Throughput, identity
 from tstitch.sizes import NetworkSize, network_sizes
 
 
@@ -19,17 +19,17 @@ class Cost:
     images: int
     evaluations: int  # of networks
     flops: float
-    # Of the pairs' networks (tstitch.paper.throughput.identity): name of a pair, and its FLOPs.
+    # Of the pairs' networks (`throughput.identity`): name of a pair, and its FLOPs.
     shares: dict[tuple[float, ...], tuple[str, float]]
 
 
-def count_cost(spots: Sequence[Spot]) -> Cost:
+def count_cost(points: Sequence[CurvePoint]) -> Cost:
     """Arithmetic of the points; nothing of it is looked for on the disk."""
     runs: dict[str, tuple[Experiment, int]] = {}
-    for spot in spots:
-        key = _identity(spot.experiment)
-        images = max(spot.images, runs[key][1] if key in runs else 0)
-        runs[key] = (spot.experiment, images)
+    for point in points:
+        key = _identity(point.experiment)
+        images = max(point.images, runs[key][1] if key in runs else 0)
+        runs[key] = (point.experiment, images)
     known: dict[str, dict[str, NetworkSize]] = {}
     evaluations, shares = 0, {}
     for experiment, images in runs.values():
@@ -46,7 +46,7 @@ def count_cost(spots: Sequence[Spot]) -> Cost:
         shares[kind] = (pair, flops)
     images = sum(count for _, count in runs.values())
     flops = sum(flops for _, flops in shares.values())
-    return Cost(len(spots), len(runs), images, evaluations, flops, shares)
+    return Cost(len(points), len(runs), images, evaluations, flops, shares)
 
 
 def describe_cost(cost: Cost, throughput: Throughput | None) -> list[str]:
@@ -59,13 +59,15 @@ def describe_cost(cost: Cost, throughput: Throughput | None) -> list[str]:
     if throughput is None:
         lines.append("hours: give throughput=TFLOP/s of all devices, or throughput=benchmark.json")
         return lines
-    told = [kind for kind in cost.shares if throughput.is_of(kind)]
-    others = [kind for kind in cost.shares if kind not in told]
-    if told:
-        flops = sum(cost.shares[kind][1] for kind in told)
+    timed = [kind for kind in cost.shares if throughput.is_of(kind)]
+    others = [kind for kind in cost.shares if kind not in timed]
+    if timed:
+        flops = sum(cost.shares[kind][1] for kind in timed)
         hours = flops / throughput.flops_per_second / 3600
         shown = f"{hours:,.2f} hours" if hours >= 1 else f"{60 * hours:,.1f} minutes"
-        part = f" for {', '.join(cost.shares[kind][0] for kind in _widest(told))}" if others else ""
+        part = (
+            f" for {', '.join(cost.shares[kind][0] for kind in _widest(timed))}" if others else ""
+        )
         lines.append(
             f"{shown}{part} at {throughput.text()} (denoisers alone; no decoding, no metrics)"
         )

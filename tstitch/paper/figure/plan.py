@@ -11,14 +11,18 @@ from tstitch.errors import UserError
 from tstitch.experiment import Experiment, parse_experiment, with_stitch
 from tstitch.options import all_large, option
 from tstitch.pair import PairSpec, parse_pair
-from tstitch.paper.curve_settings import ROLES, Curve, Shares
-from tstitch.paper.settings import Reproduction
+from tstitch.paper.figure.curves import ROLES, Curve, Shares
+from tstitch.paper.figure.settings import Reproduction
 from tstitch.sweep.plan import PlannedPoint, protocol_name
+
+NOT_SCORED = (
+    "evaluation.reference=null: a figure compares quality; give evaluation.reference in overrides"
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """One measured point of a figure."""
+class CurvePoint:
+    """One point of a figure, to be measured."""
 
     curve: int  # its place among the figure's curves
     models: tuple[str, ...]  # of the curve
@@ -50,30 +54,45 @@ class Spot:
         return self.curve, self.sampler, self.steps, self.guidance, self.images
 
 
-def plan_spots(
-    curves: tuple[Curve, ...], told: Reproduction, *, trial: bool = False, whole: bool = False
-) -> tuple[Spot, ...]:
+def plan_points(
+    curves: tuple[Curve, ...],
+    settings: Reproduction,
+    *,
+    trial: bool = False,
+    whole: bool = False,
+    scored: bool = True,
+) -> tuple[CurvePoint, ...]:
     """The points of some curves, checked; nothing is loaded.
 
     Args:
         trial: for a dry run: weights that are still to be given are taken for random ones.
         whole: every run has the pair of all the curve's models, also those without a share.
+        scored: metrics are wanted, not images alone.
 
     Raises:
         UserError: a value that a run refuses, or weights that are missing.
     """
-    spots = []
+    points = []
     for place, curve in enumerate(curves):
         for steps, guidance in product(curve.steps, curve.guidance):
             schedules = product(curve.variants.items(), curve.kinds, curve.shares)
             for number, ((variant, weights), kind, shares) in enumerate(schedules):
-                expected = curve.expected.values[number] if curve.expected.values else {}
+                roles = curve.models if whole else _members(shares, curve.models)
                 given = _given(variant, weights, trial)
-                spots.append(
-                    _spot(place, curve, told, (steps, guidance), variant, given, kind, shares,
-                          expected, whole)
+                base = _base(curve, settings, (steps, guidance), roles, shares, given)
+                experiment = with_stitch(base, _stitch(kind, roles, shares))
+                if scored and not experiment.evaluation.enabled:
+                    raise UserError(NOT_SCORED)
+                points.append(
+                    CurvePoint(
+                        place, curve.models, curve.sampler, experiment.sampler.steps,
+                        experiment.guidance.scale, kind, shares, variant, curve.images,
+                        curve.expected.values[number] if curve.expected.values else {},
+                        curve.expected.error, roles,
+                        _planned(curve, variant, kind, shares, experiment),
+                    )
                 )  # fmt: skip
-    return tuple(spots)
+    return tuple(points)
 
 
 def _given(variant: str, weights: Mapping[str, str | None], trial: bool) -> dict[str, str]:
@@ -85,50 +104,40 @@ def _given(variant: str, weights: Mapping[str, str | None], trial: bool) -> dict
     return {role: source or f"{variant}, {role}" for role, source in weights.items()}
 
 
-def _spot(
-    place: int,
+def _base(
     curve: Curve,
-    told: Reproduction,
+    settings: Reproduction,
     protocol: tuple[int, float],
-    variant: str,
-    weights: dict[str, str],
-    kind: str,
+    roles: tuple[str, ...],
     shares: Shares,
-    expected: Mapping[str, float],
-    whole: bool,
-) -> Spot:
+    weights: dict[str, str],
+) -> Experiment:
+    """The run of the largest of some models, with the weights of a variant."""
     steps, guidance = protocol
-    roles = curve.models if whole else _members(shares, curve.models)
     used = {role for role, share in zip(ROLES, shares, strict=True) if share}
-    own = told.weights | {role: source for role, source in weights.items() if role in used}
-    overrides = [override("run.root", told.root), f"run.num_images={curve.images}"]
-    overrides += [f"sampler={curve.sampler}", f"sampler.steps={steps}"]
-    overrides += [f"guidance.scale={guidance}", *told.scale.overrides, *told.overrides]
+    sources = settings.weights | {role: w for role, w in weights.items() if role in used}
     names = denoiser_names(roles)
-    sources = [
-        override(f"pair.denoisers.{names[r]}.weights", own[r])
-        for r in ROLES
-        if r in own and r in names
-    ]
-    base = _all_large(told.scale.pairs[roles], (*overrides, *sources))
-    experiment = with_stitch(base, _stitch(kind, roles, shares))
-    if not experiment.evaluation.enabled and not told.unscored:
-        raise UserError(
-            "evaluation.reference=null: a figure compares quality; give evaluation.reference in "
-            "overrides"
-        )
+    overrides = [
+        override("run.root", settings.root), f"run.num_images={curve.images}",
+        f"sampler={curve.sampler}", f"sampler.steps={steps}", f"guidance.scale={guidance}",
+        *settings.scale.overrides, *settings.overrides,
+        *(override(f"pair.denoisers.{names[role]}.weights", sources[role])
+          for role in ROLES if role in sources and role in names),
+    ]  # fmt: skip
+    return _all_large(settings.scale.pairs[roles], tuple(overrides))
+
+
+def _planned(
+    curve: Curve, variant: str, kind: str, shares: Shares, experiment: Experiment
+) -> PlannedPoint:
     name = protocol_name(experiment)
-    label = schedule_label(kind, curve.models, shares)
     fraction = None
     if kind == "fraction" and len(curve.models) == 2:
         fraction = shares[ROLES.index(curve.models[0])]
     series = f"{name}, {' + '.join(curve.models)}" + (f", {variant}" if variant else "")
     mix = shares if len(curve.models) > 2 else None
-    planned = PlannedPoint(name, series, label, fraction, mix, experiment)
-    return Spot(
-        place, curve.models, curve.sampler, experiment.sampler.steps, experiment.guidance.scale,
-        kind, shares, variant, curve.images, expected, curve.expected.error, roles, planned,
-    )  # fmt: skip
+    label = schedule_label(kind, curve.models, shares)
+    return PlannedPoint(name, series, label, fraction, mix, experiment)
 
 
 def _members(shares: Shares, models: tuple[str, ...]) -> tuple[str, ...]:

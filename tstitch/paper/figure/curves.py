@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tstitch.paper.expected import Expected, parse_expected
+from tstitch.paper.figure.expected import Expected, parse_expected
 from tstitch.section import Section, is_number
 from tstitch.simplex import parse_simplex
 
@@ -32,6 +32,42 @@ class Curve:
     images: int
     variants: dict[str, dict[str, str | None]]  # other weights by model, None = still to be given
     expected: Expected
+
+    def published(self, metric: str) -> dict[float, float]:
+        """The paper's values by fraction (of all models but the largest).
+
+        Of several kinds or variants those of the first.
+        """
+        place = ROLES.index(self.models[-1])
+        return {
+            round(1 - shares[place], 9): values[metric]
+            for shares, values in zip(self.shares, self.expected.values, strict=False)
+            if metric in values
+        }
+
+
+def parse_curves(
+    section: Section,
+    path: str,
+    default: int,
+    images: int | None,
+    checkpoints: Mapping[str, str],
+    *,
+    needed: bool,
+) -> tuple[Curve, ...]:
+    """Checks the field `curves` of a figure's part for a scale; see `parse_curve`.
+
+    Args:
+        path: of the section, for messages.
+        needed: there must be one.
+    """
+    given = section.raw("curves")
+    if not isinstance(given, list) or (needed and not given):
+        raise section.refuse("curves", "give a list of curves")
+    return tuple(
+        parse_curve(curve, f"{path}.curves.{i}", default, images, checkpoints)
+        for i, curve in enumerate(given)
+    )
 
 
 def parse_curve(

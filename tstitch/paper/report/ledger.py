@@ -1,24 +1,20 @@
 """The ledger: every claim with our result and verdict, as one Markdown file with pictures."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation.cost.machine import versions
 from evaluation.report.table import Table, table_lines
-from tstitch.files import write_text
 from tstitch.options import figure_section
-from tstitch.paper.compare import TOLERANCE
-from tstitch.paper.figure_settings import Figure
-from tstitch.paper.figures import FigureData
-from tstitch.paper.report import (
+from tstitch.paper.figure.base import Figure
+from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.report.claims import Outcome
+from tstitch.paper.report.compare import TOLERANCE
+from tstitch.paper.report.document import (
     comparison_lines,
-    own_lines,
     protocol_lines,
     resolution,
     save_picture,
 )
-from tstitch.paper.settings import Reproduction
-from tstitch.paper.verdicts import Finding
 
 HEAD = """# The claims of the paper
 
@@ -40,90 +36,66 @@ READING = (
 )
 
 
-def write_ledger(
-    figures: Sequence[Figure],
-    data: Mapping[str, FigureData],
-    findings: Sequence[Finding],
-    missing: Mapping[str, str],
-    told: Reproduction,
-) -> Path:
-    """Writes REPORT.md, and the pictures into REPORT/.
-
-    Returns:
-        The path of the Markdown file.
-    """
-    folder = Path(told.report)
-    folder.mkdir(parents=True, exist_ok=True)
-    shown = HEAD.format(command=_command(told), scale=told.scale.name, models=_models(told))
-    lines = [shown]
-    lines += table_lines(
-        Table(
-            ["claim", "statement", "verdict"],
-            [[f.claim.id, f.claim.statement, f.status] for f in findings],
-        ),
-        numbers=False,
-    )
-    lines += ["", "## The figures", "", *table_lines(_budgets(figures, data, missing))]
+def render_ledger(outcome: Outcome) -> str:
+    """The Markdown of all figures; their pictures go into the folder."""
+    figures, findings, settings = outcome.figures, outcome.findings, outcome.settings
+    command = _command(outcome.figure, settings)
+    lines = [HEAD.format(command=command, scale=settings.scale.name, models=_models(settings))]
+    verdicts = [[f.claim.id, f.claim.statement, f.status] for f in findings]
+    lines += table_lines(Table(["claim", "statement", "verdict"], verdicts), numbers=False)
+    lines += ["", "## The figures", "", *table_lines(_budgets(outcome))]
     lines += ["", READING, TOLERANCE, ""]
     for figure in figures:
-        own = [f for f in findings if f.claim.sources and f.claim.sources[-1] == figure.name]
-        lines += _section(figure, data.get(figure.name), own, folder, told)
+        lines += _section(figure, outcome)
     shown = {figure.name for figure in figures}
     untested = [f for f in findings if not shown & set(f.claim.sources)]
     lines += ["## Not tested", ""]
     lines += [f"- **{f.claim.id}** {f.claim.statement} Not tested: {f.numbers}." for f in untested]
-    lines += [
-        "",
-        *_notes(),
-        "",
-        f"Versions: {', '.join(f'{k} {v}' for k, v in versions().items())}.",
-    ]
-    path = folder.with_name(f"{folder.name}.md")
-    write_text(path, "\n".join(lines) + "\n")
-    return path
+    # What a reader of the paper and its release must know to repeat it.
+    lines += ["", *Path(__file__).with_name("notes.md").read_text().splitlines(), ""]
+    lines.append(f"Versions: {', '.join(f'{k} {v}' for k, v in versions().items())}.")
+    return "\n".join(lines) + "\n"
 
 
-def _line(figure: Figure, told: Reproduction) -> str:
-    scale = "" if told.scale.name == "miniature" else f" scale={told.scale.name}"
+def _line(figure: Figure, settings: Reproduction) -> str:
+    scale = "" if settings.scale.name == "miniature" else f" scale={settings.scale.name}"
     return f"torchrun --nproc_per_node=2 scripts/reproduce.py paper={figure.name}{scale}"
 
 
-def _command(told: Reproduction) -> str:
+def _command(ledger: Figure, settings: Reproduction) -> str:
     """The command line, with what was not left as it is."""
     words = ["scripts/reproduce.py paper=ledger"]
-    words += [] if told.scale.name == "miniature" else [f"scale={told.scale.name}"]
-    words += [] if told.images is None else [f"images={told.images}"]
-    words += [f"weights.{role}={source}" for role, source in told.weights.items()]
+    words += [] if settings.scale.name == "miniature" else [f"scale={settings.scale.name}"]
+    words += [] if settings.images is None else [f"images={settings.images}"]
+    words += [f"weights.{role}={source}" for role, source in settings.weights.items()]
     for name in ("overrides", "training"):
-        if values := getattr(told, name):
+        if values := getattr(settings, name):
             words.append(f"{name}=[{','.join(values)}]")
-    if told.figure.members != tuple(figure_section("ledger")["members"]):
-        words.append(f"paper.members=[{','.join(told.figure.members)}]")
+    if ledger.members != tuple(figure_section("ledger")["members"]):
+        words.append(f"paper.members=[{','.join(ledger.members)}]")
     return " ".join(words)
 
 
-def _models(told: Reproduction) -> str:
-    if told.scale.name == "miniature":
+def _models(settings: Reproduction) -> str:
+    if settings.scale.name == "miniature":
         return (
             "The models are the shipped ones (Fashion-MNIST, 0.33, 1.28 and 5.03 M parameters).\n"
             "FID, precision and recall are those of the features of the shipped Fashion-MNIST\n"
             "classifier, not Inception's: they cannot be compared with the paper's, and depend on\n"
             "the number of images."
         )
-    return f"The models are those of pair {told.scale.pairs['small', 'medium', 'large']}."
+    return f"The models are those of pair {settings.scale.pairs['small', 'medium', 'large']}."
 
 
-def _budgets(
-    figures: Sequence[Figure], data: Mapping[str, FigureData], missing: Mapping[str, str]
-) -> Table:
+def _budgets(outcome: Outcome) -> Table:
     rows = []
-    for figure in figures:
-        own = data.get(figure.name)
-        counts = sorted({r.spot.images for r in own.results}) if own else []
+    for figure in outcome.figures:
+        own = outcome.data.get(figure.name)
+        counts = sorted({r.point.images for r in own.results}) if own else []
         reach = resolution(own.results) if own else None
         rows.append([
             f"paper={figure.name}",
-            figure.about if own else f"not run: {missing.get(figure.name, '')}",
+            figure.about if own else f"not run: {outcome.missing.get(figure.name, '')}",
             str(len(own.results)) if own else "-",
             ", ".join(map(str, counts)) or "-",
             "-" if reach is None else f"{reach:.2g}",
@@ -132,23 +104,19 @@ def _budgets(
     return Table(["command", "scale", "points", "images each", "resolves", "minutes"], rows)
 
 
-def _section(
-    figure: Figure,
-    data: FigureData | None,
-    findings: Sequence[Finding],
-    folder: Path,
-    told: Reproduction,
-) -> list[str]:
-    lines = [f"## {figure.title}", "", f"`{_line(figure, told)}` ({figure.about})", ""]
-    picture = save_picture(data, folder) if data else None
-    if picture:
-        lines += [f"![{figure.title}]({folder.name}/{picture})", ""]
+def _section(figure: Figure, outcome: Outcome) -> list[str]:
+    lines = [f"## {figure.title}", "", f"`{_line(figure, outcome.settings)}` ({figure.about})", ""]
+    data = outcome.data.get(figure.name)
     if data:
+        if picture := save_picture(data, outcome.folder):
+            lines += [picture, ""]
         lines += [*protocol_lines(data)[:-1], ""]
-        lines += [line.replace("## ", "### ") for line in own_lines(data)]
+        lines += [line.replace("## ", "### ") for line in data.figure.tables(data)]
         lines += [line.replace("## ", "### ") for line in comparison_lines(data.results)]
-    for finding in findings:
+    for finding in outcome.findings:
         claim = finding.claim
+        if claim.sources[-1:] != [figure.name]:
+            continue
         lines += [
             f"**{claim.id}: {finding.status}.** {claim.statement}",
             "",
@@ -159,8 +127,3 @@ def _section(
             "",
         ]
     return lines
-
-
-def _notes() -> list[str]:
-    """What a reader of the paper and its release must know to repeat it."""
-    return (Path(__file__).with_name("notes.md").read_text()).splitlines()

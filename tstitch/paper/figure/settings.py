@@ -1,4 +1,4 @@
-"""The checked configuration of scripts/reproduce.py: a figure, a scale, and what overrides them."""
+"""The checked configuration of scripts/reproduce.py, the figure aside."""
 
 import json
 from collections.abc import Mapping
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tstitch.errors import UserError
-from tstitch.paper.curve_settings import ROLES
-from tstitch.paper.figure_settings import Figure, parse_figure
-from tstitch.paper.throughput import Throughput, fastest_case, rate_of
+from tstitch.paper.figure.curves import ROLES
+from tstitch.paper.figure.throughput import Throughput, fastest_case, rate_of
 from tstitch.section import Section
 
 # Of a run's overrides.
@@ -32,56 +31,46 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """Everything that scripts/reproduce.py is told."""
+    """What scripts/reproduce.py is told besides the figure."""
 
-    figure: Figure
     scale: Scale
     root: str
-    report: str
+    report: str | None  # folder of the report; None = that of the figure, below root
     dry_run: bool
     throughput: Throughput | None
     images: int | None  # in place of the figures' own
     overrides: tuple[str, ...]
     weights: dict[str, str]
     training: tuple[str, ...]
-    checkpoints: tuple[str, ...]  # labels of those given
-    unscored: bool = False  # images alone are wanted, no metrics
+    checkpoints: dict[str, str]  # by label of a variant
 
 
 def parse_reproduction(config: dict[str, Any]) -> Reproduction:
-    """Checks the configuration of scripts/reproduce.py; loads nothing.
+    """Checks the configuration of scripts/reproduce.py but for the figure; loads nothing.
 
     Raises:
         UserError: a bad field.
     """
     section = Section(config, "", FIELDS)
-    scale = _parse_scale(section.raw("scale"))
-    images = None if section.raw("images") is None else section.integer("images", 4)
     checkpoints = section.raw("checkpoints")
     if not isinstance(checkpoints, Mapping):
         raise section.refuse("checkpoints", "give a path for each, e.g. checkpoints.at400K=/path")
     given = Section(checkpoints, "checkpoints", tuple(checkpoints))
-    checkpoints = {n: given.text(n) for n in checkpoints if given.raw(n) is not None}
-    figure = parse_figure(section.raw("paper"), scale.name, scale.images, images, checkpoints)
-    root, report = section.path("root"), section.raw("report")
-    report = (
-        f"{root}/paper/{figure.name}-{scale.name}" if report is None else section.path("report")
-    )
-    if not Path(report).name:
+    report = None if section.raw("report") is None else section.path("report")
+    if report is not None and not Path(report).name:
         raise UserError(f"report={report}: name a folder; the report is FOLDER.md")
     weights = Section(section.raw("weights"), "weights", ROLES)
     return Reproduction(
-        figure=figure,
-        scale=scale,
-        root=root,
+        scale=_parse_scale(section.raw("scale")),
+        root=section.path("root"),
         report=report,
         dry_run=section.flag("dry_run"),
-        checkpoints=tuple(checkpoints),
-        images=images,
         throughput=_throughput(section),
+        images=None if section.raw("images") is None else section.integer("images", 4),
         overrides=_free(section.words("overrides", "run.dtype=bf16")),
         weights={r: weights.text(r) for r in ROLES if weights.raw(r) is not None},
         training=section.words("training", "train.steps=1000"),
+        checkpoints={n: given.text(n) for n in checkpoints if given.raw(n) is not None},
     )
 
 

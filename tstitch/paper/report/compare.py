@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation.metrics.jackknife import Interval
-from tstitch.paper.measure import Result
+from tstitch.paper.figure.measure import Result
 
 # FID-5K of the same models in Figures 1 and 5, which differ in their samples alone.
 EARLY, LATE, CUT = 0.15, 0.65, 0.6
@@ -48,7 +48,7 @@ def tolerance(fraction: float, error: float) -> float:
 def compare_with_paper(results: Sequence[Result]) -> list[Comparison]:
     """Every point whose FID the paper gives; of as many images, FID depends on them."""
     return [
-        Comparison(r, r.spot.expected["fid"], tolerance(r.spot.fraction, r.spot.error))
+        Comparison(r, r.point.expected["fid"], tolerance(r.point.fraction, r.point.error))
         for r in results
-        if "fid" in r.spot.expected and r.spot.images == COUNT
+        if "fid" in r.point.expected and r.point.images == COUNT
     ]

@@ -1,8 +1,9 @@
 """Samples and evaluates the points of a figure; every point is a run directory."""
 
+import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from tstitch import distributed
 from tstitch.errors import UserError
 from tstitch.experiment import Experiment
 from tstitch.fingerprint import fingerprint
+from tstitch.finish import METRICS
 from tstitch.generate import complete_run
-from tstitch.paper.plan import Spot, denoiser_names
+from tstitch.paper.figure.plan import CurvePoint, denoiser_names
 from tstitch.resources import Resources
 from tstitch.scoring.runs import read_evaluation
 from tstitch.sweep.points import make_point
@@ -26,10 +28,11 @@ log = logging.getLogger(__name__)
 class Result:
     """A measured point."""
 
-    spot: Spot
-    evaluation: dict[str, Any]  # of Evaluator.evaluate, replicates included
-    point: Point | None  # differences are to the curve's largest model alone; None = no metrics
+    point: CurvePoint
+    evaluation: dict[str, Any]  # of Evaluator.evaluate, replicates included; empty = not wanted
+    measured: Point | None  # differences are to the curve's largest model alone; None = no metrics
     folder: Path
+    protocol: Mapping[str, Any] = field(default_factory=dict)  # of metrics.json
 
     def value(self, metric: str = "fid") -> float:
         """A metric's value."""
@@ -76,7 +79,7 @@ def resources_key(experiment: Experiment) -> str:
     return fingerprint(own | {"run": [experiment.run.device, experiment.run.dtype]})
 
 
-def measure(spots: Sequence[Spot], report: Path, stock: Stock) -> list[Result]:
+def measure_points(points: Sequence[CurvePoint], report: Path, stock: Stock) -> list[Result]:
     """Completes what is missing and evaluates; every rank calls it alike.
 
     Args:
@@ -85,25 +88,24 @@ def measure(spots: Sequence[Spot], report: Path, stock: Stock) -> list[Result]:
     Raises:
         UserError: bad input, or no evaluation; finished shards stay.
     """
-    keys = [resources_key(spot.experiment) for spot in spots]
-    order = sorted(range(len(spots)), key=lambda i: (keys.index(keys[i]), i))
+    keys = [resources_key(point.experiment) for point in points]
+    order = sorted(range(len(points)), key=lambda i: (keys.index(keys[i]), i))
     done: dict[int, tuple[Path, dict[str, Any]]] = {}
     for number, place in enumerate(order, 1):
-        spot = spots[place]
-        log.info("%d of %d: %s, %s", number, len(spots), spot.planned.series, spot.planned.label)
-        done[place] = complete(spot.experiment, stock.of(spot.experiment))
+        planned = points[place].planned
+        log.info("%d of %d: %s, %s", number, len(points), planned.series, planned.label)
+        done[place] = complete(planned.experiment, stock.of(planned.experiment))
     if not distributed.is_main():
         return []
     results = []
-    for place, spot in enumerate(spots):
+    for place, point in enumerate(points):
         folder, evaluation = done[place]
-        if not evaluation:
-            results.append(Result(spot, {}, None, folder))
-            continue
-        baseline = _baseline(place, spots)
-        other = None if baseline in (None, place) else done[baseline][1]
-        point = _named(make_point(spot.planned, folder, evaluation, other, report), spot)
-        results.append(Result(spot, evaluation, point, folder))
+        measured, protocol = None, json.loads((folder / METRICS).read_text())["protocol"]
+        if evaluation:
+            baseline = _baseline(place, points)
+            other = None if baseline in (None, place) else done[baseline][1]
+            measured = _named(make_point(point.planned, folder, evaluation, other, report), point)
+        results.append(Result(point, evaluation, measured, folder, protocol))
     return results
 
 
@@ -121,24 +123,22 @@ def complete(experiment: Experiment, resources: Resources) -> tuple[Path, dict[s
     return folder, evaluation
 
 
-def _baseline(place: int, spots: Sequence[Spot]) -> int | None:
+def _baseline(place: int, points: Sequence[CurvePoint]) -> int | None:
     """The run of the curve's largest model alone, of the same sampler, steps and guidance."""
-    for other, spot in enumerate(spots):
-        if spot.fraction == 0 and spot.kind == "fraction" and comparable(spot, spots[place]):
+    own = points[place]
+    for other, point in enumerate(points):
+        alike = (point.models[-1], *point.row[1:]) == (own.models[-1], *own.row[1:])
+        if alike and point.fraction == 0 and point.kind == "fraction":
             return other
     return None
 
 
-def comparable(one: Spot, other: Spot) -> bool:
-    """Whether two points differ in schedule and variant alone."""
-    return (one.models[-1], *one.row[1:]) == (other.models[-1], *other.row[1:])
-
-
-def _named(point: Point, spot: Spot) -> Point:
-    """The point with the models' names in place of those of the pair's denoisers."""
-    names = {name: role for role, name in denoiser_names(spot.roles).items()}
+def _named(measured: Point, point: CurvePoint) -> Point:
+    """With the models' names in place of those of the pair's denoisers."""
+    names = {name: role for role, name in denoiser_names(point.roles).items()}
     parts = ("steps_per_denoiser", "seconds_per_denoiser", "gmacs_per_evaluation")
     renamed = {
-        part: {names[name]: value for name, value in getattr(point, part).items()} for part in parts
+        part: {names[name]: value for name, value in getattr(measured, part).items()}
+        for part in parts
     }
-    return replace(point, **renamed)
+    return replace(measured, **renamed)

@@ -1,0 +1,151 @@
+"""Trajectories that are looked into: the figures that do so, and the guided models along them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from samplers import Denoiser, Sampler, sample
+from tstitch import distributed
+from tstitch.paper.figure.base import Figure, Given
+from tstitch.paper.figure.curves import ROLES, Curve
+from tstitch.paper.figure.expected import Expected
+from tstitch.paper.figure.kept import measure_once, measurement_key
+from tstitch.paper.figure.measure import Result, Stock
+from tstitch.paper.figure.plan import CurvePoint, denoiser_names, plan_points
+from tstitch.paper.figure.settings import Reproduction
+from tstitch.pipeline import draw_unit
+from tstitch.resources import Resources
+from tstitch.shards import Unit
+from tstitch.stitcher import Batch, Stitcher
+
+Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """A trajectory that is looked into."""
+
+    sampler: str
+    steps: int
+    guidance: float
+    images: int
+
+
+def probe_point(
+    probe: ProbeSettings, settings: Reproduction, models: tuple[str, ...]
+) -> CurvePoint:
+    """The run, all by the largest of the models, whose trajectory is looked into."""
+    shares = tuple(float(role == models[-1]) for role in ROLES)
+    curve = Curve(
+        models, probe.sampler, (probe.steps,), (probe.guidance,), ("fraction",),
+        (shares,), probe.images, {"": {}}, Expected(),
+    )  # fmt: skip
+    return plan_points((curve,), settings, whole=True, scored=False)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbedFigure(Figure):
+    """A figure that looks into a trajectory; a kind says what for (`look`)."""
+
+    own_fields: ClassVar = ("probe",)
+    models: ClassVar[tuple[str, ...]] = ("small", "large")  # of the pair
+    record: ClassVar[type]  # a dataclass of plain JSON
+    fixed_images: ClassVar[bool] = False  # `images=` does not count
+
+    probe: ProbeSettings
+
+    @classmethod
+    def parse_own(cls, given: Given) -> dict[str, Any]:
+        fields = given.part("probe", ("sampler", "steps", "guidance", "images"))
+        images = None if cls.fixed_images else given.settings.images
+        probe = ProbeSettings(
+            sampler=fields.text("sampler"),
+            steps=fields.integer("steps", 2),
+            guidance=fields.number("guidance", 0),
+            images=fields.integer("images", 2) if images is None else images,
+        )
+        return {"probe": probe}
+
+    @property
+    def measurement(self) -> dict[str, Any]:
+        return {"probe": asdict(self.probe)}
+
+    def check(self, settings: Reproduction) -> None:
+        super().check(settings)
+        probe_point(self.probe, settings, self.models)
+
+    def measure(self, settings: Reproduction, stock: Stock, results: list[Result]) -> Any:
+        point = probe_point(self.probe, settings, self.models)
+        resources = stock.of(point.experiment)
+        key = measurement_key(point.experiment, self, resources)
+        found = measure_once(self, settings, key, lambda: look_on_main(self.look, point, resources))
+        return self.record(**found)
+
+    def look(self, probe: "Probe") -> Any:
+        """The kind's record, measured along the trajectory; on rank 0."""
+        raise NotImplementedError
+
+
+class Probe:
+    """Guided denoisers of a pair, and the noise and labels of some images.
+
+    Every rank makes one; rank 0 looks.
+
+    Args:
+        point: of `probe_point`.
+    """
+
+    def __init__(self, point: CurvePoint, resources: Resources) -> None:
+        experiment, loaded = point.experiment, resources.loaded()
+        self._sampler: Sampler = experiment.sampler
+        self._stitcher = Stitcher(experiment, loaded)
+        distributed.everywhere(lambda: self._stitcher.prepare(every=True))
+        names, size = denoiser_names(point.roles), experiment.run.batch_size
+        self.denoisers: dict[str, Denoiser] = {
+            role: loaded.denoiser(names[role], experiment.guidance, size) for role in point.roles
+        }
+        self._units = [Unit(i, min(i + size, point.images)) for i in range(0, point.images, size)]
+
+    def batches(self) -> list[Batch]:
+        """Noise and labels of the images."""
+        return [draw_unit(self._stitcher, unit)[0] for unit in self._units]
+
+    @torch.inference_mode()
+    def follow(self, role: str, batch: Batch, record: Record) -> Tensor:
+        """Samples with one model alone; record is called before every step.
+
+        Returns:
+            the latents x_0.
+        """
+        number = 0
+
+        def recording(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+            nonlocal number
+            eps, variance = self.denoisers[role](x, t, y)
+            record(number, t, x[: batch.size], eps[: batch.size].float().clone())
+            number += 1
+            return eps, variance
+
+        denoisers: Sequence[Denoiser] = [recording] * len(self.denoisers)
+        return sample(self._sampler, denoisers, batch.x_T, batch.y, batch.step_noise)[: batch.size]
+
+    @torch.inference_mode()
+    def predict(self, role: str, batch: Batch, x: Tensor, t: float) -> Tensor:
+        """Another model's guided prediction at a place of a trajectory."""
+        missing = len(batch.y) - len(x)
+        padded = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
+        return self.denoisers[role](padded, t, batch.y)[0][: len(x)].float().clone()
+
+
+def look_on_main(
+    look: Callable[[Probe], Any], point: CurvePoint, resources: Resources
+) -> dict[str, Any]:
+    """The fields of the record that a look gives; rank 0 looks, which has all images.
+
+    Every rank calls it alike.
+    """
+    probe = Probe(point, resources)
+    return distributed.on_main(lambda: asdict(look(probe)))

@@ -1,0 +1,315 @@
+"""The safe fraction from a few images, checked against measured curves.
+
+The safe fraction of a curve is the largest one up to which FID rises by at most a given part of
+FID(0). Two quantities foretell it, each by a threshold that is taken from the other curves:
+
+- similarity: 1 - cosine of the small and the large model's predictions at one shared latent, the
+  largest of the steps that the small one takes (the large one's trajectory, mean over images);
+- change: how far the final image moves against fraction 0 with the same noise, relative to how
+  far it moves at fraction 1 (RMS over pixels, mean over images).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from statistics import mean
+from typing import Any, ClassVar
+
+import numpy as np
+
+from evaluation.report.panels import Line, Panel
+from evaluation.report.table import Table, table_lines
+from tstitch import distributed
+from tstitch.archive import IMAGES, SAMPLES
+from tstitch.npz import stream_rows
+from tstitch.paper.figure.base import Figure, FigureData, Given
+from tstitch.paper.figure.curves import ROLES
+from tstitch.paper.figure.kept import measure_once, measurement_key
+from tstitch.paper.figure.measure import Result, Stock
+from tstitch.paper.figure.plan import CurvePoint, plan_points
+from tstitch.paper.figure.probe import ProbeSettings, look_on_main, probe_point
+from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.kinds.curves_picture import FRACTION
+from tstitch.paper.kinds.similarity import Similarity, measure_similarity
+from tstitch.section import Section
+
+METHODS = ("similarity", "change")
+FIELDS = ("images", "rise", "check", "thresholds")
+CHANGE = "change, relative to f = 1"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSettings:
+    """How the safe fraction is predicted; described in configs/paper/predict.yaml."""
+
+    images: int
+    rise: float
+    check: bool
+    thresholds: dict[str, float]  # by method
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The safe fraction by FID, with the range that its intervals leave."""
+
+    rise: list[float]  # of FID, relative to FID(0), by fraction
+    safe: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Predictions of one curve."""
+
+    protocol: str
+    fractions: list[float]
+    courses: dict[str, list[float]]  # by method: the quantity at every fraction
+    measured: Measured | None  # None = not checked
+    thresholds: dict[str, float]  # by method
+
+    @property
+    def predicted(self) -> dict[str, float]:
+        """Safe fraction by method."""
+        return {
+            method: safe_fraction(self.fractions, course, self.thresholds[method])
+            for method, course in self.courses.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictFigure(Figure):
+    """A table of safe fractions, and the quantities that foretell them as panels."""
+
+    kind: ClassVar = "predict"
+    own_fields: ClassVar = ("probe",)
+    needs_curves: ClassVar = True
+
+    prediction: PredictionSettings
+
+    @classmethod
+    def parse_own(cls, given: Given) -> dict[str, Any]:
+        fields, images = given.part("probe", FIELDS), given.settings.images
+        limits = Section(fields.raw("thresholds"), f"{given.path}.probe.thresholds", METHODS)
+        prediction = PredictionSettings(
+            images=fields.integer("images", 2) if images is None else images,
+            rise=fields.number("rise", 0, 10),
+            check=fields.flag("check"),
+            thresholds={name: limits.number(name, 0) for name in METHODS},
+        )
+        _check_curves(given, prediction)
+        if prediction.check:
+            return {"prediction": prediction}
+        # Its few images alone, at every fraction of its curves.
+        return {
+            "prediction": prediction,
+            "curves": tuple(replace(c, images=prediction.images) for c in given.curves),
+            "about": f"estimates from {prediction.images} images, not checked against curves",
+            "minutes": None,
+        }
+
+    @property
+    def measurement(self) -> dict[str, Any]:
+        return {"probe": asdict(self.prediction)}
+
+    @property
+    def looked_at(self) -> str:
+        return f"images {self.prediction.images}, rise {self.prediction.rise:g}"
+
+    def plan(self, settings: Reproduction, *, trial: bool = False) -> tuple[CurvePoint, ...]:
+        scored = self.prediction.check
+        return plan_points(self.curves, self._adapted(settings), trial=trial, scored=scored)
+
+    def _adapted(self, settings: Reproduction) -> Reproduction:
+        """Without an evaluation where images alone are wanted."""
+        if self.prediction.check:
+            return settings
+        return replace(settings, overrides=(*settings.overrides, "evaluation=none"))
+
+    def measure(
+        self, settings: Reproduction, stock: Stock, results: list[Result]
+    ) -> list[Prediction] | None:
+        points = [
+            probe_point(
+                ProbeSettings(c.sampler, c.steps[0], c.guidance[0], self.prediction.images),
+                self._adapted(settings),
+                c.models,
+            )
+            for c in self.curves
+        ]
+        keys = [measurement_key(p.experiment, self, stock.of(p.experiment)) for p in points]
+
+        def measure() -> dict[str, Any]:
+            return {
+                "courses": [
+                    look_on_main(measure_similarity, point, stock.of(point.experiment))
+                    for point in points
+                ]
+            }
+
+        courses = measure_once(self, settings, {"curves": keys}, measure)["courses"]
+        if not distributed.is_main():
+            return None
+        return predict_curves(results, [Similarity(**c) for c in courses], self.prediction)
+
+    def panels(self, data: FigureData) -> list[Panel]:
+        return [
+            *(_panel(row) for row in data.measured),
+            Panel("similarity", FRACTION, "1 - cosine of predictions", [
+                Line(_sampler(row), row.fractions[1:], row.courses["similarity"][1:])
+                for row in data.measured
+            ], log=True),
+        ]  # fmt: skip
+
+    def tables(self, data: FigureData) -> list[str]:
+        return prediction_lines(data.measured, self.prediction)
+
+
+def _check_curves(given: Given, wanted: PredictionSettings) -> None:
+    """Every curve must be one row of two models, from all large to all small."""
+    for curve in given.curves:
+        single = (curve.steps, curve.guidance, curve.kinds, curve.variants)
+        ends = {shares[ROLES.index(curve.models[-1])] for shares in curve.shares} >= {0.0, 1.0}
+        needs = None
+        if len(curve.models) > 2 or any(len(values) > 1 for values in single):
+            needs = "give each two models, one steps, guidance, kind, variant"
+        elif curve.kinds != ("fraction",) or not ends:
+            needs = "give each kind fraction, and fractions 0 and 1 among them"
+        if needs:
+            raise given.own.refuse("curves", needs)
+        if wanted.check and curve.images < wanted.images:
+            needs = f"choose at most the {curve.images} images of its curves"
+            raise given.own.refuse("probe", needs)
+
+
+def predict_curves(
+    results: Sequence[Result], similar: Sequence[Similarity], wanted: PredictionSettings
+) -> list[Prediction]:
+    """Measured and predicted safe fractions of every curve.
+
+    Args:
+        results: of all curves.
+        similar: one per curve, of its two models.
+        wanted: with `check`, the curves are measured; else its thresholds are used.
+
+    Returns:
+        per curve each method's prediction with the other curves' threshold (the configured one
+        where there is no other curve).
+    """
+    rows = []
+    for place, similarity in enumerate(similar):
+        own = sorted((r for r in results if r.point.curve == place), key=lambda r: r.point.fraction)
+        fractions = [r.point.fraction for r in own]
+        courses = {
+            "similarity": _worst_so_far(fractions, similarity),
+            "change": _changes(own, wanted.images),
+        }
+        measured = _measured(own, fractions, wanted.rise) if wanted.check else None
+        rows.append(Prediction(own[0].point.planned.protocol, fractions, courses, measured, {}))
+    # A curve's own threshold would foretell it in any case.
+    others = wanted.check and len(rows) > 1
+    limits = [_thresholds_beside(rows, row) if others else wanted.thresholds for row in rows]
+    return [replace(row, thresholds=own) for row, own in zip(rows, limits, strict=True)]
+
+
+def _thresholds_beside(rows: Sequence[Prediction], own: Prediction) -> dict[str, float]:
+    """By method, the mean of what the other curves have at their safe fractions."""
+    others = [row for row in rows if row is not own]
+    return {
+        method: float(
+            np.mean([np.interp(r.measured.safe, r.fractions, r.courses[method]) for r in others])
+        )
+        for method in METHODS
+    }
+
+
+def _measured(own: Sequence[Result], fractions: Sequence[float], rise: float) -> Measured:
+    base = own[0].value()
+    rises = [r.minus(own[0]) for r in own]
+    safe, low, high = (
+        safe_fraction(fractions, [getattr(change, end) for change in rises], rise * base)
+        for end in ("value", "high", "low")
+    )
+    return Measured([change.value / base for change in rises], safe, low, high)
+
+
+def safe_fraction(fractions: Sequence[float], values: Sequence[float], limit: float) -> float:
+    """Where a course first exceeds a limit, by linear interpolation; 1 if it never does."""
+    if values[0] > limit:
+        return fractions[0]
+    points = list(zip(fractions, values, strict=True))
+    for (x_0, y_0), (x_1, y_1) in pairwise(points):
+        if y_1 > limit:
+            return x_0 + (x_1 - x_0) * (limit - y_0) / (y_1 - y_0)
+    return fractions[-1]
+
+
+def _worst_so_far(fractions: Sequence[float], similarity: Similarity) -> list[float]:
+    """The worst 1 - cosine up to each fraction; nothing where the small model runs no step."""
+    [values] = [course["cosine"] for course in similarity.shared.values()]
+    progress = [1 - t / 1000 for t in similarity.timesteps]
+    return [
+        max((1 - c for p, c in zip(progress, values, strict=True) if p <= f + 1e-7), default=0.0)
+        for f in fractions
+    ]
+
+
+def _changes(own: Sequence[Result], count: int) -> list[float]:
+    first, moved = None, []
+    for result in own:
+        images = next(stream_rows(result.folder / SAMPLES, IMAGES, count)).astype(np.float32)
+        first = images if first is None else first
+        moved.append(np.sqrt(((images - first) ** 2).mean((1, 2, 3))).mean())
+    return [float(value / moved[-1]) if moved[-1] else 0.0 for value in moved]
+
+
+def _sampler(row: Prediction) -> str:
+    return row.protocol.split(",")[0]
+
+
+def _panel(row: Prediction) -> Panel:
+    lines = [Line("change of the final image", row.fractions, row.courses["change"])]
+    if row.measured:  # else there is no FID
+        lines.insert(0, Line("rise of FID / FID(0), measured", row.fractions, row.measured.rise))
+    limit = [row.thresholds["change"]] * 2
+    lines.append(Line("its threshold", [0, 1], limit, published=True, like=lines[-1].name))
+    label = "FID, relative to f = 0; image, to f = 1" if row.measured else CHANGE
+    return Panel(_sampler(row), FRACTION, label, lines)
+
+
+def prediction_lines(rows: Sequence[Prediction], wanted: PredictionSettings) -> list[str]:
+    """Markdown of measured and predicted safe fractions."""
+    cells = []
+    for row in rows:
+        cells.append([row.protocol])
+        if row.measured:
+            safe = row.measured
+            cells[-1].append(f"{safe.safe:.2f} [{safe.low:.2f}, {safe.high:.2f}]")
+        for method in ("change", "similarity"):
+            cells[-1].append(f"{row.predicted[method]:.2f}")
+            if row.measured:
+                cells[-1].append(f"{row.predicted[method] - row.measured.safe:+.2f}")
+    errors = ["off by"] if wanted.check else []
+    header = ["protocol", *(["measured safe fraction"] if errors else [])]
+    header += ["by the change of the image", *errors, "by the similarity", *errors]
+    others = wanted.check and len(rows) > 1
+    about = f"Estimates from {wanted.images} images" + (
+        "; each sampler's threshold is the mean of what the others have at their measured safe "
+        "fractions."
+        if others
+        else ", thresholds of the configuration."
+    )
+    if wanted.check:
+        about = f"Safe: FID rises by at most {wanted.rise:.0%} of FID(0). {about}"
+    lines = ["## Safe fractions", "", about, "", *table_lines(Table(header, cells)), ""]
+    if others:
+        means = ", ".join(
+            f"{name} {mean(row.thresholds[method] for row in rows):.3g}"
+            for name, method in (("change", "change"), ("1 - cosine", "similarity"))
+        )
+        lines += [
+            f"Thresholds, means over the samplers: {means}. All curves are of one pair; for "
+            "another one these thresholds are a guess until they are checked.",
+            "",
+        ]
+    return lines

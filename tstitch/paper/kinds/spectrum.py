@@ -1,0 +1,79 @@
+"""Which frequencies of the latents appear when (Fig. 11)."""
+
+from dataclasses import dataclass
+from statistics import mean
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from evaluation.metrics.spectrum import half_way, radial_log_amplitude
+from evaluation.report.panels import Line, Panel
+from tstitch.paper.figure.base import Answer, FigureData
+from tstitch.paper.figure.probe import Probe, ProbedFigure
+
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Log amplitude of the latents by frequency, before each step of the largest model and after.
+
+    `amplitude`: per latent, x_T first, at most BINS values.
+    """
+
+    timesteps: list[float]
+    amplitude: list[list[float]]
+
+
+def c17(data: FigureData) -> Answer:
+    rows = data.measured.amplitude
+    quarter = max(1, len(rows[0]) // 4)
+    low = half_way([mean(row[:quarter]) for row in rows])
+    high = half_way([mean(row[-quarter:]) for row in rows])
+    return low < high, (
+        f"half of the change after {low:.1f} of {len(rows) - 1} steps (lowest quarter), "
+        f"{high:.1f} (highest)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectrumFigure(ProbedFigure):
+    """One panel: amplitude against frequency, at some of the steps."""
+
+    kind: ClassVar = "spectrum"
+    record: ClassVar = Spectrum
+    claim_tests: ClassVar = {"C17": c17}
+
+    def look(self, probe: Probe) -> Spectrum:
+        return measure_spectrum(probe)
+
+    def panels(self, data: FigureData) -> list[Panel]:
+        every = data.measured.amplitude
+        count = len(every[0])
+        x = [(i + 0.5) / count for i in range(count)]
+        names = [f"t = {t:.0f}" for t in data.measured.timesteps] + ["x_0"]
+        picked = sorted({round(i * (len(every) - 1) / 5) for i in range(6)})
+        lines = [Line(names[i], x, every[i]) for i in picked]
+        return [Panel("before each step, and x_0", "frequency / pi", "log10 amplitude", lines)]
+
+
+def measure_spectrum(probe: Probe) -> Spectrum:
+    """Follows the largest of the probe's models alone."""
+    leader = list(probe.denoisers)[-1]
+    timesteps: list[float] = []
+    latents: list[list[Tensor]] = []
+    for batch in probe.batches():
+        timesteps.clear()
+        seen: list[Tensor] = []
+
+        def look(number: int, t: float, x: Tensor, eps: Tensor, kept: list[Tensor] = seen) -> None:
+            timesteps.append(t)
+            kept.append(x.clone())
+
+        last = probe.follow(leader, batch, look)
+        latents.append([*seen, last])
+    rows = [torch.cat(parts).cpu() for parts in zip(*latents, strict=True)]
+    return Spectrum(
+        list(timesteps), [radial_log_amplitude(row, min(BINS, row.shape[-1] // 2)) for row in rows]
+    )
