@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from oracle import run
 
-from samplers import DDIM, DDPM, DPMSolver, respaced_chain, sample, spaced_timesteps
+from samplers import DDIM, DDPM, DPMSolver, LinearVP, spaced_timesteps
 
 # diffusers keeps its tables in float32; alpha_bar at t = 999 is 4e-5, hence not closer.
 CLOSE = {"atol": 2e-4, "rtol": 2e-4}
@@ -13,7 +14,7 @@ CLOSE = {"atol": 2e-4, "rtol": 2e-4}
 
 def chain_config(steps, spacing):
     """The respaced chain as a diffusers chain of its own: timestep k is the k-th of ours."""
-    betas = respaced_chain(spaced_timesteps(steps, spacing))[0][::-1]
+    betas = LinearVP().respaced(spaced_timesteps(steps, spacing, 1000))[0][::-1]
     return {
         "num_train_timesteps": steps,
         "trained_betas": betas.copy(),
@@ -39,7 +40,7 @@ def test_ddim(stand_ins, single, steps, spacing, eta):
     for k, step in zip(scheduler.timesteps.tolist(), sampler.plan, strict=True):
         eps = stand_ins[0](x, step.t, None)[0]
         x = scheduler.step(eps, k, x, eta=eta, generator=generator).prev_sample
-    ours = sample(sampler, stand_ins[:1], x_T, None, noise_source(1, x.shape)[1])
+    ours = run(sampler, stand_ins[:1], x_T, noise_source(1, x.shape)[1])
     torch.testing.assert_close(ours, x, **CLOSE)
 
 
@@ -63,7 +64,7 @@ def test_ddpm(stand_ins, single, steps, variance):
         eps, logits = denoiser(x, step.t, None)
         output = torch.cat([eps, logits], dim=1) if learned else eps
         x = scheduler.step(output, k, x, generator=generator).prev_sample
-    ours = sample(sampler, [denoiser], x_T, None, noise_source(1, x.shape)[1])
+    ours = run(sampler, [denoiser], x_T, noise_source(1, x.shape)[1])
     torch.testing.assert_close(ours, x, **CLOSE)
 
 
@@ -91,5 +92,5 @@ def test_dpm_solver(stand_ins, single, algorithm, order):
     np.testing.assert_allclose([step.t for step in sampler.plan], scheduler.timesteps, atol=1e-9)
     for t in scheduler.timesteps:
         x = scheduler.step(stand_ins[0](x, float(t), None)[0], t, x).prev_sample
-    ours = sample(sampler, stand_ins[:1], x_T, None, None)
+    ours = run(sampler, stand_ins[:1], x_T)
     torch.testing.assert_close(ours, x, **CLOSE)

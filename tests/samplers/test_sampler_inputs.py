@@ -14,11 +14,12 @@ from samplers import (
     Fractions,
     Interleave,
     LargeToSmall,
+    LinearVP,
     PerImageRandomness,
 )
 
 NAN, INF = float("nan"), float("inf")
-PAIR = {"stitch": Fraction(fraction=0.5), "num_models": 2}
+PAIR = {"process": LinearVP(), "stitch": Fraction(fraction=0.5), "num_models": 2}
 
 BAD = [
     *[
@@ -118,7 +119,7 @@ def test_bad_values(kind, values, message):
 def test_schedules_that_do_not_fit(stitch, num_models, message):
     """Catches: a schedule applied to a number of models or steps it was not meant for."""
     with refused(message):
-        DDIM(4, stitch=stitch, num_models=num_models)
+        DDIM(4, process=LinearVP(), stitch=stitch, num_models=num_models)
 
 
 @pytest.mark.parametrize(("values", "message"), RANDOMNESS)
@@ -134,9 +135,9 @@ def test_bad_num_classes():
         PerImageRandomness(0, [0], (1, 2, 2)).labels(0)
 
 
-@pytest.mark.parametrize("missing", ["stitch", "num_models"])
+@pytest.mark.parametrize("missing", ["process", "stitch", "num_models"])
 def test_stitch_is_required_by_keyword(missing):
-    """Catches: a default that quietly samples with one denoiser."""
+    """Catches: a default that quietly samples with one denoiser, or on another schedule."""
     for kind in (DDPM, DDIM, DPMSolver):
         with pytest.raises(TypeError, match=missing):
             kind(9, **{key: value for key, value in PAIR.items() if key != missing})
@@ -151,5 +152,5 @@ def test_limits_are_accepted():
     assert [DPMSolver(n, order=1, **PAIR).steps for n in (1, 1000)] == [1, 1000]
     assert DPMSolver(3, order=3, **PAIR).order == 3
     assert DDIM(9, eta=1, **PAIR).eta == 1.0
-    assert set(Fractions(fractions=[]).assign([999, 0], 1)) == {0}
-    assert Fractions(fractions=(0.1,) * 10).assign([999, 0], 10) == (0, 9)
+    assert set(Fractions(fractions=[]).assign([0.001, 1], 1)) == {0}
+    assert Fractions(fractions=(0.1,) * 10).assign([0.001, 1], 10) == (0, 9)

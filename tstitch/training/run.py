@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from samplers.noise_schedule import linear_betas
+from samplers import LinearVP
 from tstitch import distributed
 from tstitch.data import StepBatches, batches, together
 from tstitch.device import choose_device
@@ -84,7 +84,7 @@ def _train(
     with closing(recorder):
         train(
             state,
-            HybridObjective(linear_betas(), settings.noise_weight_limit, teacher).to(device),
+            HybridObjective(LinearVP().betas, settings.noise_weight_limit, teacher).to(device),
             _latents(dataset, pair, settings, device, state.step),
             settings=settings,
             num_classes=pair.num_classes,
