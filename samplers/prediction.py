@@ -27,10 +27,13 @@ class Conversion:
 
     def __call__(self, x: Tensor, given: Tensor) -> Tensor:
         """The wanted prediction, shape and dtype of x and of the given one."""
-        if self.x_part == 0:
+        if self == IDENTITY:
             return given
         x = x if self.x_part == 1 else self.x_part * x
         return (x + self.given_part * given) / self.divisor
+
+
+IDENTITY = Conversion(0.0, 1.0, 1.0)
 
 
 def conversion(given: str, wanted: str, alpha: float, sigma: float) -> Conversion:
@@ -46,7 +49,7 @@ def conversion(given: str, wanted: str, alpha: float, sigma: float) -> Conversio
     p, q = _combination(given, alpha, sigma)
     r, s = _combination(wanted, alpha, sigma)
     if (p, q) == (r, s):
-        return Conversion(0.0, 1.0, 1.0)
+        return IDENTITY
     divisor = alpha * q - sigma * p
     if divisor == 0:
         where = "pure noise" if alpha == 0 else "clean data"
