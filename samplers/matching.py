@@ -48,13 +48,14 @@ class Matching:
         self._wanted = sampler.prediction
         self._outer = sampler.process
         self._inner = sampler.process if match == "t" else check_process(process)
+        self._same = self._inner == self._outer and self._given == self._wanted
         self._place = cache(self._find)
-        for step in sampler.plan:
+        for step in () if self._same else sampler.plan:
             self._place(step.t)
 
     def __call__(self, denoiser: Denoiser) -> Denoiser:
         """The denoiser as the sampler asks for it: itself, where nothing differs."""
-        if self._inner == self._outer and self._given == self._wanted:
+        if self._same:
             return denoiser
 
         def matched(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:

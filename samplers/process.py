@@ -11,7 +11,7 @@ Times = float | np.ndarray
 
 
 class Process(ABC):
-    """A linear Gaussian path between data and noise; frozen once built, equal by its values.
+    """A linear Gaussian path between data and noise: a frozen dataclass, equal by its values.
 
     Time is the network's timestep t throughout, high = noisy. Methods take a number or a float64
     array and return the same; lambda = log(alpha / sigma) falls with t.
@@ -19,8 +19,8 @@ class Process(ABC):
     Attributes:
         num_timesteps: T, in how many steps training counts time.
         t_max, t_min: the noisiest and the cleanest timestep.
-        prediction: what networks of this process mostly predict; it is the slope of the straight
-            lines that Euler and Heun walk (see `line`).
+        prediction: the slope of the straight lines that Euler and Heun walk (see `line`); taken
+            of denoisers that name none.
         prior_std: standard deviation of the pure noise that a trajectory begins with.
     """
 

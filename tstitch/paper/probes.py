@@ -43,13 +43,13 @@ class Probe:
     """
 
     def __init__(self, spot: Spot, resources: Resources) -> None:
-        experiment, loaded = spot.experiment, resources.loaded()
+        experiment = spot.experiment
         self._sampler: Sampler = experiment.sampler
-        self._stitcher = Stitcher(experiment, loaded)
+        self._stitcher = Stitcher(experiment, resources.loaded())
         distributed.everywhere(lambda: self._stitcher.prepare(every=True))
         names, size = denoiser_names(spot.roles), experiment.run.batch_size
         self.denoisers: dict[str, Denoiser] = {
-            role: loaded.denoiser(names[role], experiment.guidance, size) for role in spot.roles
+            role: self._stitcher.denoiser(names[role]) for role in spot.roles
         }
         self._units = [Unit(i, min(i + size, spot.images)) for i in range(0, spot.images, size)]
 

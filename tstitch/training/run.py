@@ -45,7 +45,13 @@ def run_training(config: dict[str, Any]) -> None:
     settings = parse_train(config["train"], names, distributed.world_size())
     device = choose_device(settings.device, "train.device")
     torch.manual_seed(settings.seed)
-    network = build_network(pair, pair.denoisers[names.index(settings.denoiser)])
+    spec = pair.denoisers[names.index(settings.denoiser)]
+    if (spec.process, spec.prediction) != (LinearVP(), "eps"):
+        raise UserError(
+            f"train.denoiser={spec.name}: has process {spec.process} and prediction "
+            f"{spec.prediction}; choose one of LinearVP() and eps, which alone are trained here"
+        )
+    network = build_network(pair, spec)
     if settings.init is not None:
         path = fetch_weights(settings.init, None, "train.init")
         fill = grow_network if settings.grow else fill_network
