@@ -1,10 +1,23 @@
-"""Samplers, stitch schedules, noise schedule and per-image noise of diffusion sampling."""
+"""Samplers, processes of noise, stitch schedules and per-image noise of diffusion sampling."""
 
 from .base import Denoiser, Sampler, Step, sample
 from .ddim import DDIM
 from .ddpm import DDPM
 from .dpm_solver import DPMSolver
-from .noise_schedule import NUM_TIMESTEPS, alphas_cumprod, linear_betas, respaced_chain
+from .euler import Euler
+from .heun import Heun
+from .matching import MATCHES, Matching
+from .prediction import PREDICTIONS, Conversion, conversion
+from .process import Process
+from .processes import (
+    EDM,
+    NUM_TIMESTEPS,
+    VPSDE,
+    DiscreteVP,
+    LinearVP,
+    RectifiedFlow,
+    ScaledLinearVP,
+)
 from .randomness import PerImageRandomness
 from .spacing import ddim_stride_timesteps, respaced_timesteps, spaced_timesteps
 from .stitch import (
@@ -21,25 +34,36 @@ from .stitch import (
 
 __all__ = [
     "Budget",
+    "Conversion",
     "DDIM",
     "DDPM",
     "DPMSolver",
     "Decreasing",
     "Denoiser",
+    "DiscreteVP",
+    "EDM",
+    "Euler",
     "Explicit",
     "Fraction",
     "Fractions",
+    "Heun",
     "Interleave",
     "LargeToSmall",
+    "LinearVP",
+    "MATCHES",
+    "Matching",
     "NUM_TIMESTEPS",
+    "PREDICTIONS",
     "PerImageRandomness",
+    "Process",
+    "RectifiedFlow",
     "Sampler",
+    "ScaledLinearVP",
     "Step",
     "StitchSchedule",
-    "alphas_cumprod",
+    "VPSDE",
+    "conversion",
     "ddim_stride_timesteps",
-    "linear_betas",
-    "respaced_chain",
     "respaced_timesteps",
     "sample",
     "spaced_timesteps",

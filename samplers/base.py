@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from .checks import is_integer
+from .process import Process, check_process
 from .stitch import StitchSchedule
 
 Denoiser = Callable[[Tensor, float, Tensor], tuple[Tensor, Tensor | None]]
-"""(x, t, y) -> (eps, variance logits or None); eps and logits have the shape of x."""
+"""(x, t, y) -> (prediction, variance logits or None), both of the shape of x."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Step:
     """One step of a trajectory: which network evaluation, by which denoiser."""
 
     index: int  # 0 = noisiest
-    t: float  # the network's timestep in [0, T-1]; fractional for DPM-Solver
+    t: float  # the timestep of the sampler's process; may be fractional
     model: int  # which denoiser, 0 = smallest
 
 
@@ -27,22 +28,35 @@ class Sampler(ABC):
     """A plan (timestep and denoiser per step) and the update rule; frozen once built.
 
     Args:
-        timesteps: the network's timesteps, noisiest first.
+        timesteps: of the process, noisiest first.
+        process: how noise and signal of the latents go with time.
         stitch: which denoiser runs which step.
         num_models: number of denoisers, at least 1.
+
+    Attributes:
+        plan: the network evaluations of an image, in order.
+        prediction: what the denoisers have to give: "eps", "x0" or "velocity".
 
     Raises:
         ValueError: if the stitch schedule does not fit the steps or the number of models.
     """
 
     plan: tuple[Step, ...]
+    prediction: str = "eps"
 
-    def __init__(self, timesteps: Sequence[float], stitch: StitchSchedule, num_models: int) -> None:
+    def __init__(
+        self,
+        timesteps: Sequence[float],
+        process: Process,
+        stitch: StitchSchedule,
+        num_models: int,
+    ) -> None:
         if not is_integer(num_models) or num_models < 1:
             raise ValueError(f"num_models={num_models!r}: choose an integer of at least 1")
         if not isinstance(stitch, StitchSchedule):
             raise ValueError(f"stitch={stitch!r}: choose a StitchSchedule, e.g. Fraction")
-        models = stitch.assign(timesteps, num_models)
+        self.process = check_process(process)
+        models = stitch.assign([process.progress(t) for t in timesteps], num_models)
         if len(models) != len(timesteps) or not set(models) <= set(range(num_models)):
             raise ValueError(
                 f"stitch={stitch!r}: it must assign one of 0..{num_models - 1} to each of the "
@@ -55,7 +69,7 @@ class Sampler(ABC):
 
     @property
     def steps(self) -> int:
-        """Number of steps = network evaluations per image (guidance doubles them)."""
+        """Number of network evaluations per image (guidance doubles them)."""
         return len(self.plan)
 
     @abstractmethod
@@ -63,7 +77,7 @@ class Sampler(ABC):
         self,
         step: Step,
         x: Tensor,  # (N, *shape), float32 or float64
-        eps: Tensor,  # predicted noise, shape and dtype of x
+        prediction: Tensor,  # what the sampler asked for, shape and dtype of x
         variance: Tensor | None,  # variance logits in [-1, 1], shape of x; None = not predicted
         noise: Callable[[], Tensor],  # next step noise, shape of x; called only where needed
         history: list[Tensor],  # of this trajectory; multistep solvers keep predictions there
@@ -82,8 +96,10 @@ def sample(
     """Trajectory stitching: walk the plan, each step run by the denoiser it names.
 
     Args:
-        denoisers: small to large, guidance included; as many as the sampler was built for.
-        x_T: pure noise, (N, *shape), float32 (float64 stays float64).
+        denoisers: small to large, guidance included; as many as the sampler was built for. They
+            give what it asks for (samplers.Matching sees to that).
+        x_T: pure noise of standard deviation process.prior_std, (N, *shape), float32 (float64
+            stays float64).
         y: labels, (N,) int64, handed to the denoisers.
         noise: returns the next step noise, shape of x_T, in step order.
 
@@ -92,6 +108,6 @@ def sample(
     """
     x, history = x_T, []
     for step in sampler.plan:
-        eps, variance = denoisers[step.model](x, step.t, y)
-        x = sampler.update(step, x, eps.to(x.dtype), variance, noise, history)
+        prediction, variance = denoisers[step.model](x, step.t, y)
+        x = sampler.update(step, x, prediction.to(x.dtype), variance, noise, history)
     return x

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from .base import Sampler, Step
 from .checks import check_number
-from .noise_schedule import respaced_chain
+from .process import Process
+from .processes import check_discrete
 from .spacing import spaced_timesteps
 from .stitch import StitchSchedule
 
@@ -40,9 +41,10 @@ class DDIM(Sampler):
     """Eq. 12 of the paper on the respaced chain, without clipping x_0.
 
     Args:
-        steps: N, an integer from 2 to 1000.
+        steps: N, an integer from 2 to T.
         spacing: "respaced", or "ddim" for an integer stride.
         eta: in [0, 1]; 0 = deterministic, 1 = the noise of DDPM's "small" variance.
+        process: a chain of betas (DiscreteVP).
         stitch: which denoiser runs which step.
         num_models: number of denoisers.
 
@@ -56,13 +58,15 @@ class DDIM(Sampler):
         spacing: str = "respaced",
         eta: float = 0.0,
         *,
+        process: Process,
         stitch: StitchSchedule,
         num_models: int,
     ) -> None:
-        timesteps = spaced_timesteps(steps, spacing)
+        chain = check_discrete(process, "DDIM")
+        timesteps = spaced_timesteps(steps, spacing, chain.num_timesteps)
         self.eta = check_number("eta", eta, 0, 1)
-        super().__init__(timesteps, stitch, num_models)
-        _, alpha_bar, alpha_bar_prev = respaced_chain(timesteps)
+        super().__init__(timesteps, process, stitch, num_models)
+        _, alpha_bar, alpha_bar_prev = chain.respaced(timesteps)
         self._coefficients = tuple(
             _coefficients(now, prev, self.eta)
             for now, prev in zip(alpha_bar.tolist(), alpha_bar_prev.tolist(), strict=True)
@@ -72,15 +76,15 @@ class DDIM(Sampler):
         self,
         step: Step,
         x: Tensor,
-        eps: Tensor,
+        prediction: Tensor,
         variance: Tensor | None,
         noise: Callable[[], Tensor],
         history: list[Tensor],
     ) -> Tensor:
         """DDIM, Eq. 12: predicted x_0, direction to x_t, random noise."""
         c = self._coefficients[step.index]
-        x_0 = (x - c.sigma * eps) / c.signal
-        x_next = c.x_0 * x_0 + c.direction * eps
+        x_0 = (x - c.sigma * prediction) / c.signal
+        x_next = c.x_0 * x_0 + c.direction * prediction
         if c.noise > 0:
             x_next = x_next + c.noise * noise()
         return x_next

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from .base import Sampler, Step
 from .checks import check_choice
-from .noise_schedule import respaced_chain
+from .process import Process
+from .processes import check_discrete
 from .spacing import spaced_timesteps
 from .stitch import StitchSchedule
 
@@ -35,10 +36,11 @@ class DDPM(Sampler):
     """Ancestral sampling on the respaced chain, without clipping x_0.
 
     Args:
-        steps: N, an integer from 2 to 1000.
+        steps: N, an integer from 2 to T.
         spacing: "respaced", or "ddim" for an integer stride.
         variance: "small" (posterior) or "large" (beta), for denoisers that predict none; where
             variance logits are given, the learned range is used.
+        process: a chain of betas (DiscreteVP).
         stitch: which denoiser runs which step.
         num_models: number of denoisers.
 
@@ -52,27 +54,29 @@ class DDPM(Sampler):
         spacing: str = "respaced",
         variance: str = "small",
         *,
+        process: Process,
         stitch: StitchSchedule,
         num_models: int,
     ) -> None:
-        timesteps = spaced_timesteps(steps, spacing)
+        chain = check_discrete(process, "DDPM")
+        timesteps = spaced_timesteps(steps, spacing, chain.num_timesteps)
         self.variance = check_choice("variance", variance, ("small", "large"))
-        super().__init__(timesteps, stitch, num_models)
-        chain = (values.tolist() for values in respaced_chain(timesteps))
-        self._coefficients = tuple(_coefficients(*row) for row in zip(*chain, strict=True))
+        super().__init__(timesteps, process, stitch, num_models)
+        rows = zip(*(values.tolist() for values in chain.respaced(timesteps)), strict=True)
+        self._coefficients = tuple(_coefficients(*row) for row in rows)
 
     def update(
         self,
         step: Step,
         x: Tensor,
-        eps: Tensor,
+        prediction: Tensor,
         variance: Tensor | None,
         noise: Callable[[], Tensor],
         history: list[Tensor],
     ) -> Tensor:
         """DDPM, Algorithm 2; the last step is the mean alone."""
         c = self._coefficients[step.index]
-        mean = c.scale * (x - c.eps * eps)  # DDPM, Eq. 11
+        mean = c.scale * (x - c.eps * prediction)  # DDPM, Eq. 11
         if step.index == self.steps - 1:
             return mean
         return mean + self._std(c, variance, x) * noise()

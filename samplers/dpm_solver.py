@@ -2,50 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import exp, expm1
+from math import expm1, inf, isfinite
 
-import numpy as np
 from torch import Tensor
 
 from .base import Sampler, Step
 from .checks import check_choice, check_integer
-from .noise_schedule import NUM_TIMESTEPS, alphas_cumprod
+from .process import Process, check_process
 from .stitch import StitchSchedule
 
 FEW_STEPS = 10
 """Below this number of steps the last ones are lowered in order, as the reference does."""
 
 
-def _log_alpha(s: np.ndarray) -> np.ndarray:
-    """log alpha at continuous times s in [1/T, 1]: piecewise linear, exact at s = (t + 1) / T."""
-    grid = np.arange(1, NUM_TIMESTEPS + 1) / NUM_TIMESTEPS
-    return np.interp(s, grid, 0.5 * np.log(alphas_cumprod()))
-
-
-def _log_snr(log_alpha: np.ndarray) -> np.ndarray:
-    """lambda = log(alpha / sigma) with sigma^2 = 1 - alpha^2."""
-    return log_alpha - 0.5 * np.log(-np.expm1(2 * log_alpha))
-
-
-def continuous_times(steps: int, spacing: str) -> np.ndarray:
-    """steps + 1 times from 1 down to 1/T, float64; uniform in time or in lambda."""
-    ends = np.array([1.0, 1.0 / NUM_TIMESTEPS])
-    if spacing == "time":
-        return np.linspace(ends[0], ends[1], steps + 1)
-    first, last = _log_snr(_log_alpha(ends))
-    log_alpha = -0.5 * np.logaddexp(0.0, -2 * np.linspace(first, last, steps + 1))
-    grid = np.arange(NUM_TIMESTEPS, 0, -1) / NUM_TIMESTEPS
-    times = np.interp(log_alpha, _log_alpha(grid), grid)
-    times[[0, -1]] = ends
-    return times
-
-
 @dataclass(frozen=True, slots=True)
 class _Coefficients:
     """x_next = x * x_t + sum of predictions[j] * m_j, m_0 the newest prediction; floats."""
 
-    alpha: float
-    sigma: float
     x: float
     predictions: tuple[float, ...]
 
@@ -78,10 +51,12 @@ class DPMSolver(Sampler):
     """Multistep solver in lambda = log(alpha / sigma); past predictions survive a model switch.
 
     Args:
-        steps: N, an integer from 1 to 1000.
-        spacing: "time" (uniform in continuous time) or "logsnr" (uniform in lambda).
-        algorithm: "dpmpp" (data prediction) or "dpm" (noise prediction).
+        steps: N, an integer from 1 to T.
+        spacing: "time" (as the process counts it) or "logsnr" (uniform in lambda).
+        algorithm: "dpmpp" (data prediction) or "dpm" (noise prediction; only where lambda is
+            finite at both ends of the trajectory).
         order: 1, 2 or 3, at most `steps`; reached after order - 1 warm-up steps.
+        process: of the latents; its trajectory is walked.
         stitch: which denoiser runs which step.
         num_models: number of denoisers.
 
@@ -96,49 +71,55 @@ class DPMSolver(Sampler):
         algorithm: str = "dpmpp",
         order: int = 2,
         *,
+        process: Process,
         stitch: StitchSchedule,
         num_models: int,
     ) -> None:
-        check_integer("steps", steps, 1, NUM_TIMESTEPS)
-        check_choice("spacing", spacing, ("time", "logsnr"))
+        check_integer("steps", steps, 1, check_process(process).num_timesteps)
         self.algorithm = check_choice("algorithm", algorithm, ("dpmpp", "dpm"))
         self.order = check_integer("order", order, 1, min(3, steps))
-        times = continuous_times(steps, spacing)
-        timesteps = (times[:-1] - 1 / NUM_TIMESTEPS) * NUM_TIMESTEPS
-        super().__init__(timesteps.tolist(), stitch, num_models)
-        log_alpha = _log_alpha(times)
-        self._coefficients = self._precompute(log_alpha.tolist(), _log_snr(log_alpha).tolist())
+        times = process.times(steps, spacing)
+        super().__init__(times[:-1].tolist(), process, stitch, num_models)
+        self.prediction = "x0" if self.algorithm == "dpmpp" else "eps"
+        values = (process.alpha(times), process.sigma(times), process.log_snr(times))
+        self._coefficients = self._precompute(*(v.tolist() for v in values))
 
-    def _precompute(self, log_alpha: list[float], lam: list[float]) -> tuple[_Coefficients, ...]:
-        alpha = [exp(a) for a in log_alpha]
-        sigma = [exp(a - s) for a, s in zip(log_alpha, lam, strict=True)]
+    def _precompute(
+        self, alpha: list[float], sigma: list[float], lam: list[float]
+    ) -> tuple[_Coefficients, ...]:
         data = self.algorithm == "dpmpp"
+        if not data and not (isfinite(lam[0]) and isfinite(lam[-1])):
+            raise ValueError(
+                f"algorithm=dpm: not defined where alpha or sigma is 0, as at the ends of "
+                f"{self.process}; choose dpmpp"
+            )
         rows = []
         for i in range(self.steps):
             h = lam[i + 1] - lam[i]
             order = min(self.order, i + 1)
             if self.steps < FEW_STEPS:
                 order = min(order, self.steps - i)
+            if lam[i + 1] == inf:  # no difference quotient reaches clean data
+                order = 1
             ratios = [(lam[i - j] - lam[i - j - 1]) / h for j in range(order - 1)]
             # DPM-Solver++ Eq. 8 (data prediction); DPM-Solver Eq. 3.4 (noise prediction)
             kept, new = (sigma, alpha) if data else (alpha, sigma)
             weights = _multistep_weights(-h if data else h, ratios)
             predictions = tuple(new[i + 1] * weight for weight in weights)
-            rows.append(_Coefficients(alpha[i], sigma[i], kept[i + 1] / kept[i], predictions))
+            rows.append(_Coefficients(kept[i + 1] / kept[i], predictions))
         return tuple(rows)
 
     def update(
         self,
         step: Step,
         x: Tensor,
-        eps: Tensor,
+        prediction: Tensor,
         variance: Tensor | None,
         noise: Callable[[], Tensor],
         history: list[Tensor],
     ) -> Tensor:
         """One multistep update; `history` holds the last `order` predictions, newest first."""
         c = self._coefficients[step.index]
-        prediction = (x - c.sigma * eps) / c.alpha if self.algorithm == "dpmpp" else eps
         history.insert(0, prediction)
         del history[self.order :]
         x_next = c.x * x

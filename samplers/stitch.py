@@ -13,7 +13,6 @@ from math import ceil
 import numpy as np
 
 from .checks import check_choice, check_integer, check_list, check_number, is_integer, is_number
-from .noise_schedule import NUM_TIMESTEPS
 
 AXES = ("time", "step")
 TOLERANCE = 1e-7
@@ -24,11 +23,11 @@ class StitchSchedule(ABC):
     """Assigns a denoiser to every step. To add a kind: subclass it and write a yaml for it."""
 
     @abstractmethod
-    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+    def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         """Model index of each step, in 0..num_models-1, 0 the smallest.
 
         Args:
-            timesteps: the network's timesteps in [0, T-1], noisiest first.
+            progress: of each step along the time axis, rising to at most 1 (Process.progress).
             num_models: number of denoisers, at least 1.
 
         Raises:
@@ -36,12 +35,10 @@ class StitchSchedule(ABC):
         """
 
 
-def _split(timesteps: Sequence[float], boundaries: Sequence[float], axis: str) -> tuple[int, ...]:
+def _split(progress: Sequence[float], boundaries: Sequence[float], axis: str) -> tuple[int, ...]:
     """The first k with progress <= boundaries[k]; past all of them, len(boundaries)."""
-    if axis == "time":
-        progress = [1 - t / NUM_TIMESTEPS for t in timesteps]
-    else:
-        progress = [(i + 1) / len(timesteps) for i in range(len(timesteps))]
+    if axis == "step":
+        progress = [(i + 1) / len(progress) for i in range(len(progress))]
     limits = [boundary + TOLERANCE for boundary in boundaries]
     return tuple(bisect_left(limits, p) for p in progress)
 
@@ -58,7 +55,7 @@ def _check_two(name: str, value: object, num_models: int) -> None:
 class Fraction(StitchSchedule):
     """The small denoiser takes the first `fraction` of the trajectory, the large one the rest.
 
-    Step t is small if 1 - t/T <= fraction; with axis "step", if (i+1)/N <= fraction.
+    A step is small if its progress (1 - t/T) is <= fraction; with axis "step", if (i+1)/N is.
     """
 
     fraction: float  # in [0, 1]; 0 = large only, 1 = small only
@@ -68,9 +65,9 @@ class Fraction(StitchSchedule):
         check_number("fraction", self.fraction, 0, 1)
         check_choice("axis", self.axis, AXES)
 
-    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+    def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         _check_two("fraction", self.fraction, num_models)
-        return _split(timesteps, [self.fraction], self.axis)
+        return _split(progress, [self.fraction], self.axis)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +86,7 @@ class Fractions(StitchSchedule):
         check_choice("axis", self.axis, AXES)
         object.__setattr__(self, "fractions", tuple(values))
 
-    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+    def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         values = list(self.fractions)
         if len(values) not in (num_models, num_models - 1):
             raise ValueError(
@@ -98,7 +95,7 @@ class Fractions(StitchSchedule):
             )
         if len(values) == num_models and abs(sum(values) - 1) > TOLERANCE:
             raise ValueError(f"fractions={values}: the sum is {sum(values):g}; it must be 1")
-        return _split(timesteps, list(accumulate(values[: num_models - 1])), self.axis)
+        return _split(progress, list(accumulate(values[: num_models - 1])), self.axis)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +109,9 @@ class LargeToSmall(StitchSchedule):
         check_number("fraction", self.fraction, 0, 1)
         check_choice("axis", self.axis, AXES)
 
-    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+    def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         _check_two("fraction", self.fraction, num_models)
-        return tuple(1 - k for k in _split(timesteps, [1 - self.fraction], self.axis))
+        return tuple(1 - k for k in _split(progress, [1 - self.fraction], self.axis))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +126,10 @@ class Interleave(StitchSchedule):
     def __post_init__(self) -> None:
         check_number("fraction", self.fraction, 0, 1)
 
-    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+    def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         _check_two("fraction", self.fraction, num_models)
-        small = [ceil(i * self.fraction - TOLERANCE) for i in range(len(timesteps) + 1)]
-        return tuple(1 - (small[i + 1] - small[i]) for i in range(len(timesteps)))
+        small = [ceil(i * self.fraction - TOLERANCE) for i in range(len(progress) + 1)]
+        return tuple(1 - (small[i + 1] - small[i]) for i in range(len(progress)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +144,10 @@ class Decreasing(StitchSchedule):
     def __post_init__(self) -> None:
         check_integer("seed", self.seed, 0, 2**32 - 1)
 
-    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+    def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         _check_two("seed", self.seed, num_models)
-        draws = np.random.Generator(np.random.PCG64(self.seed)).random(len(timesteps))
-        last = max(len(timesteps) - 1, 1)
+        draws = np.random.Generator(np.random.PCG64(self.seed)).random(len(progress))
+        last = max(len(progress) - 1, 1)
         return tuple(int(u >= 1 - i / last) for i, u in enumerate(draws))
 
 
@@ -167,11 +164,11 @@ class Explicit(StitchSchedule):
             raise ValueError(f"models={values}: choose {allowed}")
         object.__setattr__(self, "models", tuple(values))
 
-    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+    def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         values = list(self.models)
-        if len(values) != len(timesteps):
+        if len(values) != len(progress):
             raise ValueError(
-                f"models={values}: choose {len(timesteps)} indices, one per step, not {len(values)}"
+                f"models={values}: choose {len(progress)} indices, one per step, not {len(values)}"
             )
         if max(values) >= num_models:
             raise ValueError(f"models={values}: choose indices from 0 to {num_models - 1}")
@@ -200,13 +197,13 @@ class Budget(StitchSchedule):
         if self.ms_per_image is not None:
             check_number("ms_per_image", self.ms_per_image, 0, 1e9)
 
-    def assign(self, timesteps: Sequence[float], num_models: int) -> tuple[int, ...]:
+    def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         if self.models is None:
             raise ValueError(
                 "models=None: a budget is resolved by scripts/sample.py alone; choose "
                 "stitch=fraction or fractions here"
             )
-        return Explicit(models=self.models).assign(timesteps, num_models)
+        return Explicit(models=self.models).assign(progress, num_models)
 
 
 def spend(seconds: Sequence[float], steps: int, limit: float) -> tuple[int, ...]:

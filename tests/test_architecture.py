@@ -228,7 +228,7 @@ def test_source_is_ascii_and_says_what_it_is(path):
     assert path.name == "__init__.py" or ast.get_docstring(tree(path))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "samplers").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((ROOT / "samplers").rglob("*.py")), ids=name_of)
 def test_samplers_draw_from_generators(path):
     """Catches: torch's or numpy's global generator, which knows nothing of an image's index."""
     for node in ast.walk(tree(path)):

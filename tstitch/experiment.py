@@ -1,16 +1,16 @@
 """A checked configuration of one run: pair, sampler with its stitch schedule, guidance."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from samplers import Sampler, StitchSchedule
+from samplers import MATCHES, LinearVP, Matching, Process, Sampler, StitchSchedule
 from tstitch.cli import instantiate
 from tstitch.engine.settings import EngineSettings, parse_engine
 from tstitch.engine.worth import evaluations_per_process
 from tstitch.errors import UserError
 from tstitch.fingerprint import fingerprint
-from tstitch.pair import PairSpec, parse_pair
+from tstitch.pair import DenoiserSpec, PairSpec, parse_pair
 from tstitch.scoring.settings import EvaluationSettings, parse_evaluation
 from tstitch.section import Section
 from tstitch.settings import GuidanceSettings, RunSettings, parse_guidance, parse_run
@@ -41,7 +41,17 @@ class Experiment:
     @property
     def nfe(self) -> int:
         """Network evaluations per image; guidance doubles them."""
-        return self.sampler.steps * (1 if self.guidance.scale == 1 else 2)
+        return sum(self.evaluations_per_image.values())
+
+    @property
+    def evaluations_per_image(self) -> dict[str, int]:
+        """The same by denoiser."""
+        steps = self.steps_per_denoiser
+        return {name: steps[name] * self.guidance.evaluations(name) for name in steps}
+
+    def matchings(self) -> dict[str, Matching]:
+        """How each denoiser answers the sampler, by name."""
+        return {spec.name: _matching(self.sampler, spec) for spec in self.pair.denoisers}
 
     def evaluations(self, processes: int) -> int:
         """Evaluations of a batch that the busiest of the processes makes for the whole run."""
@@ -67,7 +77,8 @@ class Experiment:
             "sampler": dict(self.config["sampler"]),
             "stitch": [step.model for step in self.sampler.plan],
             "timesteps": [step.t for step in self.sampler.plan],
-            "guidance": {"scale": self.guidance.scale, "channels": self.guidance.channels},
+            **self._departures(),
+            "guidance": self.guidance.describe(),
             "run": {
                 "seed": self.run.seed,
                 "classes": self.config["run"]["classes"],
@@ -75,6 +86,17 @@ class Experiment:
             },
             "engine": engine,
         }
+
+    def _departures(self) -> dict[str, Any]:
+        """Process and predictions that are not those of the published DiTs."""
+        own = self.pair.process
+        predictions = {
+            s.name: {"process": _values(s.process), "prediction": s.prediction, "match": s.match}
+            for s in self.pair.denoisers
+            if (s.process, s.prediction, s.match) != (own, own.prediction, MATCHES[0])
+        }
+        process = {} if own == LinearVP() else {"process": _values(own)}
+        return process | ({"predictions": predictions} if predictions else {})
 
     def directory(self, decides: dict[str, Any]) -> str:
         """run.dir, or a path under run.root that says what the run is and ends in its digest."""
@@ -97,8 +119,8 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     """
     Section(config, "", SECTIONS)
     pair = parse_pair(config["pair"])
-    sampler = _parse_sampler(config, _parse_stitch(config), len(pair.denoisers))
-    guidance = parse_guidance(config["guidance"])
+    sampler = _parse_sampler(config, _parse_stitch(config), pair)
+    guidance = parse_guidance(config["guidance"], pair.guidance, "guidance")
     run = parse_run(config["run"], pair.num_classes)
     engine = parse_engine(config["engine"], pair.sixteen_bits)
     evaluation = parse_evaluation(config["evaluation"])
@@ -113,7 +135,7 @@ def with_stitch(experiment: Experiment, section: dict[str, Any]) -> Experiment:
         UserError: a schedule that does not fit.
     """
     config = experiment.config | {"stitch": section}
-    sampler = _parse_sampler(config, _parse_stitch(config), len(experiment.pair.denoisers))
+    sampler = _parse_sampler(config, _parse_stitch(config), experiment.pair)
     return replace(experiment, config=config, sampler=sampler)
 
 
@@ -124,16 +146,32 @@ def _parse_stitch(config: dict[str, Any]) -> StitchSchedule:
     return stitch
 
 
-def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, num_models: int) -> Sampler:
+def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpec) -> Sampler:
+    given = {"process": pair.process, "stitch": stitch, "num_models": len(pair.denoisers)}
     try:
-        sampler = instantiate(config["sampler"], "sampler", stitch=stitch, num_models=num_models)
+        sampler = instantiate(config["sampler"], "sampler", **given)
     except UserError as error:
-        # The schedule meets the sampler's steps inside the sampler: name the right section.
+        # Process and schedule meet the sampler's steps inside it: name the right section.
         field = str(error).removeprefix("sampler.")
         name = field.split("=")[0]
         if name in config["stitch"] and name not in config["sampler"]:
             raise UserError(f"stitch.{field}") from error
+        if name == "process":
+            raise UserError(f"pair.{field}") from error
         raise
     if not isinstance(sampler, Sampler):
         raise UserError(f"sampler._target_={config['sampler']['_target_']}: is no Sampler")
+    for spec in pair.denoisers:
+        _matching(sampler, spec)
     return sampler
+
+
+def _values(process: Process) -> dict[str, Any]:
+    return {"kind": type(process).__name__, **asdict(process)}
+
+
+def _matching(sampler: Sampler, spec: DenoiserSpec) -> Matching:
+    try:
+        return Matching(sampler, spec.process, spec.prediction, spec.match)
+    except ValueError as error:
+        raise UserError(f"pair.denoisers.{spec.name}.{error}") from error

@@ -58,11 +58,12 @@ class LoadedPair:
         Args:
             batch_size: images per call, where shapes are static.
         """
-        key = (name, guidance.scale, guidance.channels, batch_size)
+        scale = guidance.scale_of(name)
+        key = (name, scale, guidance.channels, batch_size)
         if key not in self._denoisers:
             guided = GuidedDenoiser(
                 self.networks[name],
-                scale=guidance.scale,
+                scale=scale,
                 channels=guidance.channels,
                 null_class=self._null_class,
             )

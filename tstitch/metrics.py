@@ -24,7 +24,7 @@ def collect_metrics(
         entries: of the denoisers' files, which hold their weights; None = all of it.
         times: what each shard says of its batch.
     """
-    run, guidance, config = experiment.run, experiment.guidance, experiment.config
+    run, config = experiment.run, experiment.config
     groups = grouped(times)
     return {
         "fingerprint": fingerprint(decides),
@@ -35,7 +35,7 @@ def collect_metrics(
             "seed": run.seed,
             "sampler": {**config["sampler"], "steps": experiment.sampler.steps},
             "stitch": config["stitch"],
-            "guidance": {"scale": guidance.scale, "channels": guidance.channels},
+            "guidance": experiment.guidance.describe(),
             "dtype": engine.precision,
             "engine": engine.describe(),
             "batch_size": run.batch_size,
@@ -57,12 +57,11 @@ def _arithmetic(
 ) -> dict[str, Any]:
     """Steps, parameters and FLOPs per denoiser; FLOPs per image against all-large."""
     pair, counts = experiment.pair, experiment.steps_per_denoiser
-    per_step = experiment.nfe // experiment.sampler.steps
     denoisers: dict[str, Any] = {}
     for name, size in network_sizes(pair).items():
         denoisers[name] = {
             "steps": counts[name],
-            "evaluations_per_image": counts[name] * per_step,
+            "evaluations_per_image": experiment.evaluations_per_image[name],
             "parameters": size.parameters,
             "flops_per_evaluation": size.flops,
             "gmacs_per_evaluation": size.flops / 2e9,
@@ -70,12 +69,14 @@ def _arithmetic(
             "weights_entry": entries[name],
         }
     total = sum(d["evaluations_per_image"] * d["flops_per_evaluation"] for d in denoisers.values())
-    largest = denoisers[pair.denoisers[-1].name]["flops_per_evaluation"]
+    last = pair.denoisers[-1].name
+    evaluations = experiment.sampler.steps * experiment.guidance.evaluations(last)
+    all_large = evaluations * denoisers[last]["flops_per_evaluation"]
     return {
         "denoisers": denoisers,
         "flops_per_image": total,
         "gmacs_per_image": total / 2e9,
-        "flops_ratio_to_all_large": total / (experiment.nfe * largest),
+        "flops_ratio_to_all_large": total / all_large,
     }
 
 

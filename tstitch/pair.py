@@ -2,9 +2,9 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from torch import nn
 from evaluation.cost.flops import count_flops
 from models.blank import blank_parameters
 from models.precision import names_full_precision
+from samplers import MATCHES, PREDICTIONS, LinearVP, Process
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.section import Section
+from tstitch.settings import GuidanceSettings, parse_guidance
 from tstitch.weights import fetch_weights, fill_network, weights_entry
 
 ORDERS = ("small_to_large", "as_listed")
+GUIDANCE = 1.5  # scale of pairs that name none
 CLEARLY = 2  # times as many parameters: then the larger one costs more, too
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,10 @@ class DenoiserSpec:
     network: Mapping[str, Any]  # _target_ and sizes
     weights: str  # path, URL, gdrive:ID, shipped:PATH or "random"
     sha256: str | None
+    process: Process  # that it was trained on
+    prediction: str
+    match: str = MATCHES[0]  # where the pair's process is another: samplers.Matching
+    guidance: float | None = None  # a scale of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class PairSpec:
     class_names: tuple[str, ...]
     space: Any
     denoisers: tuple[DenoiserSpec, ...]
+    process: Process  # of the latents that are sampled
+    guidance: GuidanceSettings  # where the `guidance` section names none
     sixteen_bits: bool = False  # every network names what stays in float32 (models.precision)
 
     @property
@@ -57,22 +66,28 @@ def parse_pair(config: Any) -> PairSpec:
         UserError: a bad field.
     """
     # What the pair is evaluated with is read from the `evaluation` section.
-    fields = ("name", "classes", "space", "denoisers", "order", "evaluation")
-    section = Section(config, "pair", fields, {"order": ORDERS[0]})
+    fields = ("name", "classes", "space", "denoisers", "order", "evaluation", "process", "guidance")
+    defaults = {"order": ORDERS[0], "process": None, "guidance": {}}
+    section = Section(config, "pair", fields, defaults)
     order = section.choice("order", ORDERS)
     denoisers = section.raw("denoisers")
     if not isinstance(denoisers, Mapping) or not denoisers:
         raise UserError("pair.denoisers: name at least one denoiser, small to large")
     if not re.fullmatch(r"\w[\w .+-]*", section.text("name")):  # it names a folder
         raise section.refuse("name", "use only letters, digits, spaces and _ . + -")
+    space = instantiate(section.raw("space"), "pair.space")
+    if not hasattr(space, "decode"):
+        raise UserError(f"pair.space._target_={section.raw('space')['_target_']}: is no space")
+    process = _process(section, "pair.process", LinearVP())
+    specs = tuple(_denoiser(name, value, process) for name, value in denoisers.items())
     pair = PairSpec(
         name=section.text("name"),
         class_names=_class_names(section),
-        space=instantiate(section.raw("space"), "pair.space"),
-        denoisers=tuple(_denoiser(name, value) for name, value in denoisers.items()),
+        space=space,
+        denoisers=specs,
+        process=process,
+        guidance=_guidance(section, specs, space.shape[0]),
     )
-    if not hasattr(pair.space, "decode"):
-        raise UserError(f"pair.space._target_={section.raw('space')['_target_']}: is no space")
     with torch.device("meta"):  # sizes only
         networks = [build_network(pair, spec) for spec in pair.denoisers]
     if order == ORDERS[0]:
@@ -113,15 +128,48 @@ def _class_names(section: Section) -> tuple[str, ...]:
     return tuple(str(name) for name in value)
 
 
-def _denoiser(name: str, config: Any) -> DenoiserSpec:
-    section = Section(config, f"pair.denoisers.{name}", ("network", "weights", "sha256"))
+def _process(section: Section, path: str, default: Process) -> Process:
+    config = section.raw("process")
+    if config is None:
+        return default
+    process = instantiate(config, path)
+    if not isinstance(process, Process) or not is_dataclass(process):
+        raise UserError(f"{path}._target_={config['_target_']}: is no dataclass of Process")
+    return process
+
+
+def _guidance(
+    section: Section, denoisers: Sequence[DenoiserSpec], channels: int
+) -> GuidanceSettings:
+    """What the pair names; all channels where it names none."""
+    default = GuidanceSettings(GUIDANCE, channels)
+    shared = parse_guidance(section.raw("guidance"), default, "pair.guidance")
+    own = {spec.name: spec.guidance for spec in denoisers if spec.guidance is not None}
+    return replace(shared, scales=own)
+
+
+def _denoiser(name: str, config: Any, process: Process) -> DenoiserSpec:
+    path = f"pair.denoisers.{name}"
+    fields = ("network", "weights", "sha256", "prediction", "process", "match", "guidance")
+    defaults = {"prediction": None, "process": None, "match": MATCHES[0], "guidance": None}
+    section = Section(config, path, fields, defaults)
     digest = section.raw("sha256")
     if digest is not None and (not isinstance(digest, str) or len(digest) != 64):
         raise section.refuse("sha256", "give 64 hexadecimal digits, or null")
     network = section.raw("network")
     if not isinstance(network, Mapping):
         raise section.refuse("network", "needs a section with _target_ and its arguments")
-    return DenoiserSpec(name, network, section.text("weights"), digest)
+    process, prediction = _process(section, f"{path}.process", process), section.raw("prediction")
+    return DenoiserSpec(
+        name,
+        network,
+        section.text("weights"),
+        digest,
+        process=process,
+        prediction=section.choice("prediction", PREDICTIONS) if prediction else process.prediction,
+        match=section.choice("match", MATCHES),
+        guidance=None if section.raw("guidance") is None else section.number("guidance", 0.0),
+    )
 
 
 def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:

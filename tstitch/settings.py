@@ -1,6 +1,7 @@
 """The checked `run` and `guidance` sections of the configuration."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tstitch.device import DEVICES, DTYPES
@@ -32,16 +33,38 @@ class GuidanceSettings:
 
     scale: float
     channels: int
+    scales: Mapping[str, float] = field(default_factory=dict)  # of denoisers with one of their own
+
+    def scale_of(self, name: str) -> float:
+        """The scale of a denoiser."""
+        return self.scales.get(name, self.scale)
+
+    def describe(self) -> dict[str, Any]:
+        """For reports, and for what decides the images."""
+        own = {"scales": dict(self.scales)} if self.scales else {}
+        return {"scale": self.scale, "channels": self.channels} | own
+
+    def evaluations(self, name: str) -> int:
+        """Network evaluations of a denoiser in one step: guidance doubles them."""
+        return 1 if self.scale_of(name) == 1 else 2
 
 
-def parse_guidance(config: Any) -> GuidanceSettings:
-    """Checks the `guidance` section.
+def parse_guidance(config: Any, default: GuidanceSettings, path: str) -> GuidanceSettings:
+    """Checks a section of scale and channels; null = as in `default`.
+
+    Args:
+        path: of the section; a scale given in it is every denoiser's.
 
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "guidance", [field.name for field in fields(GuidanceSettings)])
-    return GuidanceSettings(section.number("scale", 0.0), section.integer("channels", 1))
+    section = Section(config, path, ("scale", "channels"), {"scale": None, "channels": None})
+    scale, channels, scales = default.scale, default.channels, default.scales
+    if section.raw("scale") is not None:
+        scale, scales = section.number("scale", 0.0), {}
+    if section.raw("channels") is not None:
+        channels = section.integer("channels", 1)
+    return GuidanceSettings(scale, channels, scales)
 
 
 def parse_run(config: Any, num_classes: int) -> RunSettings:
@@ -50,7 +73,7 @@ def parse_run(config: Any, num_classes: int) -> RunSettings:
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "run", [field.name for field in fields(RunSettings)])
+    section = Section(config, "run", [f.name for f in fields(RunSettings)])
     classes = section.raw("classes")
     if isinstance(classes, str):
         section.choice("classes", ("balanced", "random"))

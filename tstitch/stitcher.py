@@ -82,9 +82,10 @@ class Stitcher:
         self._names = [spec.name for spec in experiment.pair.denoisers]
         self._space = loaded.space
         self._prepared = False
+        size = experiment.run.batch_size
         self._denoisers = [
-            loaded.denoiser(name, experiment.guidance, experiment.run.batch_size)
-            for name in self._names
+            matching(loaded.denoiser(name, experiment.guidance, size))
+            for name, matching in experiment.matchings().items()
         ]
 
     @torch.inference_mode()
@@ -144,7 +145,12 @@ class Stitcher:
         padded = [indices[row] for row in rows]
         randomness = PerImageRandomness(seed, padded, shape, device=self.device)
         y = to_device(labels[rows], self.device)
-        return Batch(size, randomness.initial(), y, randomness.step)
+        x_T = self.experiment.sampler.process.prior_std * randomness.initial()
+        return Batch(size, x_T, y, randomness.step)
+
+    def denoiser(self, name: str) -> Denoiser:
+        """A denoiser as the sampler asks for it."""
+        return self._denoisers[self._names.index(name)]
 
     @torch.inference_mode()
     def evaluate(self, model: int, batch: Batch, t: float) -> None:

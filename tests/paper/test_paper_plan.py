@@ -135,7 +135,7 @@ def test_hours_only_from_a_benchmark_of_the_same_networks():
 def test_intervals_are_what_the_schedule_runs(mix):
     """Catches: a model tuned on its neighbour's timesteps, or an end that is off by one."""
     timesteps = list(range(999, -1, -1))
-    models = Fractions(fractions=mix).assign(timesteps, 3)
+    models = Fractions(fractions=mix).assign([1 - t / 1000 for t in timesteps], 3)
     for place in range(3):
         first, end = interval_of(mix, place)
         ran = [t for t, model in zip(timesteps, models, strict=True) if model == place]

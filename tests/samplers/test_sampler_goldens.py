@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from oracle import run
 
-from samplers import DDIM, DDPM, DPMSolver, Fraction, dpm_solver, linear_betas, sample
+from samplers import DDIM, DDPM, DPMSolver, Fraction, LinearVP
 
 CLOSE = {"atol": 2e-5, "rtol": 1e-4}
 CLOSE_DPM = {"atol": 1e-4, "rtol": 1e-3}
 FLOAT32_SHOWS = "dpmpp/5/order2/logSNR/sample"
+LINEAR = LinearVP()
 SPACING = {"time_uniform": "time", "logSNR": "logsnr"}
 
 
@@ -50,29 +52,31 @@ def test_stitched_ddim(goldens, stand_ins):
     assert len(keys) == 6
     for key in keys:
         _, steps, fraction, _ = key.split("/")
-        sampler = DDIM(int(steps), stitch=Fraction(fraction=float(fraction)), num_models=2)
-        x_0 = sample(sampler, stand_ins, torch.from_numpy(goldens["x_T"]), None, None)
+        stitch = Fraction(fraction=float(fraction))
+        sampler = DDIM(int(steps), process=LINEAR, stitch=stitch, num_models=2)
+        x_0 = run(sampler, stand_ins, torch.from_numpy(goldens["x_T"]))
         np.testing.assert_allclose(x_0.numpy(), goldens[key], **CLOSE, err_msg=key)
 
 
-def dpm_solver_pairs(goldens, stand_ins, single):
+def dpm_solver_pairs(goldens, stand_ins, single, process=LINEAR):
     """key, our x_0 and the golden x_0 of every DPM-Solver golden with one denoiser."""
+    single = single | {"process": process}
     for key in [key for key in goldens if key.split("/")[0] in ("dpmpp", "dpm")]:
         algorithm, steps, order, skip, _ = key.split("/")
         sampler = DPMSolver(int(steps), SPACING[skip], algorithm, int(order[-1]), **single)
-        x_0 = sample(sampler, stand_ins[:1], torch.from_numpy(goldens["x_T"]), None, None)
+        x_0 = run(sampler, stand_ins[:1], torch.from_numpy(goldens["x_T"]))
         yield key, x_0.numpy(), goldens[key]
 
 
-def stitched_pairs(goldens, stand_ins):
+def stitched_pairs(goldens, stand_ins, process=LINEAR):
     """key, our x_0 and the golden x_0, our and the golden timesteps of the stitched ones."""
     for key in [k for k in goldens if k.startswith("stitched_dpmpp/") and k.endswith("/sample")]:
         _, steps, fraction, order, skip, _ = key.split("/")
-        pair = {"stitch": Fraction(fraction=float(fraction)), "num_models": 2}
+        pair = {"process": process, "stitch": Fraction(fraction=float(fraction)), "num_models": 2}
         sampler = DPMSolver(int(steps), SPACING[skip], order=int(order[-1]), **pair)
         prefix = key.removesuffix("sample")
         assert [step.model for step in sampler.plan] == goldens[prefix + "models"].tolist(), key
-        x_0 = sample(sampler, stand_ins, torch.from_numpy(goldens["x_T"]), None, None)
+        x_0 = run(sampler, stand_ins, torch.from_numpy(goldens["x_T"]))
         t = [step.t for step in sampler.plan]
         yield key, x_0.numpy(), goldens[key], t, goldens[prefix + "timesteps"]
 
@@ -100,16 +104,20 @@ def test_stitched_dpm_solver(goldens, stand_ins):
         np.testing.assert_allclose(x_0, expected, **CLOSE_DPM, err_msg=key)
 
 
-def test_dpm_solver_on_the_float32_table(goldens, stand_ins, single, monkeypatch):
+def test_dpm_solver_on_the_float32_table(goldens, stand_ins, single):
     """Catches: a small error of ours hidden in what is put down to the reference's rounding.
 
     With 1 - beta rounded to float32, as the reference's is, everything agrees ten times closer.
     """
-    rounded = np.cumprod((1 - linear_betas().astype(np.float32)).astype(np.float64))
-    monkeypatch.setattr(dpm_solver, "alphas_cumprod", lambda: rounded)
-    for key, x_0, expected in dpm_solver_pairs(goldens, stand_ins, single):
+
+    class Rounded(LinearVP):
+        @property
+        def alphas_cumprod(self):
+            return np.cumprod((1 - self.betas.astype(np.float32)).astype(np.float64))
+
+    for key, x_0, expected in dpm_solver_pairs(goldens, stand_ins, single, Rounded()):
         np.testing.assert_allclose(x_0, expected, atol=5e-5, rtol=1e-5, err_msg=key)
-    for key, x_0, expected, t, expected_t in stitched_pairs(goldens, stand_ins):
+    for key, x_0, expected, t, expected_t in stitched_pairs(goldens, stand_ins, Rounded()):
         np.testing.assert_allclose(t, expected_t, atol=5e-4, err_msg=key)
         np.testing.assert_allclose(x_0, expected, atol=5e-5, rtol=1e-5, err_msg=key)
 

@@ -7,18 +7,26 @@ import pytest
 from samplers import (
     DDIM,
     DDPM,
+    EDM,
+    VPSDE,
     Decreasing,
     DPMSolver,
+    Euler,
     Explicit,
     Fraction,
     Fractions,
+    Heun,
     Interleave,
     LargeToSmall,
+    LinearVP,
     PerImageRandomness,
+    RectifiedFlow,
+    Sampler,
+    ScaledLinearVP,
 )
 
 NAN, INF = float("nan"), float("inf")
-PAIR = {"stitch": Fraction(fraction=0.5), "num_models": 2}
+PAIR = {"process": LinearVP(), "stitch": Fraction(fraction=0.5), "num_models": 2}
 
 BAD = [
     *[
@@ -47,6 +55,56 @@ BAD = [
     ],
     (DPMSolver, {"steps": 1}, "order=2: choose an integer from 1 to 1"),
     (DPMSolver, {"steps": 2, "order": 3}, "order=3: choose an integer from 1 to 2"),
+    *[
+        (kind, {"steps": steps}, f"steps={steps!r}: choose an integer from 1 to 1000")
+        for kind in (Euler, Heun)
+        for steps in (1001, 0, 2.0, True, None)
+    ],
+    *[
+        (kind, {"steps": 9, "process": process}, f"process={process!r}: choose a Process, e.g. ")
+        for kind in (DPMSolver, Euler, Heun)
+        for process in (None, "linear", LinearVP)
+    ],
+    *[
+        (
+            kind,
+            {"steps": 9, "process": process},
+            f"process={process}: {kind.__name__} is defined for discrete VP processes (LinearVP, "
+            "ScaledLinearVP); choose DPMSolver, Euler or Heun",
+        )
+        for kind in (DDPM, DDIM)
+        for process in (VPSDE(), RectifiedFlow(), EDM(), None)
+    ],
+    *[
+        (
+            DPMSolver,
+            {"steps": 9, "algorithm": "dpm", "process": process},
+            "algorithm=dpm: not defined where alpha or sigma is 0, as at the ends of "
+            f"{process}; choose dpmpp",
+        )
+        for process in (RectifiedFlow(shift=3), EDM())
+    ],
+    (
+        DPMSolver,
+        {"steps": 9, "spacing": "logsnr", "process": RectifiedFlow()},
+        f"spacing=logsnr: infinite at the ends of {RectifiedFlow()}; choose time",
+    ),
+    *[
+        (kind, {name: value}, f"{name}={value!r}: choose a")
+        for kind, name, values in (
+            (LinearVP, "beta_start", (0, -1.0, 1.0, NAN, True, "0.1")),
+            (LinearVP, "beta_end", (1e-5, 1.0, INF, None)),
+            (ScaledLinearVP, "beta_end", (1e-5, 1)),
+            (ScaledLinearVP, "num_timesteps", (1, 0, 1000.0, True)),
+            (VPSDE, "beta_max", (0.05, NAN)),
+            (VPSDE, "s_min", (0, 1.0)),
+            (RectifiedFlow, "shift", (0, -3, INF, "3")),
+            (EDM, "sigma_min", (0, -1.0)),
+            (EDM, "sigma_max", (0.002, NAN)),
+            (EDM, "rho", (0, INF)),
+        )
+        for value in values
+    ],
     *[
         (DDIM, {"steps": 9, "num_models": n}, f"num_models={n!r}: choose an integer of at least 1")
         for n in (0, -1, 2.0, True, "2")
@@ -109,7 +167,7 @@ def refused(message: str):
 @pytest.mark.parametrize(("kind", "values", "message"), BAD)
 def test_bad_values(kind, values, message):
     """Catches: a bad value accepted, coerced, or refused without naming it and the remedy."""
-    pair = PAIR if issubclass(kind, (DDPM, DDIM, DPMSolver)) else {}
+    pair = PAIR if issubclass(kind, Sampler) else {}
     with refused(re.escape(message)):
         kind(**{**pair, **values})
 
@@ -118,7 +176,7 @@ def test_bad_values(kind, values, message):
 def test_schedules_that_do_not_fit(stitch, num_models, message):
     """Catches: a schedule applied to a number of models or steps it was not meant for."""
     with refused(message):
-        DDIM(4, stitch=stitch, num_models=num_models)
+        DDIM(4, process=LinearVP(), stitch=stitch, num_models=num_models)
 
 
 @pytest.mark.parametrize(("values", "message"), RANDOMNESS)
@@ -134,10 +192,10 @@ def test_bad_num_classes():
         PerImageRandomness(0, [0], (1, 2, 2)).labels(0)
 
 
-@pytest.mark.parametrize("missing", ["stitch", "num_models"])
+@pytest.mark.parametrize("missing", ["process", "stitch", "num_models"])
 def test_stitch_is_required_by_keyword(missing):
-    """Catches: a default that quietly samples with one denoiser."""
-    for kind in (DDPM, DDIM, DPMSolver):
+    """Catches: a default that quietly samples with one denoiser, or on another schedule."""
+    for kind in (DDPM, DDIM, DPMSolver, Euler, Heun):
         with pytest.raises(TypeError, match=missing):
             kind(9, **{key: value for key, value in PAIR.items() if key != missing})
         with pytest.raises(TypeError, match="positional"):
@@ -151,5 +209,5 @@ def test_limits_are_accepted():
     assert [DPMSolver(n, order=1, **PAIR).steps for n in (1, 1000)] == [1, 1000]
     assert DPMSolver(3, order=3, **PAIR).order == 3
     assert DDIM(9, eta=1, **PAIR).eta == 1.0
-    assert set(Fractions(fractions=[]).assign([999, 0], 1)) == {0}
-    assert Fractions(fractions=(0.1,) * 10).assign([999, 0], 10) == (0, 9)
+    assert set(Fractions(fractions=[]).assign([0.001, 1], 1)) == {0}
+    assert Fractions(fractions=(0.1,) * 10).assign([0.001, 1], 10) == (0, 9)

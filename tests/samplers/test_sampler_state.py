@@ -3,15 +3,31 @@
 import pytest
 import torch
 
-from samplers import DDIM, DDPM, DPMSolver, Fraction, Sampler, Step, StitchSchedule, sample
+from samplers import (
+    DDIM,
+    DDPM,
+    DPMSolver,
+    Euler,
+    Fraction,
+    Heun,
+    LinearVP,
+    RectifiedFlow,
+    Sampler,
+    Step,
+    StitchSchedule,
+    sample,
+)
 
-PAIR = {"stitch": Fraction(fraction=0.5), "num_models": 2}
+PAIR = {"process": LinearVP(), "stitch": Fraction(fraction=0.5), "num_models": 2}
 SAMPLERS = [
     DDPM(6, **PAIR),
     DDPM(6, variance="large", **PAIR),
     DDIM(6, eta=0.7, **PAIR),
     DPMSolver(6, order=3, **PAIR),
     DPMSolver(12, "logsnr", "dpm", 3, **PAIR),
+    DPMSolver(12, order=3, **PAIR | {"process": RectifiedFlow(shift=3)}),
+    Euler(6, **PAIR | {"process": RectifiedFlow()}),
+    Heun(4, **PAIR),
 ]
 
 
@@ -109,19 +125,19 @@ def test_own_sampler_and_schedule(stand_ins):
     """Catches: user classes that need more than the documented methods; their errors unseen."""
 
     class Ends(StitchSchedule):
-        def assign(self, timesteps, num_models):
-            return (num_models - 1, *[0] * (len(timesteps) - 2), num_models - 1)
+        def assign(self, progress, num_models):
+            return (num_models - 1, *[0] * (len(progress) - 2), num_models - 1)
 
     class Broken(StitchSchedule):
-        def assign(self, timesteps, num_models):
-            return (num_models,) * len(timesteps)
+        def assign(self, progress, num_models):
+            return (num_models,) * len(progress)
 
     class Mean(Sampler):
         def update(self, step, x, eps, variance, noise, history):
             return x - eps / self.steps
 
-    sampler = Mean([900, 500, 100], Ends(), 2)
+    sampler = Mean([900, 500, 100], LinearVP(), Ends(), 2)
     assert sampler.plan[1] == Step(1, 500.0, 0) and sampler.plan[2].model == 1
     assert sample(sampler, stand_ins, start(0)[0], None, None).shape == (2, 1, 4, 4)
     with pytest.raises(ValueError, match="^stitch=.*must assign one of 0..1"):
-        DDIM(3, stitch=Broken(), num_models=2)
+        DDIM(3, **PAIR | {"stitch": Broken()})

@@ -16,6 +16,7 @@ from samplers import (
     Fractions,
     Interleave,
     LargeToSmall,
+    LinearVP,
     spaced_timesteps,
 )
 
@@ -23,7 +24,12 @@ RATIOS = [r / 10 for r in range(11)]
 
 
 def respaced(steps):
-    return spaced_timesteps(steps, "respaced")
+    return spaced_timesteps(steps, "respaced", 1000)
+
+
+def along(timesteps):
+    """Progress of timesteps, as samplers hand it to a schedule."""
+    return [LinearVP().progress(t) for t in timesteps]
 
 
 def authors_float_rule(timesteps, ratio):
@@ -43,11 +49,11 @@ def test_allocations_of_the_authors(allocations):
         kind, steps, value = key.split("/")
         timesteps = respaced(int(steps))
         if kind == "two":
-            assigned = Fraction(fraction=float(value)).assign(timesteps, 2)
+            assigned = Fraction(fraction=float(value)).assign(along(timesteps), 2)
         else:
             fractions = [float(f) for f in value.strip("[]").split(",")]
-            assigned = Fractions(fractions=fractions).assign(timesteps, 3)
-            assert assigned == Fractions(fractions=fractions[:2]).assign(timesteps, 3), key
+            assigned = Fractions(fractions=fractions).assign(along(timesteps), 3)
+            assert assigned == Fractions(fractions=fractions[:2]).assign(along(timesteps), 3), key
         assert list(assigned) == expected, key
 
 
@@ -63,8 +69,8 @@ def test_exact_where_the_authors_comparison_slips(steps):
     slipped = authors_float_rule(timesteps, 0.7)
     differing = [t for t, a, b in zip(timesteps, exact, slipped, strict=True) if a != b]
     assert differing == [300]
-    assert Fraction(fraction=0.7).assign(timesteps, 2) == exact
-    assert Fractions(fractions=[0.7, 0.3]).assign(timesteps, 2) == exact
+    assert Fraction(fraction=0.7).assign(along(timesteps), 2) == exact
+    assert Fractions(fractions=[0.7, 0.3]).assign(along(timesteps), 2) == exact
 
 
 def test_exact_for_every_number_of_steps():
@@ -73,7 +79,7 @@ def test_exact_for_every_number_of_steps():
         timesteps = respaced(steps)
         for tenths, ratio in enumerate(RATIOS):
             expected = sum(1000 - t <= 100 * tenths for t in timesteps)
-            assigned = Fraction(fraction=ratio).assign(timesteps, 2)
+            assigned = Fraction(fraction=ratio).assign(along(timesteps), 2)
             assert assigned == (0,) * expected + (1,) * (steps - expected), (steps, ratio)
 
 
@@ -82,8 +88,8 @@ def test_ends(kind):
     """Catches: one step left to the other denoiser at fraction 0 or 1."""
     for steps in (2, 10, 25, 1000):
         timesteps = respaced(steps)
-        assert set(kind(fraction=0).assign(timesteps, 2)) == {1}
-        assert set(kind(fraction=1).assign(timesteps, 2)) == {0}
+        assert set(kind(fraction=0).assign(along(timesteps), 2)) == {1}
+        assert set(kind(fraction=1).assign(along(timesteps), 2)) == {0}
 
 
 @pytest.mark.parametrize("steps", [1, 4, 7, 10, 25, 50, 250])
@@ -93,22 +99,22 @@ def test_step_axis_counts(steps):
     for tenths, ratio in enumerate(RATIOS):
         small = tenths * steps // 10  # (i + 1) / N <= r holds for floor(r N) steps
         expected = (0,) * small + (1,) * (steps - small)
-        assert Fraction(fraction=ratio, axis="step").assign(timesteps, 2) == expected
+        assert Fraction(fraction=ratio, axis="step").assign(along(timesteps), 2) == expected
         mirrored = (1,) * ((10 - tenths) * steps // 10)
         expected = mirrored + (0,) * (steps - len(mirrored))
-        assert LargeToSmall(fraction=ratio, axis="step").assign(timesteps, 2) == expected
+        assert LargeToSmall(fraction=ratio, axis="step").assign(along(timesteps), 2) == expected
 
 
 def test_time_axis_is_not_rounding():
     """Catches: fraction x N rounded to even, which differs from the time axis at N = 25."""
-    small = [Fraction(fraction=r).assign(respaced(25), 2).count(0) for r in RATIOS]
+    small = [Fraction(fraction=r).assign(along(respaced(25)), 2).count(0) for r in RATIOS]
     assert small == [0, 3, 5, 8, 10, 13, 15, 17, 20, 22, 25]
     assert small != [round(25 * r) for r in RATIOS]
 
 
 def test_log_snr_spacing_gives_small_fewer_steps(single):
     """Catches: assigning by step index where the network's timestep decides."""
-    pair = {"stitch": Fraction(fraction=0.5), "num_models": 2}
+    pair = {"process": LinearVP(), "stitch": Fraction(fraction=0.5), "num_models": 2}
     time = [step.model for step in DPMSolver(20, "time", **pair).plan]
     log_snr = [step.model for step in DPMSolver(20, "logsnr", **pair).plan]
     assert time.count(0) == 10 > log_snr.count(0) > 0
@@ -131,11 +137,12 @@ def test_equal_fractions_of_any_number_of_models(num_models):
 
 def test_fractions_of_two_equal_fraction():
     """Catches: two rules for one thing drifting apart."""
+    progress = along(respaced(25))
     for axis in ("time", "step"):
         for ratio in RATIOS:
-            one = Fraction(fraction=ratio, axis=axis).assign(respaced(25), 2)
-            assert one == Fractions(fractions=[ratio, 1 - ratio], axis=axis).assign(respaced(25), 2)
-            assert one == Fractions(fractions=[ratio], axis=axis).assign(respaced(25), 2)
+            one = Fraction(fraction=ratio, axis=axis).assign(progress, 2)
+            assert one == Fractions(fractions=[ratio, 1 - ratio], axis=axis).assign(progress, 2)
+            assert one == Fractions(fractions=[ratio], axis=axis).assign(progress, 2)
 
 
 def test_interleave():
@@ -166,7 +173,7 @@ def test_decreasing_ignores_and_keeps_global_state():
     before = torch.get_rng_state()
     first = Decreasing(seed=3).assign(range(30), 2)
     np.random.seed(2)
-    assert Decreasing(seed=3).assign(respaced(30), 2) == first
+    assert Decreasing(seed=3).assign(along(respaced(30)), 2) == first
     assert torch.equal(torch.get_rng_state(), before)
     assert "".join(map(str, first)) == "000000001000011101100111111101"
 
@@ -174,15 +181,15 @@ def test_decreasing_ignores_and_keeps_global_state():
 def test_large_to_small_mirrors_fraction():
     """Catches: `fraction` meaning the large part, or the small one running first."""
     for ratio in RATIOS:
-        mirrored = Fraction(fraction=1 - ratio).assign(respaced(25), 2)
+        mirrored = Fraction(fraction=1 - ratio).assign(along(respaced(25)), 2)
         expected = tuple(1 - model for model in mirrored)
-        assert LargeToSmall(fraction=ratio).assign(respaced(25), 2) == expected
-    assert LargeToSmall(fraction=0.3).assign(respaced(10), 2) == (1,) * 7 + (0,) * 3
+        assert LargeToSmall(fraction=ratio).assign(along(respaced(25)), 2) == expected
+    assert LargeToSmall(fraction=0.3).assign(along(respaced(10)), 2) == (1,) * 7 + (0,) * 3
 
 
 def test_explicit():
     """Catches: indices reordered or reinterpreted."""
-    sampler = DDIM(4, stitch=Explicit(models=[2, 0, 1, 0]), num_models=3)
+    sampler = DDIM(4, process=LinearVP(), stitch=Explicit(models=[2, 0, 1, 0]), num_models=3)
     assert [(step.index, step.t, step.model) for step in sampler.plan] == [
         (0, 999.0, 2),
         (1, 666.0, 0),

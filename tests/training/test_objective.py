@@ -8,7 +8,7 @@ import torch
 from scipy.stats import norm
 from torch.distributions import Normal, kl_divergence
 
-from samplers.noise_schedule import linear_betas
+from samplers import LinearVP
 from tstitch.training.objective import HybridObjective, discretized_log_likelihood, gaussian_kl
 
 LEVELS = torch.arange(256) / 127.5 - 1.0
@@ -16,7 +16,7 @@ LEVELS = torch.arange(256) / 127.5 - 1.0
 
 @pytest.fixture(scope="module")
 def objective() -> HybridObjective:
-    return HybridObjective(linear_betas())
+    return HybridObjective(LinearVP().betas)
 
 
 def batch(seed: int = 0, t: tuple[int, ...] = (0, 1, 400, 999)):
@@ -151,7 +151,7 @@ def test_bound_does_not_reach_the_noise(objective):
 @pytest.mark.parametrize("limit", [1.0, 5.0, 30.0])
 def test_noise_error_is_weighted_by_timestep(limit):
     """Catches: weights by signal over noise, a limit that is none, a weighted MSE in the log."""
-    objective = HybridObjective(linear_betas(), limit)
+    objective = HybridObjective(LinearVP().betas, limit)
     x_0, t, y, eps = batch(t=(0, 300, 600, 999))
     wrong = eps + torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None, None, None]
     noise, _, mse = objective(lambda x, t, y: wrong, x_0, t, y, eps)
@@ -174,5 +174,5 @@ def test_tables_are_not_weights(objective):
     """Catches: schedule tables in a checkpoint, tables that stay on the CPU."""
     assert not objective.state_dict() and not list(objective.parameters())
     assert all(
-        b.device.type == "meta" for b in HybridObjective(linear_betas()).to("meta").buffers()
+        b.device.type == "meta" for b in HybridObjective(LinearVP().betas).to("meta").buffers()
     )

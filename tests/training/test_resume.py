@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from samplers.noise_schedule import linear_betas
+from samplers import LinearVP
 from tstitch.cli import compose
 from tstitch.data import StepBatches, idx_folder
 from tstitch.errors import UserError
@@ -177,7 +177,7 @@ def test_gradients_are_clipped_before_the_step(limit):
     optimizer.register_step_pre_hook(lambda *_: norms.append(network.slope.grad.norm().item()))
     loop.train(
         loop.TrainState(network, Ema(network, 0.9), optimizer),
-        HybridObjective(linear_betas()),
+        HybridObjective(LinearVP().betas),
         lambda generator: (torch.zeros(4, 1, 2, 2), torch.zeros(4, dtype=torch.int64)),
         settings=settings,
         num_classes=10,
@@ -194,7 +194,7 @@ def averaged_gradients(config: dict, world: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(settings.seed)
     network = build_network(pair, pair.denoisers[0])
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
-    objective, dataset = HybridObjective(linear_betas()), idx_folder(config["data"]["folder"])
+    objective, dataset = HybridObjective(LinearVP().betas), idx_folder(config["data"]["folder"])
     whole = StepBatches(
         len(dataset), batch_size=settings.batch_size, seed=settings.seed,
         steps=range(settings.steps), rank=0, world=1,

@@ -6,7 +6,7 @@ from safetensors.torch import load_file
 from test_objective import batch
 
 from models.checkpoints import save_weights
-from samplers.noise_schedule import linear_betas
+from samplers import LinearVP
 from tstitch.cli import compose
 from tstitch.errors import UserError
 from tstitch.pair import build_network, parse_pair
@@ -30,7 +30,7 @@ def test_the_teachers_noise_is_the_target():
         seen["student"] = inputs
         return eps + 3.0
 
-    noise, _, mse = HybridObjective(linear_betas(), teacher=teacher)(student, x_0, t, y, eps)
+    noise, _, mse = HybridObjective(LinearVP().betas, teacher=teacher)(student, x_0, t, y, eps)
     assert noise.item() == pytest.approx(4.0) and mse.item() == pytest.approx(9.0)
     assert all(a is b for a, b in zip(seen["teacher"], seen["student"], strict=True))
 

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from samplers.noise_schedule import linear_betas
+from samplers import LinearVP
 from tstitch.cli import compose
 from tstitch.data import idx_folder
 from tstitch.generate import run_sampling
@@ -43,7 +43,7 @@ def mean_error(folder, weights: str, tiny) -> float:
     generator = torch.Generator().manual_seed(5)
     t = torch.randint(300, 1000, labels.shape, generator=generator)
     eps = torch.randn(images.shape, generator=generator)
-    objective = HybridObjective(linear_betas())
+    objective = HybridObjective(LinearVP().betas)
     with torch.no_grad():
         return objective(network, to_float(images), t, labels, eps).mse.item()
 

@@ -67,11 +67,11 @@ def _case(
     flops: dict[str, int],
 ) -> dict[str, Any]:
     case, base = result.case, experiments[0.0]
-    per_step = base.nfe // base.sampler.steps
+    per_step = {name: base.guidance.evaluations(name) for name in result.steps[0]}
     return _beginning(result) | {
         "matmul_flops_per_second": spread(result.matmul),
         "denoisers": {
-            name: _denoiser(result, name, case.batch_size * per_step * flops[name])
+            name: _denoiser(result, name, case.batch_size * per_step[name] * flops[name])
             for name in result.steps[0]
         },
         "fractions": [_fraction(result, f, experiments[f]) for f in sorted(result.rates)],

@@ -116,7 +116,7 @@ def _protocol(
     return {
         "pair": experiment.pair.name,
         "sampler": {**sampler, "steps": experiment.sampler.steps},
-        "guidance": {"scale": guidance.scale, "channels": guidance.channels},
+        "guidance": guidance.describe(),
         "gmacs_per_evaluation": {n: round(f / 2e9, 4) for n, f in flops.items()},
         "minutes": settings.minutes,
         "rounds": settings.rounds,

@@ -36,11 +36,10 @@ def count_cost(points: Sequence[CurvePoint]) -> Cost:
         networks = _networks(experiment)
         if networks not in known:
             known[networks] = network_sizes(experiment.pair)
-        per_step = experiment.nfe // experiment.sampler.steps
         kind = identity([size.flops for size in known[networks].values()])
         pair, flops = shares.get(kind, (experiment.pair.name, 0.0))
         for name, size in known[networks].items():
-            count = images * per_step * experiment.steps_per_denoiser[name]
+            count = images * experiment.evaluations_per_image[name]
             evaluations += count
             flops += count * size.flops
         shares[kind] = (pair, flops)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from samplers.noise_schedule import alphas_cumprod
+from samplers import LinearVP
 from tstitch.training.latents import to_float
 
 TIMESTEPS = (999, 950, 900, 850, 800, 700, 600)
@@ -60,7 +60,7 @@ def measure_bias(
     generator = torch.Generator(x_0.device).manual_seed(0)
     eps = torch.randn(x_0.shape, generator=generator, device=x_0.device)
     found = []
-    for t, alpha_bar in zip(timesteps, alphas_cumprod()[list(timesteps)], strict=True):
+    for t, alpha_bar in zip(timesteps, LinearVP().alphas_cumprod[list(timesteps)], strict=True):
         x_t = alpha_bar**0.5 * x_0 + (1 - alpha_bar) ** 0.5 * eps
         parts = [
             network(x, torch.full((len(x),), t, device=x.device), labels)[:, : x_0.shape[1]]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from evaluation.report.sheets import draw_grid
 from models.guidance import GuidedDenoiser
-from samplers import DDIM, Fractions, PerImageRandomness, sample
+from samplers import DDIM, Fractions, LinearVP, PerImageRandomness, sample
 from tstitch.pair import PairSpec
 from tstitch.pictures import save_image
 
@@ -31,7 +31,7 @@ def save_preview(network: nn.Module, pair: PairSpec, path: Path, seed: int) -> N
     device = next(network.parameters()).device
     shown = min(pair.num_classes, MAX_CLASSES)
     classes = np.tile(np.arange(shown), PER_CLASS)
-    sampler = DDIM(STEPS, stitch=Fractions(fractions=[1.0]), num_models=1)
+    sampler = DDIM(STEPS, process=LinearVP(), stitch=Fractions(fractions=[1.0]), num_models=1)
     randomness = PerImageRandomness(seed, range(len(classes)), pair.space.shape, device=device)
 
     denoiser = GuidedDenoiser(network, scale=GUIDANCE, channels=3, null_class=pair.num_classes)

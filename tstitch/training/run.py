@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from samplers.noise_schedule import linear_betas
+from samplers import LinearVP
 from tstitch import distributed
 from tstitch.data import StepBatches, batches, together
 from tstitch.device import choose_device
@@ -45,7 +45,13 @@ def run_training(config: dict[str, Any]) -> None:
     settings = parse_train(config["train"], names, distributed.world_size())
     device = choose_device(settings.device, "train.device")
     torch.manual_seed(settings.seed)
-    network = build_network(pair, pair.denoisers[names.index(settings.denoiser)])
+    spec = pair.denoisers[names.index(settings.denoiser)]
+    if (spec.process, spec.prediction) != (LinearVP(), "eps"):
+        raise UserError(
+            f"train.denoiser={spec.name}: has process {spec.process} and prediction "
+            f"{spec.prediction}; choose one of LinearVP() and eps, which alone are trained here"
+        )
+    network = build_network(pair, spec)
     if settings.init is not None:
         path = fetch_weights(settings.init, None, "train.init")
         fill = grow_network if settings.grow else fill_network
@@ -84,7 +90,7 @@ def _train(
     with closing(recorder):
         train(
             state,
-            HybridObjective(linear_betas(), settings.noise_weight_limit, teacher).to(device),
+            HybridObjective(LinearVP().betas, settings.noise_weight_limit, teacher).to(device),
             _latents(dataset, pair, settings, device, state.step),
             settings=settings,
             num_classes=pair.num_classes,

@@ -99,13 +99,13 @@ class Probe:
     """
 
     def __init__(self, point: CurvePoint, resources: Resources) -> None:
-        experiment, loaded = point.experiment, resources.loaded()
+        experiment = point.experiment
         self._sampler: Sampler = experiment.sampler
-        self._stitcher = Stitcher(experiment, loaded)
+        self._stitcher = Stitcher(experiment, resources.loaded())
         distributed.everywhere(lambda: self._stitcher.prepare(every=True))
         names, size = denoiser_names(point.roles), experiment.run.batch_size
         self.denoisers: dict[str, Denoiser] = {
-            role: loaded.denoiser(names[role], experiment.guidance, size) for role in point.roles
+            role: self._stitcher.denoiser(names[role]) for role in point.roles
         }
         self._units = [Unit(i, min(i + size, point.images)) for i in range(0, point.images, size)]
 
