@@ -21,6 +21,7 @@ setup(
         "torchvision>=0.21",
         "timm>=1.0",
         "diffusers>=0.30",
+        "transformers>=4.44",  # the text encoders of diffusers' pipelines
         "safetensors>=0.4",
         "numpy>=1.26",
         "scipy>=1.11",

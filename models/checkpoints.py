@@ -11,11 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.download import looks_like_html, one_line
+from models.download import DownloadError, looks_like_html, one_line
 from models.entries import Entry, Misfit, choose_entry, first
+from models.folders import weight_files
 
 ZIP = b"PK\x03\x04"
 LFS_POINTER = b"version https://git-lfs"
+OLD_ATTENTION = re.compile(r"(?<=\d)\.(query|key|value|proj_attn)\.(?=(weight|bias)$)")
+NEW_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -27,18 +30,17 @@ def read_checkpoint(path: str | Path) -> Mapping:
     """Reads the content of a safetensors or torch file to the CPU, in the dtypes of the file.
 
     Whether a file is safetensors is seen from its suffix or its content, so cached downloads
-    without a suffix work.
+    without a suffix work. Of a folder as diffusers saves it, all shards are read.
 
     Raises:
         CheckpointError: missing, damaged or foreign file; code in it.
     """
     path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
     try:
         with open(path, "rb") as file:
             head = file.read(9)
-    except IsADirectoryError as error:
-        remedy = "cannot be read, it is a folder; give the file of weights in it"
-        raise CheckpointError(f"{path}: {remedy}") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     if path.suffix == ".safetensors" and head.startswith((ZIP, b"\x80\x02")):
@@ -47,6 +49,22 @@ def read_checkpoint(path: str | Path) -> Mapping:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a dict of tensors")
     return content
+
+
+def _read_folder(folder: Path) -> dict[str, Tensor]:
+    try:
+        files = weight_files(folder)
+    except DownloadError as error:
+        raise CheckpointError(str(error)) from error
+    if not files:
+        remedy = "cannot be read, it is a folder; give the file of weights in it"
+        raise CheckpointError(f"{folder}: {remedy}")
+    # Attention of old files has names that diffusers has given up since.
+    return {
+        OLD_ATTENTION.sub(lambda m: f".{NEW_ATTENTION[m[1]]}.", name): value
+        for path in files
+        for name, value in read_checkpoint(path).items()
+    }
 
 
 def find_entry(network: nn.Module, path: str | Path) -> str:

@@ -54,8 +54,9 @@ def lower_products(network: nn.Module, dtype: torch.dtype) -> nn.Module:
         return network
     if kept is None:
         return network.to(dtype)
+    parts = tuple(f"{name}." for name in kept)
     for name, module in network.named_modules():
-        if isinstance(module, nn.Linear) and name.split(".")[0] not in kept:
+        if isinstance(module, nn.Linear) and not f"{name}.".startswith(parts):
             module.to(dtype)
             module.register_forward_pre_hook(_lower_input)
     return network

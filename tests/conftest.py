@@ -1,5 +1,6 @@
-"""What all tests share: one thread per process, commands, a small autoencoder."""
+"""What all tests share: one thread per process, commands, small networks of others."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 PATIENCE_S = 240
+TEXT_WIDTH, TEXT_TOKENS = 12, 9  # of `text_pipeline`
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -92,3 +94,60 @@ def build_vae():
 def vae(build_vae, tmp_path_factory) -> str:
     """Folder of an autoencoder that halves the side."""
     return str(build_vae(tmp_path_factory.mktemp("vae")))
+
+
+@pytest.fixture(scope="session")
+def unet_config():
+    """Of a UNet2DConditionModel of 3 channels, for texts of width TEXT_WIDTH."""
+    return {
+        "_class_name": "UNet2DConditionModel",
+        "sample_size": 8,
+        "in_channels": 3,
+        "out_channels": 3,
+        "block_out_channels": [8, 16],
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "attention_head_dim": 4,
+        "cross_attention_dim": TEXT_WIDTH,
+    }
+
+
+@pytest.fixture(scope="session")
+def text_pipeline(tmp_path_factory, unet_config) -> Path:
+    """Folder with unet, text_encoder, tokenizer and a scheduler of v-prediction; the U-Net is in
+    several shards."""
+    pytest.importorskip("transformers")
+    import torch
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    folder = tmp_path_factory.mktemp("pipeline")
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    vocabulary = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{c}</w>" for c in letters)]
+    config = CLIPTextConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=TEXT_WIDTH,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=TEXT_TOKENS,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+        UNet2DConditionModel(
+            **{key: value for key, value in unet_config.items() if key[0] != "_"}
+        ).save_pretrained(folder / "unet", max_shard_size="50KB")
+    (folder / "tokenizer").mkdir()
+    tokens = {token: number for number, token in enumerate(vocabulary)}
+    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(tokens))
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "scheduler").mkdir()
+    scheduler = {"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    return folder

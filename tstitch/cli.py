@@ -13,7 +13,7 @@ import shlex
 import string
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -140,12 +140,15 @@ def to_plain(config: DictConfig) -> dict:
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
-def instantiate(section: Any, path: str, **extra: Any) -> Any:
+def instantiate(
+    section: Any, path: str, offered: Mapping[str, Any] | None = None, **extra: Any
+) -> Any:
     """Builds the object that a section's `_target_` names.
 
     Args:
         section: mapping with `_target_` and the constructor's arguments.
         path: dotted name of the section, for messages.
+        offered: keyword arguments for constructors that take them; the section's come first.
         extra: further keyword arguments.
 
     Raises:
@@ -161,6 +164,10 @@ def instantiate(section: Any, path: str, **extra: Any) -> Any:
     if not callable(target):
         raise UserError(f"{path}._target_={section['_target_']}: is no class; give MODULE.CLASS")
     arguments = {k: v for k, v in section.items() if not k.startswith("_")}
+    if offered:
+        taken = inspect.signature(target).parameters
+        every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
+        arguments = {k: v for k, v in offered.items() if every or k in taken} | arguments
     try:
         return target(**arguments, **extra)
     except TypeError as error:

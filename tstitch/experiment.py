@@ -68,12 +68,13 @@ class Experiment:
             dtype: the precision that run.dtype comes to.
             engine: of tstitch.engine.settings.Engine.decides.
         """
-        networks = {spec.name: dict(spec.network) for spec in self.pair.denoisers}
+        networks = {s.name: dict(s.identity or s.network) for s in self.pair.denoisers}
         return {
             "networks": networks,
             "weights": weights,
             "space": {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()},
             "num_classes": self.pair.num_classes,
+            **self.pair.condition.identity(),
             "sampler": dict(self.config["sampler"]),
             "stitch": [step.model for step in self.sampler.plan],
             "timesteps": [step.t for step in self.sampler.plan],
@@ -121,6 +122,11 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     pair = parse_pair(config["pair"])
     sampler = _parse_sampler(config, _parse_stitch(config), pair)
     guidance = parse_guidance(config["guidance"], pair.guidance, "guidance")
+    for spec in pair.denoisers:
+        scale = guidance.scale_of(spec.name)
+        if scale != 1 and not spec.has_null:
+            remedy = "has no null condition to be guided from; set guidance.scale=1"
+            raise UserError(f"guidance.scale={scale:g}: {spec.name} {remedy}")
     run = parse_run(config["run"], pair.num_classes)
     engine = parse_engine(config["engine"], pair.sixteen_bits)
     evaluation = parse_evaluation(config["evaluation"])

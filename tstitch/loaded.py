@@ -15,7 +15,7 @@ from tstitch.engine.compiled import compiled
 from tstitch.engine.graphs import GraphRecorder
 from tstitch.engine.offload import TakingTurns
 from tstitch.engine.settings import Engine
-from tstitch.pair import PairSpec, load_network, load_space
+from tstitch.pair import PairSpec, bind_condition, load_network, load_space
 from tstitch.settings import GuidanceSettings
 
 
@@ -42,6 +42,7 @@ class LoadedPair:
             )
             for spec in pair.denoisers
         }
+        bind_condition(pair, networks, engine.device)
         self._turns = TakingTurns(networks, engine.device) if engine.offload else None
         self.networks = networks
         if engine.compile:

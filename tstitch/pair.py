@@ -13,14 +13,18 @@ from torch import nn
 
 from evaluation.cost.flops import count_flops
 from models.blank import blank_parameters
+from models.condition import Classes, Prompts, read_prompts
+from models.folders import is_local
 from models.precision import names_full_precision
 from samplers import MATCHES, PREDICTIONS, LinearVP, Process
 from tstitch.cli import instantiate
 from tstitch.errors import UserError
 from tstitch.section import Section
 from tstitch.settings import GuidanceSettings, parse_guidance
-from tstitch.weights import fetch_weights, fill_network, weights_entry
+from tstitch.weights import HUB, fetch_weights, fill_network, weights_entry
 
+PROMPT_FIELDS = ("prompts", "negative_prompt", "text_encoder")
+FROM_NETWORK = "pretrained"  # weights of the place that the network names
 ORDERS = ("small_to_large", "as_listed")
 GUIDANCE = 1.5  # scale of pairs that name none
 CLEARLY = 2  # times as many parameters: then the larger one costs more, too
@@ -33,12 +37,14 @@ class DenoiserSpec:
 
     name: str
     network: Mapping[str, Any]  # _target_ and sizes
-    weights: str  # path, URL, gdrive:ID, shipped:PATH or "random"
+    weights: str  # path, URL, gdrive:ID, shipped:PATH, hub:NAME or "random"
     sha256: str | None
     process: Process  # that it was trained on
     prediction: str
     match: str = MATCHES[0]  # where the pair's process is another: samplers.Matching
     guidance: float | None = None  # a scale of its own
+    identity: Mapping[str, Any] | None = None  # what `network` names; None = its values say it
+    has_null: bool = True  # whether it can be guided
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class PairSpec:
     """A checked pair section: space, classes and denoisers, small to large."""
 
     name: str
-    class_names: tuple[str, ...]
+    condition: Classes | Prompts
     space: Any
     denoisers: tuple[DenoiserSpec, ...]
     process: Process  # of the latents that are sampled
@@ -54,9 +60,14 @@ class PairSpec:
     sixteen_bits: bool = False  # every network names what stays in float32 (models.precision)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """What images are of, by label: names of classes, or prompts."""
+        return self.condition.names
+
+    @property
     def num_classes(self) -> int:
-        """Number of classes; this index is the null class."""
-        return len(self.class_names)
+        """Number of classes or prompts; this index is the null condition."""
+        return self.condition.null
 
 
 def parse_pair(config: Any) -> PairSpec:
@@ -66,8 +77,10 @@ def parse_pair(config: Any) -> PairSpec:
         UserError: a bad field.
     """
     # What the pair is evaluated with is read from the `evaluation` section.
-    fields = ("name", "classes", "space", "denoisers", "order", "evaluation", "process", "guidance")
+    fields = ("name", "classes", *PROMPT_FIELDS, "space", "denoisers", "order", "evaluation")
+    fields += ("process", "guidance")
     defaults = {"order": ORDERS[0], "process": None, "guidance": {}}
+    defaults |= dict.fromkeys(("classes", *PROMPT_FIELDS))
     section = Section(config, "pair", fields, defaults)
     order = section.choice("order", ORDERS)
     denoisers = section.raw("denoisers")
@@ -82,7 +95,7 @@ def parse_pair(config: Any) -> PairSpec:
     specs = tuple(_denoiser(name, value, process) for name, value in denoisers.items())
     pair = PairSpec(
         name=section.text("name"),
-        class_names=_class_names(section),
+        condition=_condition(section),
         space=space,
         denoisers=specs,
         process=process,
@@ -92,7 +105,28 @@ def parse_pair(config: Any) -> PairSpec:
         networks = [build_network(pair, spec) for spec in pair.denoisers]
     if order == ORDERS[0]:
         _check_order(pair, networks)
-    return replace(pair, sixteen_bits=all(map(names_full_precision, networks)))
+    specs = tuple(_completed(s, n, denoisers[s.name]) for s, n in zip(specs, networks, strict=True))
+    return replace(pair, denoisers=specs, sixteen_bits=all(map(names_full_precision, networks)))
+
+
+def _completed(spec: DenoiserSpec, network: nn.Module, config: Mapping[str, Any]) -> DenoiserSpec:
+    """With what its network tells of itself: weights, prediction, identity."""
+    weights, source = spec.weights, getattr(network, "pretrained", None)
+    if weights == FROM_NETWORK and source is None:
+        raise UserError(
+            f"pair.denoisers.{spec.name}.weights={weights}: its network names no source of "
+            "weights; give a path, or random"
+        )
+    if weights == FROM_NETWORK:
+        weights = source if is_local(source) else f"{HUB}{source}"
+    prediction = config.get("prediction") or getattr(network, "prediction", None) or spec.prediction
+    return replace(
+        spec,
+        weights=weights,
+        prediction=prediction,
+        identity=getattr(network, "identity", None),
+        has_null=getattr(network, "has_null", True),
+    )
 
 
 def _check_order(pair: PairSpec, networks: list[nn.Module]) -> None:
@@ -113,6 +147,27 @@ def _check_order(pair: PairSpec, networks: list[nn.Module]) -> None:
                 f"pair.denoisers: {before} ({told[0]}) is listed before {after} ({told[1]}); list "
                 "them small to large, or set order: as_listed in the pair if this is meant"
             )
+
+
+def _condition(section: Section) -> Classes | Prompts:
+    """Classes or prompts, whichever the pair names."""
+    prompts = section.raw("prompts")
+    if prompts is None:
+        for name in PROMPT_FIELDS[1:]:
+            if section.raw(name) is not None:
+                raise section.refuse(name, "is for pairs with prompts; give pair.prompts, or null")
+        return Classes(_class_names(section))
+    if section.raw("classes") is not None:
+        raise section.refuse("classes", "give either classes or prompts, the other one null")
+    negative = section.raw("negative_prompt")
+    if negative is not None and not isinstance(negative, str):
+        raise section.refuse("negative_prompt", "give a text, or null")
+    try:
+        texts = read_prompts(prompts)
+    except ValueError as error:
+        raise section.refuse("prompts", str(error)) from error
+    encoder = instantiate(section.raw("text_encoder"), "pair.text_encoder")
+    return Prompts(texts, negative, encoder)
 
 
 def _class_names(section: Section) -> tuple[str, ...]:
@@ -184,14 +239,26 @@ def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
     for name, value in expected.items():
         given = spec.network.get(name, value)
         if given != value:
-            raise UserError(
-                f"{path}.{name}={given}: all denoisers of pair {pair.name} need {value}; "
-                "pair networks of one latent shape and class count"
-            )
-    network = instantiate({**expected, **spec.network}, path)
+            raise _other_size(path, name, given, value, pair)
+    network = instantiate(dict(spec.network), path, offered=expected)
     if not isinstance(network, nn.Module):
         raise UserError(f"{path}._target_={spec.network['_target_']}: is no torch.nn.Module")
+    for name, value in expected.items():
+        own = getattr(network, name, value)
+        if own != value:
+            raise _other_size(path, name, own, value, pair)
+    try:
+        pair.condition.check(network)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
     return network
+
+
+def _other_size(path: str, name: str, given: Any, value: int, pair: PairSpec) -> UserError:
+    return UserError(
+        f"{path}.{name}={given}: all denoisers of pair {pair.name} need {value}; "
+        "pair networks of one latent shape and class count"
+    )
 
 
 def locate_weights(spec: DenoiserSpec) -> Path | None:
@@ -224,6 +291,18 @@ def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Mo
         network = build_network(pair, spec)
     fill_network(network, path, f"pair.denoisers.{spec.name}.weights")
     return network.eval().requires_grad_(False)
+
+
+def bind_condition(pair: PairSpec, networks: Mapping[str, nn.Module], device: torch.device) -> None:
+    """Hands networks that take texts the encoded ones; others know their classes.
+
+    Raises:
+        UserError: a text encoder that is not there or damaged, or no package for it.
+    """
+    try:
+        pair.condition.bind(networks.values(), device)
+    except ValueError as error:
+        raise UserError(f"pair.text_encoder.{error}") from error
 
 
 def load_space(pair: PairSpec, device: torch.device) -> Any:

@@ -12,9 +12,10 @@ from torch import nn
 import models
 from models.checkpoints import CheckpointError, find_entry, load_weights
 from models.download import fetch, sha256_of
+from models.folders import fetch_folder, folder_digest
 from tstitch.errors import UserError
 
-SHIPPED = "shipped:"
+SHIPPED, HUB = "shipped:", "hub:"
 RANDOM = "random"
 PRETRAINED = Path(models.__file__).parent / "pretrained"
 RANDOM_SEED, RANDOM_STD = 0, 0.02
@@ -26,8 +27,11 @@ log = logging.getLogger(__name__)
 def fetch_weights(source: str, sha256: str | None, field: str) -> Path | None:
     """The local file of weights, downloaded if remote; None for random weights.
 
+    Weights as diffusers saves them are the folder of their files.
+
     Args:
-        source: path, URL, gdrive:ID, shipped:PATH (below models/pretrained/) or `random`.
+        source: path, URL, gdrive:ID, shipped:PATH (below models/pretrained/), hub:NAME (see
+            models.folders) or `random`.
         sha256: expected digest, None = any.
         field: the configuration's name of the setting, for messages.
 
@@ -40,9 +44,18 @@ def fetch_weights(source: str, sha256: str | None, field: str) -> Path | None:
         name = source.removeprefix(SHIPPED)
         source, sha256 = str(PRETRAINED / name), sha256 or shipped_digests().get(name)
     try:
+        if source.startswith(HUB) or Path(source).expanduser().is_dir():
+            return _folder(source.removeprefix(HUB), sha256)
         return fetch(source, sha256=sha256)
     except ValueError as error:
         raise UserError(f"{field}: {error}") from error
+
+
+def _folder(source: str, sha256: str | None) -> Path:
+    folder = fetch_folder(source)
+    if sha256 is not None and (found := folder_digest(folder)) != sha256.lower():
+        raise ValueError(f"{source}: sha256 of its files is {found}, expected {sha256.lower()}")
+    return folder
 
 
 def shipped_digests() -> dict[str, str]:
@@ -53,7 +66,9 @@ def shipped_digests() -> dict[str, str]:
 
 def weights_digest(path: Path | None) -> str:
     """What identifies weights in a run's fingerprint."""
-    return RANDOM_DIGEST if path is None else sha256_of(path)
+    if path is None:
+        return RANDOM_DIGEST
+    return folder_digest(path) if path.is_dir() else sha256_of(path)
 
 
 def weights_entry(network: nn.Module, path: Path | None, field: str) -> str | None:
@@ -66,7 +81,7 @@ def weights_entry(network: nn.Module, path: Path | None, field: str) -> str | No
         UserError: no entry that is clearly the network's.
     """
     try:
-        return None if path is None else find_entry(network, path) or None
+        return None if path is None else find_entry(_holder(network), path) or None
     except CheckpointError as error:
         raise UserError(f"{field}: {error}") from error
 
@@ -90,11 +105,16 @@ def fill_network(network: nn.Module, path: Path | None, field: str) -> None:
         _randomize(network)
         return
     try:
-        entry = load_weights(network, path)
+        entry = load_weights(_holder(network), path)
     except CheckpointError as error:
         raise UserError(f"{field}: {error}") from error
     if entry:
         log.info("%s: read entry %s of %s", field, entry, path)
+
+
+def _holder(network: nn.Module) -> nn.Module:
+    """The module whose names the files have: what an adapter is around, else the network."""
+    return getattr(network, "as_saved", network)
 
 
 def _randomize(network: nn.Module) -> None:

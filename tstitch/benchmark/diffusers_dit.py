@@ -25,11 +25,12 @@ def what_does_not_fit(network: object) -> str | None:
     return None
 
 
-def as_diffusers(network: DiT) -> "DiTTransformer2DModel":
+def as_diffusers(network: DiT, null_class: int = NULL_CLASS) -> "DiTTransformer2DModel":
     """The same function of (latents, timesteps, labels), but for the null class's number.
 
     Args:
         network: of which `what_does_not_fit` finds nothing.
+        null_class: its number there, at least the network's own.
     """
     from diffusers import DiTTransformer2DModel
 
@@ -42,22 +43,22 @@ def as_diffusers(network: DiT) -> "DiTTransformer2DModel":
         num_layers=len(network.blocks),
         sample_size=network.input_size,
         patch_size=network.patch_size,
-        num_embeds_ada_norm=NULL_CLASS,
+        num_embeds_ada_norm=null_class,
         norm_eps=1e-6,
     )
-    transformer.load_state_dict(_renamed(network))
+    transformer.load_state_dict(_renamed(network, null_class))
     for block in transformer.transformer_blocks:
         # Its frequencies of t are spaced by 1 / 127 by default, the published DiTs' by 1 / 128.
         block.norm1.emb.time_proj.downscale_freq_shift = 0
     return transformer.eval().requires_grad_(False)
 
 
-def _renamed(network: DiT) -> dict[str, Tensor]:
+def _renamed(network: DiT, null_class: int) -> dict[str, Tensor]:
     """The weights under diffusers' names; every block has its own copy of the embedders."""
     ours = network.state_dict()
     table = ours["y_embedder.embedding_table.weight"]
-    labels = table.new_zeros((NULL_CLASS + 1, table.shape[1]))
-    labels[: network.num_classes], labels[NULL_CLASS] = table[:-1], table[-1]
+    labels = table.new_zeros((null_class + 1, table.shape[1]))
+    labels[: network.num_classes], labels[null_class] = table[:-1], table[-1]
     names = {"pos_embed.proj": "x_embedder.proj", "proj_out_2": "final_layer.linear"}
     names["proj_out_1"] = "final_layer.adaLN_modulation.1"
     theirs: dict[str, Tensor] = {}

@@ -1,0 +1,169 @@
+"""CLIP's text encoders as Stable Diffusion and SDXL use them, from a folder of transformers."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.download import DownloadError, one_line
+from models.folders import fetch_folder, find_file, folder_digest, read_config
+from models.precision import float32_products
+
+BATCH = 16  # prompts at once
+TOKENS = 77  # of a text, where a config.json does not say
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection")
+log = logging.getLogger(__name__)
+
+
+class ClipText:
+    """The text encoder of a pipeline, or both of SDXL's.
+
+    With one encoder its last states are handed out. With two (`text_encoder_2` is there) the
+    states before the last layers of both, side by side, and the pooled state of the second.
+
+    Args:
+        source: folder of a pipeline, or its hub name; see models.folders.
+
+    Raises:
+        ValueError: no such folder, or one without a tokenizer or CLIP text encoder.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._names = ["text_encoder"]
+        try:
+            if find_file(f"{source}/text_encoder_2", "config.json") is not None:
+                self._names.append("text_encoder_2")
+        except DownloadError:
+            pass  # it has one only; what else is wrong the next lines find
+        self._configs = [self._config(name) for name in self._names]
+        self._digest: str | None = None
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of each tensor that `encode` returns."""
+        widths = {"encoder_hidden_states": sum(c["hidden_size"] for c in self._configs)}
+        if len(self._configs) > 1:
+            widths["text_embeds"] = self._configs[1].get("projection_dim", 512)
+        return widths
+
+    def zero_negative(self) -> bool:
+        """Whether a pipeline without a negative prompt takes zeros for it, as SDXL does."""
+        if len(self._names) == 1:
+            return False
+        path = find_file(self.source, "model_index.json")
+        index = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+        return bool(index.get("force_zeros_for_empty_prompt", True))
+
+    @torch.no_grad()
+    def encode(self, texts: Sequence[str], device: torch.device) -> dict[str, Tensor]:
+        """What the texts mean to a network, float32 on the device.
+
+        Texts longer than the encoder's are cut, with a warning that counts them.
+
+        Returns:
+            encoder_hidden_states (N, tokens, width); with two encoders text_embeds (N, width).
+
+        Raises:
+            ValueError: damaged or missing files, or no transformers package.
+        """
+        parts = [self._encode_by(k, texts, device) for k in range(len(self._names))]
+        states = torch.cat([states for states, _ in parts], dim=-1)
+        pooled = parts[-1][1]
+        table = {"encoder_hidden_states": states}
+        return table if len(parts) == 1 else table | {"text_embeds": pooled}
+
+    def digest(self) -> str:
+        """SHA-256 of weights and tokenizers; kept, since files are large."""
+        if self._digest is None:
+            lines = [folder_digest(self._fetch(name)) for name in self._names]
+            for name in self._names:
+                for file in TOKENIZER_FILES:
+                    path = find_file(self._place(_tokenizer(name)), file)
+                    lines += [] if path is None else [hashlib.sha256(path.read_bytes()).hexdigest()]
+            self._digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return self._digest
+
+    def _encode_by(
+        self, number: int, texts: Sequence[str], device: torch.device
+    ) -> tuple[Tensor, Tensor | None]:
+        name, both = self._names[number], len(self._names) > 1
+        config = self._configs[number]
+        tokens = self._tokens(name, texts, config.get("max_position_embeddings", TOKENS)).to(device)
+        network = self._load(name, config).to(device)
+        states, pooled = [], []
+        with float32_products(tf32=False):
+            for ids in tokens.split(BATCH):
+                found = network(ids, output_hidden_states=both)
+                states.append(found.hidden_states[-2] if both else found.last_hidden_state)
+                pooled.append(getattr(found, "text_embeds", None))
+        return torch.cat(states), None if pooled[0] is None else torch.cat(pooled)
+
+    def _tokens(self, name: str, texts: Sequence[str], length: int) -> Tensor:
+        place = self._place(_tokenizer(name))
+        files = {file: find_file(place, file) for file in TOKENIZER_FILES}
+        vocabulary = files["vocab.json"]
+        if vocabulary is None or files["merges.txt"] is None:
+            raise self._error(f"{_tokenizer(name)} needs {' and '.join(TOKENIZER_FILES[:2])}")
+        tokenizer = _transformers().CLIPTokenizer.from_pretrained(vocabulary.parent)
+        length = min(length, tokenizer.model_max_length)
+        if cut := sum(len(ids) > length for ids in tokenizer(list(texts))["input_ids"]):
+            log.warning("%d prompts are longer than %d tokens: their ends are cut", cut, length)
+        options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
+        return tokenizer(list(texts), max_length=length, **options)["input_ids"]
+
+    def _load(self, name: str, config: dict[str, Any]) -> torch.nn.Module:
+        kind = getattr(_transformers(), config["architectures"][0])
+        folder = self._fetch(name)
+        options = {"local_files_only": True, "output_loading_info": True}
+        try:
+            network, report = kind.from_pretrained(folder, **options)
+        except Exception as error:  # damaged files raise nearly anything in transformers
+            reason = f"the text encoder cannot be loaded ({one_line(error)})"
+            raise ValueError(f"source={folder}: {reason}; get it again") from error
+        network = network.float().eval().requires_grad_(False)
+        finite = all(torch.isfinite(p).all() for p in network.parameters())
+        if report["missing_keys"] or not finite:
+            reason = "lacks weights" if finite else "has weights that are not finite"
+            raise ValueError(f"source={folder}: {reason}; get it again")
+        return network
+
+    def _config(self, name: str) -> dict[str, Any]:
+        try:
+            config = read_config(self._place(name))
+        except DownloadError as error:
+            raise ValueError(f"source={error}") from error
+        if config.get("architectures", [None])[0] not in CLASSES:
+            kind = config.get("architectures")
+            raise self._error(f"{name} is a {kind}; it must be one of {', '.join(CLASSES)}")
+        return config
+
+    def _fetch(self, name: str) -> Path:
+        try:
+            return fetch_folder(self._place(name))
+        except DownloadError as error:
+            raise ValueError(f"source={error}") from error
+
+    def _place(self, name: str) -> str:
+        return f"{self.source.rstrip('/')}/{name}"
+
+    def _error(self, text: str) -> ValueError:
+        return ValueError(f"source={self.source}: {text}")
+
+
+def _tokenizer(name: str) -> str:
+    return name.replace("text_encoder", "tokenizer")
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise ValueError("source: needs the package transformers; pip install it") from error
+    return transformers
