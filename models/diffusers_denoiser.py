@@ -65,8 +65,8 @@ class DiffusersDenoiser(nn.Module):
         self.pretrained, self._where = source, "config" if source is None else f"source={source}"
         values = dict(config) if source is None else _read(source)
         self.network = _build(values, self._where, strict=source is None)
-        own = self.network.config
-        self.identity = {"class": type(self.network).__name__, "config": _plain(own)}
+        # As given: defaults that diffusers adds later are no other network.
+        self.identity = {"class": type(self.network).__name__, "config": _plain(values)}
         if published_dit:
             self.identity["published_dit"] = True
         self.prediction = None if source is None else _prediction(source)
@@ -252,7 +252,10 @@ def _prepare_dit(network: nn.Module, published: bool) -> None:
 
 def _prediction(source: str) -> str | None:
     """What the scheduler of a pipeline was made for, if the network's folder is a part of one."""
-    scheduler = read_scheduler(source)
+    try:
+        scheduler = read_scheduler(source)
+    except ValueError as error:
+        raise ValueError(f"source={error}") from error
     if scheduler is None:
         return None
     if "FlowMatch" in scheduler.get("_class_name", ""):

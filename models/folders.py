@@ -12,7 +12,7 @@ from typing import Any
 
 from models.download import DownloadError, one_line, sha256_of
 
-CONFIG, SCHEDULER = "config.json", "scheduler/scheduler_config.json"
+CONFIG, SCHEDULER = "config.json", "scheduler_config.json"
 # Sharded or whole, safetensors first; of diffusers, then of transformers.
 WEIGHTS = tuple(
     stem + ending
@@ -79,12 +79,17 @@ def read_config(source: str) -> dict[str, Any]:
 
 
 def read_scheduler(source: str) -> dict[str, Any] | None:
-    """The scheduler_config.json of the pipeline that a network's folder is a part of, if any."""
-    if is_local(source):
-        path = Path(source).expanduser().resolve().parent / SCHEDULER
-        path = path if path.is_file() else None
-    else:
-        path = find_file("/".join(source.split("/")[:2]), SCHEDULER) if "/" in source else None
+    """The scheduler_config.json of the pipeline that a network's folder is a part of, if any.
+
+    Raises:
+        ValueError: the hub cannot be reached, or the file is damaged.
+    """
+    path = find_file(source, SCHEDULER)  # a repository that is one network
+    if path is None and is_local(source):
+        beside = Path(source).expanduser().resolve().parent / "scheduler" / SCHEDULER
+        path = beside if beside.is_file() else None
+    elif path is None and source.count("/") > 1:
+        path = find_file("/".join([*source.split("/")[:2], "scheduler"]), SCHEDULER)
     return None if path is None else json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -3,6 +3,7 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,7 @@ from tstitch.cli import compose
 from tstitch.engine.settings import choose_engine
 from tstitch.errors import UserError
 from tstitch.experiment import parse_experiment
+from tstitch.generate import run_sampling
 from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
 from tstitch.stitcher import Stitcher
@@ -145,6 +147,30 @@ def test_prompts(base, text_pipeline):
     reworded, _ = latents(base, pair_of(section, **values | {"prompts": ["a cat", "bird"]}))
     torch.testing.assert_close(plain[0], reworded[0])
     assert not torch.equal(plain[1], reworded[1])
+
+
+def test_a_run_of_prompts(base, text_pipeline, tmp_path):
+    """Catches: reports or grids that know classes only, a run of prompts that does not resume or
+    that goes on with other ones."""
+    network = {"_target_": DENOISER, "source": str(text_pipeline / "unet")}
+    pair = pair_of(
+        {"network": network, "weights": "pretrained"},
+        prompts=["a cat", "dog"],
+        text_encoder={"_target_": "models.text_encoder.ClipText", "source": str(text_pipeline)},
+        process={"_target_": "samplers.ScaledLinearVP"},
+    )
+
+    def run(count, **changes):
+        options = {"dir": str(tmp_path / "run"), "num_images": count}
+        return run_sampling(base | {"pair": pair | changes, "run": base["run"] | options})
+
+    with np.load(run(3) / "samples.npz") as archive:
+        first = archive["arr_0"]
+    with np.load(run(6) / "samples.npz") as archive:
+        images, labels = archive["arr_0"], archive["arr_1"]
+    assert labels.tolist() == [0, 1, 0, 1, 0, 1] and (images[:3] == first).all()
+    with pytest.raises(UserError, match="belongs to another run .*prompts"):
+        run(6, prompts=["a cat", "bird"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from models.condition import Prompts
 from samplers import LinearVP
 from tstitch import distributed
 from tstitch.data import StepBatches, batches, together
@@ -51,6 +52,8 @@ def run_training(config: dict[str, Any]) -> None:
             f"train.denoiser={spec.name}: has process {spec.process} and prediction "
             f"{spec.prediction}; choose one of LinearVP() and eps, which alone are trained here"
         )
+    if isinstance(pair.condition, Prompts):
+        raise UserError("pair.prompts: what is trained here has classes; give pair.classes instead")
     network = build_network(pair, spec)
     if settings.init is not None:
         path = fetch_weights(settings.init, None, "train.init")
