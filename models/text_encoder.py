@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.download import DownloadError, one_line
+from models.download import DownloadError, one_line, sha256_of
 from models.folders import fetch_folder, find_file, folder_digest, read_config
 from models.precision import float32_products
 
 BATCH = 16  # prompts at once
 TOKENS = 77  # of a text, where a config.json does not say
-TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
+VOCABULARY = ("vocab.json", "merges.txt")
+TOKENIZER = "tokenizer.json"  # all in one, as transformers 5 saves it
+TOKENIZER_FILES = (*VOCABULARY, TOKENIZER, "tokenizer_config.json", "special_tokens_map.json")
 CLASSES = ("CLIPTextModel", "CLIPTextModelWithProjection")
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class ClipText:
         except DownloadError:
             pass  # it has one only; what else is wrong the next lines find
         self._configs = [self._config(name) for name in self._names]
+        self._tokenizers = [self._tokenizer_files(name) for name in self._names]
         self._digest: str | None = None
 
     @property
@@ -57,7 +60,7 @@ class ClipText:
         """Whether a pipeline without a negative prompt takes zeros for it, as SDXL does."""
         if len(self._names) == 1:
             return False
-        path = find_file(self.source, "model_index.json")
+        path = self._find("", "model_index.json")
         index = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
         return bool(index.get("force_zeros_for_empty_prompt", True))
 
@@ -83,10 +86,8 @@ class ClipText:
         """SHA-256 of weights and tokenizers; kept, since files are large."""
         if self._digest is None:
             lines = [folder_digest(self._fetch(name)) for name in self._names]
-            for name in self._names:
-                for file in TOKENIZER_FILES:
-                    path = find_file(self._place(_tokenizer(name)), file)
-                    lines += [] if path is None else [hashlib.sha256(path.read_bytes()).hexdigest()]
+            files = [path for files in self._tokenizers for path in files.values()]
+            lines += [f"{sha256_of(path)}  {path.name}" for path in files]
             self._digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         return self._digest
 
@@ -95,7 +96,9 @@ class ClipText:
     ) -> tuple[Tensor, Tensor | None]:
         name, both = self._names[number], len(self._names) > 1
         config = self._configs[number]
-        tokens = self._tokens(name, texts, config.get("max_position_embeddings", TOKENS)).to(device)
+        folder = next(iter(self._tokenizers[number].values())).parent
+        length = config.get("max_position_embeddings", TOKENS)
+        tokens = _tokens(folder, texts, length).to(device)
         network = self._load(name, config).to(device)
         states, pooled = [], []
         with float32_products(tf32=False):
@@ -104,19 +107,6 @@ class ClipText:
                 states.append(found.hidden_states[-2] if both else found.last_hidden_state)
                 pooled.append(getattr(found, "text_embeds", None))
         return torch.cat(states), None if pooled[0] is None else torch.cat(pooled)
-
-    def _tokens(self, name: str, texts: Sequence[str], length: int) -> Tensor:
-        place = self._place(_tokenizer(name))
-        files = {file: find_file(place, file) for file in TOKENIZER_FILES}
-        vocabulary = files["vocab.json"]
-        if vocabulary is None or files["merges.txt"] is None:
-            raise self._error(f"{_tokenizer(name)} needs {' and '.join(TOKENIZER_FILES[:2])}")
-        tokenizer = _transformers().CLIPTokenizer.from_pretrained(vocabulary.parent)
-        length = min(length, tokenizer.model_max_length)
-        if cut := sum(len(ids) > length for ids in tokenizer(list(texts))["input_ids"]):
-            log.warning("%d prompts are longer than %d tokens: their ends are cut", cut, length)
-        options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
-        return tokenizer(list(texts), max_length=length, **options)["input_ids"]
 
     def _load(self, name: str, config: dict[str, Any]) -> torch.nn.Module:
         kind = getattr(_transformers(), config["architectures"][0])
@@ -144,6 +134,21 @@ class ClipText:
             raise self._error(f"{name} is a {kind}; it must be one of {', '.join(CLASSES)}")
         return config
 
+    def _tokenizer_files(self, name: str) -> dict[str, Path]:
+        """The files that there are, by name."""
+        folder = name.replace("text_encoder", "tokenizer")
+        found = {file: self._find(folder, file) for file in TOKENIZER_FILES}
+        files = {file: path for file, path in found.items() if path is not None}
+        if TOKENIZER not in files and not files.keys() >= set(VOCABULARY):
+            raise self._error(f"{folder} has neither {TOKENIZER} nor {' and '.join(VOCABULARY)}")
+        return files
+
+    def _find(self, folder: str, file: str) -> Path | None:
+        try:
+            return find_file(self._place(folder) if folder else self.source, file)
+        except DownloadError as error:
+            raise ValueError(f"source={error}") from error
+
     def _fetch(self, name: str) -> Path:
         try:
             return fetch_folder(self._place(name))
@@ -157,8 +162,14 @@ class ClipText:
         return ValueError(f"source={self.source}: {text}")
 
 
-def _tokenizer(name: str) -> str:
-    return name.replace("text_encoder", "tokenizer")
+def _tokens(folder: Path, texts: Sequence[str], length: int) -> Tensor:
+    """Tokens (N, length) int64, begun, ended and padded as CLIP wants them."""
+    tokenizer = _transformers().CLIPTokenizer.from_pretrained(folder)
+    length = min(length, tokenizer.model_max_length)
+    if cut := sum(len(ids) > length for ids in tokenizer(list(texts))["input_ids"]):
+        log.warning("%d prompts are longer than %d tokens: their ends are cut", cut, length)
+    options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
+    return tokenizer(list(texts), max_length=length, **options)["input_ids"]
 
 
 def _transformers() -> Any:

@@ -10,7 +10,7 @@ from tstitch.engine.settings import EngineSettings, parse_engine
 from tstitch.engine.worth import evaluations_per_process
 from tstitch.errors import UserError
 from tstitch.fingerprint import fingerprint
-from tstitch.pair import DenoiserSpec, PairSpec, parse_pair
+from tstitch.pair import DenoiserSpec, PairSpec, condition_identity, parse_pair
 from tstitch.scoring.settings import EvaluationSettings, parse_evaluation
 from tstitch.section import Section
 from tstitch.settings import GuidanceSettings, RunSettings, parse_guidance, parse_run
@@ -74,7 +74,7 @@ class Experiment:
             "weights": weights,
             "space": {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()},
             "num_classes": self.pair.num_classes,
-            **self.pair.condition.identity(),
+            **condition_identity(self.pair),
             "sampler": dict(self.config["sampler"]),
             "stitch": [step.model for step in self.sampler.plan],
             "timesteps": [step.t for step in self.sampler.plan],

@@ -299,10 +299,18 @@ def bind_condition(pair: PairSpec, networks: Mapping[str, nn.Module], device: to
     Raises:
         UserError: a text encoder that is not there or damaged, or no package for it.
     """
-    try:
+    with _errors_of("text_encoder"):
         pair.condition.bind(networks.values(), device)
-    except ValueError as error:
-        raise UserError(f"pair.text_encoder.{error}") from error
+
+
+def condition_identity(pair: PairSpec) -> dict[str, Any]:
+    """What of a pair's conditions decides the images, beside their number; {} of classes.
+
+    Raises:
+        UserError: a text encoder that is not there.
+    """
+    with _errors_of("text_encoder"):
+        return pair.condition.identity()
 
 
 def load_space(pair: PairSpec, device: torch.device) -> Any:
@@ -321,7 +329,13 @@ def load_space(pair: PairSpec, device: torch.device) -> Any:
 @contextmanager
 def space_errors() -> Iterator[None]:
     """Turns what a space refuses while it loads into a UserError."""
+    with _errors_of("space"):
+        yield
+
+
+@contextmanager
+def _errors_of(section: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise UserError(f"pair.space.{error}") from error
+        raise UserError(f"pair.{section}.{error}") from error

@@ -1,5 +1,7 @@
 """The condition table: what an index means to a network, and the null condition."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -66,3 +68,34 @@ def test_rows_of_the_table(text_pipeline):
     assert prompts.identity() != Prompts(prompts.names, None, encoder).identity()
     with pytest.raises(ValueError, match="width"):
         network.bind({"encoder_hidden_states": torch.zeros(3, 9, 5)})
+
+
+def test_both_encoders_of_sdxl(text_pipeline, tmp_path):
+    """Catches: last states in place of those before, the other encoder's pooled text, an empty
+    negative prompt where SDXL takes zeros, a tokenizer that is not found as transformers 5
+    saves it."""
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+
+    shutil.copytree(text_pipeline / "text_encoder", tmp_path / "text_encoder")
+    shutil.copytree(text_pipeline / "tokenizer", tmp_path / "tokenizer")
+    config = CLIPTextConfig.from_pretrained(tmp_path / "text_encoder")
+    config.hidden_size, config.projection_dim = 8, 10
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        second = CLIPTextModelWithProjection(config).eval()
+    second.save_pretrained(tmp_path / "text_encoder_2")
+    with pytest.raises(ValueError, match="tokenizer_2"):
+        ClipText(str(tmp_path))
+    tokenizer = CLIPTokenizer.from_pretrained(tmp_path / "tokenizer")
+    tokenizer.save_pretrained(tmp_path / "tokenizer_2")
+    encoder = ClipText(str(tmp_path))
+    assert encoder.widths == {"encoder_hidden_states": 12 + 8, "text_embeds": 10}
+    table = Prompts(("a cat",), None, encoder)._encode(CPU)
+    assert {name: rows.shape[-1] for name, rows in table.items()} == encoder.widths
+    ids = tokenizer(["a cat"], padding="max_length", max_length=9, return_tensors="pt").input_ids
+    with torch.no_grad():
+        expected = second(ids, output_hidden_states=True)
+    states = table["encoder_hidden_states"]
+    torch.testing.assert_close(states[:1, :, 12:], expected.hidden_states[-2])
+    torch.testing.assert_close(table["text_embeds"][:1], expected.text_embeds)
+    assert states[0, :, :12].any() and not states[1].any() and not table["text_embeds"][1].any()

@@ -112,3 +112,18 @@ def test_what_stays_in_float32():
     assert block.attn1.to_q.weight.dtype == block.norm1.linear.weight.dtype == torch.bfloat16
     embedder = block.norm1.emb.timestep_embedder.linear_1
     assert embedder.weight.dtype == outer.proj_out_2.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", ["dit", "unet", "text"])
+def test_traced_as_a_whole(kind, unet_config):
+    """Catches: an adapter that torch.compile must leave, which the engine then refuses."""
+    config = {"dit": DIT, "unet": UNET | {"num_class_embeds": 6}, "text": unet_config}[kind]
+    channels = config["in_channels"]
+    network = DiffusersDenoiser(config=config, input_size=8, in_channels=channels, num_classes=5)
+    network.eval().requires_grad_(False)
+    if kind == "text":
+        network.bind({"encoder_hidden_states": torch.randn(6, 7, 12)})
+    inputs = torch.randn(2, channels, 8, 8), torch.full((2,), 3.5), torch.tensor([0, 5])
+    torch._dynamo.reset()
+    traced = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)
+    torch.testing.assert_close(traced(*inputs), network(*inputs))
