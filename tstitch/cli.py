@@ -165,9 +165,7 @@ def instantiate(
         raise UserError(f"{path}._target_={section['_target_']}: is no class; give MODULE.CLASS")
     arguments = {k: v for k, v in section.items() if not k.startswith("_")}
     if offered:
-        taken = inspect.signature(target).parameters
-        every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values())
-        arguments = {k: v for k, v in offered.items() if every or k in taken} | arguments
+        arguments = {k: v for k, v in offered.items() if _takes(target, k)} | arguments
     try:
         return target(**arguments, **extra)
     except TypeError as error:
@@ -183,6 +181,16 @@ def instantiate(
         raise UserError(f"{path}.{error}") from error
     except Exception as error:  # sizes of nothing or less; files that classes of users want
         raise _unfit(section, path, error) from error
+
+
+def _takes(target: Callable, name: str) -> bool:
+    """Whether a constructor has an argument of this name; those of C types cannot be seen."""
+    try:
+        parameters = inspect.signature(target).parameters
+    except ValueError:
+        return False
+    every = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return every or name in parameters
 
 
 def describe(error: Exception, config_name: str) -> str:

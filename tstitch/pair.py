@@ -77,8 +77,8 @@ def parse_pair(config: Any) -> PairSpec:
         UserError: a bad field.
     """
     # What the pair is evaluated with is read from the `evaluation` section.
-    fields = ("name", "classes", *PROMPT_FIELDS, "space", "denoisers", "order", "evaluation")
-    fields += ("process", "guidance")
+    fields = ("name", "classes", "space", "denoisers", "order", "evaluation", "process", "guidance")
+    fields += PROMPT_FIELDS
     defaults = {"order": ORDERS[0], "process": None, "guidance": {}}
     defaults |= dict.fromkeys(("classes", *PROMPT_FIELDS))
     section = Section(config, "pair", fields, defaults)
