@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.timing import StageTimer
+from evaluation.cost.timing import StageTimer
 from models.checkpoints import save_weights
 from models.dit import DiT
 from tstitch.benchmark.diffusers_dit import as_diffusers
