@@ -7,7 +7,7 @@ images = sampler(classes=[0, 1, 2], seed=0)  # uint8 (3, 28, 28, 3)
 
 from typing import TYPE_CHECKING, Any
 
-from tstitch import siblings
+from tstitch.runtime import siblings
 
 if TYPE_CHECKING:
     from tstitch.api import evaluate, load

@@ -9,24 +9,24 @@ import torch
 
 from evaluation.cost.timing import StageTimer
 from evaluation.features.reference import array_reference
-from tstitch import distributed
-from tstitch.class_names import labels_of
-from tstitch.cli import compose
-from tstitch.device import choose_device
+from tstitch.config.cli import compose
+from tstitch.config.settings import MAX_SEED
+from tstitch.data.class_names import labels_of
+from tstitch.data.items import whole_number
 from tstitch.engine.host import prepare_host
 from tstitch.engine.settings import choose_engine
-from tstitch.errors import UserError
-from tstitch.experiment import parse_experiment
-from tstitch.items import whole_number
-from tstitch.loaded import LoadedPair
-from tstitch.pair import locate_weights
+from tstitch.pair.spec import locate_weights
+from tstitch.runtime import distributed
+from tstitch.runtime.device import choose_device
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.threads import set_threads
+from tstitch.sampling.experiment import parse_experiment
+from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.pipeline import Stitcher
+from tstitch.sampling.units import Unit, cut
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import parse_evaluation
-from tstitch.settings import MAX_SEED
-from tstitch.shards import Unit, cut
-from tstitch.stitcher import Stitcher
-from tstitch.threads import set_threads
 
 
 class StitchedSampler:
@@ -99,7 +99,7 @@ def load(pair: str, *overrides: str) -> StitchedSampler:
         overrides: e.g. `sampler=ddim`, `stitch.fraction=0.4`, `run.device=cuda`.
 
     Raises:
-        tstitch.errors.UserError: a bad value, or weights that are not there or do not fit.
+        tstitch.runtime.errors.UserError: a bad value, or weights that are not there or do not fit.
     """
     _check_words([pair, *overrides])
     # One call of any size: nothing is compiled or padded unless asked for.
@@ -132,7 +132,7 @@ def evaluate(
         protocol.
 
     Raises:
-        tstitch.errors.UserError: images or reference that cannot be measured.
+        tstitch.runtime.errors.UserError: images or reference that cannot be measured.
     """
     _check_words(overrides)
     images = _source("images", images)

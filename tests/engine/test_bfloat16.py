@@ -6,10 +6,10 @@ import torch
 from bfloat16 import Bfloat16Products
 
 from evaluation.cost.machine import has_bfloat16
-from tstitch.cli import compose
-from tstitch.generate import run_sampling
+from tstitch.config.cli import compose
+from tstitch.run.evaluation import read_evaluation
+from tstitch.run.generate import run_sampling
 from tstitch.scoring.compare import compare
-from tstitch.scoring.runs import read_evaluation
 
 RUN = ("sampler.steps=10", "run.num_images=200", "run.batch_size=50", "run.device=cpu")
 

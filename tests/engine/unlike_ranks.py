@@ -2,11 +2,11 @@
 
 import os
 
-from tstitch import distributed
-from tstitch.cli import compose
-from tstitch.errors import UserError
-from tstitch.experiment import parse_experiment
-from tstitch.resources import Resources
+from tstitch.config.cli import compose
+from tstitch.run.runner import Resources
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import parse_experiment
 
 dtype = ("fp32", "bf16")[int(os.environ["RANK"])]
 try:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.cost.machine import versions
-from tstitch import distributed
 from tstitch.benchmark.measure import Measured
 from tstitch.benchmark.peers import peer_dtype, why_no_peer
 from tstitch.benchmark.report import render_benchmark, save_plot
@@ -15,15 +14,16 @@ from tstitch.benchmark.results import summarise, summarise_peers
 from tstitch.benchmark.session import Session
 from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases, parse_benchmark
 from tstitch.benchmark.worker import with_fraction
-from tstitch.device import choose_device
 from tstitch.engine.settings import choose_engine
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.files import replacing, write_text
-from tstitch.pair import locate_weights
-from tstitch.rundir import writing
-from tstitch.sizes import network_sizes
-from tstitch.threads import available_cores
+from tstitch.files.writing import replacing, write_text
+from tstitch.pair.network_cost import network_sizes
+from tstitch.pair.spec import locate_weights
+from tstitch.run.directory import writing
+from tstitch.runtime import distributed
+from tstitch.runtime.device import choose_device
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.threads import available_cores
+from tstitch.sampling.experiment import Experiment, parse_experiment
 
 log = logging.getLogger(__name__)
 

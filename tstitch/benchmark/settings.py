@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from evaluation.cost.machine import has_bfloat16
-from tstitch.cli import compose
-from tstitch.device import DTYPES, choose_device, choose_dtype
-from tstitch.section import Section
-from tstitch.settings import RunSettings
+from tstitch.config.cli import compose
+from tstitch.config.section import Section
+from tstitch.config.settings import RunSettings
+from tstitch.runtime.device import DTYPES, choose_device, choose_dtype
 
 PEER = "diffusers"
 PEERS = (f"{PEER} compiled", PEER)

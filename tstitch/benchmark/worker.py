@@ -12,17 +12,18 @@ import torch
 
 from evaluation.cost.matmul import matmul_rate
 from evaluation.cost.timing import StageTimer
+from tstitch.config.groups import option
 from tstitch.engine.host import prepare_host
-from tstitch.engine.memory import peak_bytes
 from tstitch.engine.settings import choose_engine
-from tstitch.engine.steps import LEAST_S, time_step
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.loaded import LoadedPair
-from tstitch.options import option
-from tstitch.pair import locate_weights
-from tstitch.pipeline import draw_unit, sample_units
-from tstitch.shards import Shard, Unit, cut, write_shard
-from tstitch.stitcher import Batch, Stitcher
+from tstitch.pair.spec import locate_weights
+from tstitch.run.shards import Shard, write_shard
+from tstitch.runtime.memory import peak_bytes
+from tstitch.sampling.batches import draw_unit, sample_units
+from tstitch.sampling.experiment import Experiment, parse_experiment
+from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.pipeline import Batch, Stitcher
+from tstitch.sampling.step_time import LEAST_S, time_step
+from tstitch.sampling.units import Unit, cut
 
 
 class Worker:

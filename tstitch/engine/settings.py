@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from tstitch.device import choose_device, choose_dtype
+from tstitch.config.section import Section
+from tstitch.config.settings import RunSettings
 from tstitch.engine.compiled import check_compiler, what_is_missing
 from tstitch.engine.worth import preparations
-from tstitch.errors import UserError
-from tstitch.section import Section
-from tstitch.settings import RunSettings
+from tstitch.runtime.device import choose_device, choose_dtype
+from tstitch.runtime.errors import UserError
 
 OPTIONS = ("compile", "cuda_graphs", "offload", "threads", "keep_memory")
 TENSOR_CORES = (8, 0)  # least compute capability for which `auto` leaves float32

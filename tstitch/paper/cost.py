@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tstitch.experiment import Experiment
+from tstitch.pair.network_cost import NetworkSize, network_sizes
 from tstitch.paper.figure.plan import CurvePoint
 from tstitch.paper.figure.throughput import Throughput, identity
-from tstitch.sizes import NetworkSize, network_sizes
+from tstitch.sampling.experiment import Experiment
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tstitch.errors import UserError
+from tstitch.config.section import Section
 from tstitch.paper.figure.base import Figure, Given
 from tstitch.paper.figure.curves import parse_curves
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds import KINDS
-from tstitch.section import Section
+from tstitch.runtime.errors import UserError
 
 HEAD = ("name", "kind", "title", "claims", "members", "picture")
 NAME = re.compile(r"[\w-]+")

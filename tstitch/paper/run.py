@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tstitch import distributed
-from tstitch.errors import UserError
-from tstitch.files import write_text
-from tstitch.options import figure_section
+from tstitch.config.groups import figure_section
+from tstitch.files.writing import write_text
 from tstitch.paper.dry_run import describe_figures
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.measure import Stock, measure_points
@@ -18,7 +16,9 @@ from tstitch.paper.report.claims import Outcome, check_claims, claims_of, judge
 from tstitch.paper.report.document import render_report, verdict_lines
 from tstitch.paper.report.ledger import render_ledger
 from tstitch.paper.report.place import images_of, marked, report_folder
-from tstitch.rundir import writing
+from tstitch.run.directory import writing
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from evaluation.metrics.catalogue import METRICS
 from evaluation.metrics.comparison import ReferenceStatistics, Samples
 from evaluation.metrics.jackknife import group_ranges, interval
 from evaluation.metrics.metric import Estimate, Metric
-from tstitch import distributed
-from tstitch.errors import UserError
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor, add_over_ranks, collect_groups
+from tstitch.scoring.fetch import fetch_file
 from tstitch.scoring.flagging import ClassCounts, flagged
 from tstitch.scoring.reference import prepare_reference
 from tstitch.scoring.samples import report_left_out
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
-from tstitch.scoring.sources import fetch_file
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from evaluation.features.extraction import Images, extract
 from evaluation.metrics.moments import Moments
-from tstitch import distributed
-from tstitch.cli import instantiate
-from tstitch.errors import UserError
+from tstitch.config.cli import instantiate
+from tstitch.pair.weights import weights_digest
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.scoring.fetch import fetch_file
 from tstitch.scoring.settings import EvaluationSettings
-from tstitch.scoring.sources import fetch_file
-from tstitch.weights import weights_digest
 
 INCEPTION = "evaluation.features.inception.InceptionExtractor"
 

@@ -11,19 +11,19 @@ import torch
 from torch.utils.data import Dataset
 
 from evaluation.features.reference import STATISTICS, labelled_counts
-from tstitch import distributed
-from tstitch.cli import instantiate
-from tstitch.device import DEVICES, choose_device
-from tstitch.errors import UserError
-from tstitch.files import write_text, writing_file
-from tstitch.items import CheckedItems
-from tstitch.npz import NpzWriter
+from tstitch.config.cli import instantiate
+from tstitch.config.section import Section
+from tstitch.data.items import CheckedItems
+from tstitch.files.npz import NpzWriter
+from tstitch.files.writing import write_text, writing_file
+from tstitch.runtime import distributed
+from tstitch.runtime.device import DEVICES, choose_device
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.threads import set_threads
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.extractor import LoadedExtractor
-from tstitch.scoring.real import measure_real
+from tstitch.scoring.real_images import measure_real
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings, parse_evaluation
-from tstitch.section import Section
-from tstitch.threads import set_threads
 
 FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
 

@@ -5,10 +5,10 @@ from torch import Tensor
 
 from evaluation.features.reference import STATISTICS, Reference
 from evaluation.metrics.comparison import ReferenceStatistics
-from tstitch import distributed
-from tstitch.errors import UserError
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor
-from tstitch.scoring.real import measure_real
+from tstitch.scoring.real_images import measure_real
 from tstitch.scoring.settings import MIN_IMAGES
 
 

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.features.images import ImageSource
-from tstitch import distributed
-from tstitch.device import DEVICES, choose_device
-from tstitch.errors import UserError
-from tstitch.files import write_text, writing_file
+from tstitch.config.section import Section
+from tstitch.files.writing import write_text, writing_file
+from tstitch.runtime import distributed
+from tstitch.runtime.device import DEVICES, choose_device
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.threads import set_threads
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples, report_pairing
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.scoring.table import render_table
-from tstitch.section import Section
-from tstitch.threads import set_threads
 
 FIELDS = ("samples", "reference", "baseline", "output", "device", "evaluation")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tstitch.section import Section
+from tstitch.config.section import Section
 
 MIN_IMAGES = 4  # one more than the neighbours of precision and recall
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.options import all_large, option
-from tstitch.pair import parse_pair
+from tstitch.config.groups import all_large, option
+from tstitch.pair.spec import parse_pair
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import Experiment, parse_experiment
 from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.sweep.settings import SweepSettings, parse_sweep
 

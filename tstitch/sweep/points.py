@@ -8,13 +8,13 @@ from statistics import median_low
 from typing import Any
 
 from evaluation.report.points import Difference, Measured, Point
-from tstitch.errors import UserError
-from tstitch.finish import METRICS
-from tstitch.first import run_name
-from tstitch.provenance import describe, timed_in
+from tstitch.run.evaluation import read_evaluation
+from tstitch.run.first_images import run_name
+from tstitch.run.results import METRICS
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.pipeline import DENOISE
+from tstitch.sampling.provenance import describe, timed_in
 from tstitch.scoring.compare import compare
-from tstitch.scoring.runs import read_evaluation
-from tstitch.stitcher import DENOISE
 from tstitch.sweep.plan import Plan, PlannedPoint
 from tstitch.sweep.timing import Rounds
 

@@ -13,13 +13,13 @@ from evaluation.report.page import render_page
 from evaluation.report.plots import plot_metrics, plot_pareto
 from evaluation.report.points import Floor, Point, points_csv
 from evaluation.report.sheets import draw_strip
-from tstitch.archive import IMAGES, LABELS, SAMPLES
-from tstitch.files import write_text
-from tstitch.finish import METRICS
-from tstitch.npz import stream_rows
-from tstitch.pictures import save_figure, save_image
+from tstitch.files.npz import stream_rows
+from tstitch.files.pictures import save_figure, save_image
+from tstitch.files.writing import write_text
+from tstitch.run.evaluation import read_evaluation
+from tstitch.run.results import METRICS
+from tstitch.run.samples import IMAGES, LABELS, SAMPLES
 from tstitch.scoring.compare import nearest_floor
-from tstitch.scoring.runs import read_evaluation
 from tstitch.sweep.plan import Plan
 
 STRIP, PLOTS, POINTS = "strip.png", ("metrics", "pareto"), "points.csv"

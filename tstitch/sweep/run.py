@@ -5,18 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tstitch import distributed
-from tstitch.errors import UserError
-from tstitch.fingerprint import fingerprint
-from tstitch.first import first_folder, run_name
-from tstitch.generate import complete_run
-from tstitch.resources import Resources
-from tstitch.rundir import writing
+from tstitch.run.directory import writing
+from tstitch.run.first_images import first_folder, run_name
+from tstitch.run.generate import complete_run
+from tstitch.run.runner import Resources
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.identity import fingerprint
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
 from tstitch.sweep.report import POINTS, counted_images, write_report
 from tstitch.sweep.timing import Rounds, time_runs
-from tstitch.tracking import Tracker, start_tracking, track_point, track_sweep
+from tstitch.tracking.tracker import Tracker, start_tracking, track_point, track_sweep
 
 log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tstitch.section import Section
-from tstitch.simplex import parse_simplex
+from tstitch.config.section import Section
+from tstitch.config.simplex import parse_simplex
 
 KINDS = ("fraction", "interleave", "large_to_small", "decreasing")
 

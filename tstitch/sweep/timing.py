@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 
 from evaluation.cost.machine import device_name, versions
-from tstitch import distributed
 from tstitch.benchmark.measure import rotated
-from tstitch.files import write_text
-from tstitch.first import run_name
-from tstitch.loaded import LoadedPair
-from tstitch.pipeline import sample_units
-from tstitch.provenance import conditions, engine_text, host_load
-from tstitch.resources import Resources
-from tstitch.rundir import writing
-from tstitch.shards import Unit
-from tstitch.stitcher import DENOISE, Stitcher
+from tstitch.files.writing import write_text
+from tstitch.run.directory import writing
+from tstitch.run.first_images import run_name
+from tstitch.run.runner import Resources
+from tstitch.runtime import distributed
+from tstitch.runtime.threads import available_cores
+from tstitch.sampling.batches import sample_units
+from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.pipeline import DENOISE, Stitcher
+from tstitch.sampling.provenance import conditions, engine_text, host_load
+from tstitch.sampling.units import Unit
 from tstitch.sweep.plan import Plan
-from tstitch.threads import available_cores
 
 TIMING = "timing.json"
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class Rounds:
 
     seconds: dict[str, list[float]]  # one entry per round
     denoisers: dict[str, dict[str, float]]  # by denoiser, of the median round
-    conditions: dict[str, Any]  # of tstitch.provenance; load: least and most
+    conditions: dict[str, Any]  # of tstitch.sampling.provenance; load: least and most
 
 
 def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resources) -> Rounds | None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from models.checkpoints import CheckpointError
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 from tstitch.training.ema import Ema
 from tstitch.training.settings import TrainSettings
 

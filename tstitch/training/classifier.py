@@ -17,16 +17,16 @@ from torch.utils.data import TensorDataset
 
 from evaluation.features.classifier import SIDE, Classifier
 from models.checkpoints import CheckpointError, save_weights
-from tstitch import distributed
-from tstitch.cli import instantiate
-from tstitch.data import SPLITS, epoch_order
-from tstitch.device import DEVICES, choose_device
-from tstitch.errors import UserError
-from tstitch.files import write_text
-from tstitch.section import Section
-from tstitch.settings import MAX_SEED
+from tstitch.config.cli import instantiate
+from tstitch.config.section import Section
+from tstitch.config.settings import MAX_SEED
+from tstitch.data.datasets import SPLITS, epoch_order
+from tstitch.files.writing import write_text
+from tstitch.pair.weights import fetch_weights, fill_network
+from tstitch.runtime import distributed
+from tstitch.runtime.device import DEVICES, choose_device
+from tstitch.runtime.errors import UserError
 from tstitch.training.ema import Ema
-from tstitch.weights import fetch_weights, fill_network
 
 MOMENTUM = 0.9
 TEST_BATCH = 500

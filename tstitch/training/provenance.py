@@ -11,9 +11,9 @@ import numpy as np
 from torch.utils.data import Dataset, TensorDataset
 
 from models.download import sha256_of
-from tstitch.errors import UserError
-from tstitch.files import write_text
-from tstitch.items import CheckedItems
+from tstitch.data.items import CheckedItems
+from tstitch.files.writing import write_text
+from tstitch.runtime.errors import UserError
 
 
 class DataIdentity:

@@ -11,13 +11,14 @@ from torch.utils.data import Dataset
 
 from models.condition import Prompts
 from samplers import LinearVP
-from tstitch import distributed
-from tstitch.data import StepBatches, batches, together
-from tstitch.device import choose_device
-from tstitch.errors import UserError
-from tstitch.lock import FolderLock
-from tstitch.pair import PairSpec, build_network, load_space, parse_pair
-from tstitch.section import Section
+from tstitch.config.section import Section
+from tstitch.data.datasets import StepBatches, batches, together
+from tstitch.files.lock import FolderLock
+from tstitch.pair.spec import PairSpec, build_network, load_space, parse_pair
+from tstitch.pair.weights import fetch_weights, fill_network
+from tstitch.runtime import distributed
+from tstitch.runtime.device import choose_device
+from tstitch.runtime.errors import UserError
 from tstitch.training.bias import sample_latents
 from tstitch.training.checkpoint import load_checkpoint, new_state
 from tstitch.training.dataset import open_data
@@ -28,7 +29,6 @@ from tstitch.training.objective import HybridObjective
 from tstitch.training.recorder import Recorder
 from tstitch.training.settings import TrainSettings, parse_train
 from tstitch.training.teacher import load_teacher
-from tstitch.weights import fetch_weights, fill_network
 
 MOMENTS_FILE = "moments.npy"
 log = logging.getLogger(__name__)

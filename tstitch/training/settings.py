@@ -4,9 +4,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from samplers import NUM_TIMESTEPS
-from tstitch.device import DEVICES
-from tstitch.section import Section
-from tstitch.settings import MAX_SEED
+from tstitch.config.section import Section
+from tstitch.config.settings import MAX_SEED
+from tstitch.runtime.device import DEVICES
 
 
 @dataclass(frozen=True, slots=True)

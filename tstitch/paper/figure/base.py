@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 from evaluation.report.panels import Panel
+from tstitch.config.section import Section
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import Result, Stock
 from tstitch.paper.figure.plan import CurvePoint, plan_points
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.section import Section
 
 Answer = tuple[bool | None, str]  # None: what was measured does not tell
 

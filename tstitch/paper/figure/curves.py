@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tstitch.config.section import Section, is_number
+from tstitch.config.simplex import parse_simplex
 from tstitch.paper.figure.expected import Expected, parse_expected
-from tstitch.section import Section, is_number
-from tstitch.simplex import parse_simplex
 
 ROLES = ("small", "medium", "large")
 SCHEDULES = ("fraction", "interleave", "decreasing", "large_to_small")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tstitch.errors import UserError
-from tstitch.section import Section, is_number
+from tstitch.config.section import Section, is_number
+from tstitch.runtime.errors import UserError
 
 METRICS = ("fid", "inception_score", "precision", "recall", "seconds")
 OF_MIXES = ("fid", "inception_score", "seconds")  # in rows of `mixes`

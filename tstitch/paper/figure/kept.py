@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.cost.machine import device_name, versions
-from tstitch import distributed
-from tstitch.experiment import Experiment
-from tstitch.files import write_text
-from tstitch.fingerprint import fingerprint
-from tstitch.first import first_folder
+from tstitch.files.writing import write_text
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.resources import Resources
-from tstitch.rundir import writing
-from tstitch.threads import available_cores
+from tstitch.run.directory import writing
+from tstitch.run.first_images import first_folder
+from tstitch.run.runner import Resources
+from tstitch.runtime import distributed
+from tstitch.runtime.threads import available_cores
+from tstitch.sampling.experiment import Experiment
+from tstitch.sampling.identity import fingerprint
 
 MEASURED = "measured.json"
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from evaluation.metrics.jackknife import Interval, interval, paired_difference
 from evaluation.report.points import Point
-from tstitch import distributed
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment
-from tstitch.fingerprint import fingerprint
-from tstitch.finish import METRICS
-from tstitch.generate import complete_run
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names
-from tstitch.resources import Resources
-from tstitch.scoring.runs import read_evaluation
+from tstitch.run.evaluation import read_evaluation
+from tstitch.run.generate import complete_run
+from tstitch.run.results import METRICS
+from tstitch.run.runner import Resources
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import Experiment
+from tstitch.sampling.identity import fingerprint
 from tstitch.sweep.points import make_point
-from tstitch.tracking import Tracker
+from tstitch.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 

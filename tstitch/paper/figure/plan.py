@@ -6,13 +6,13 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from tstitch.cli import compose, override
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment, with_stitch
-from tstitch.options import all_large, option
-from tstitch.pair import PairSpec, parse_pair
+from tstitch.config.cli import compose, override
+from tstitch.config.groups import all_large, option
+from tstitch.pair.spec import PairSpec, parse_pair
 from tstitch.paper.figure.curves import ROLES, Curve, Shares
 from tstitch.paper.figure.settings import Reproduction
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import Experiment, parse_experiment, with_stitch
 from tstitch.sweep.plan import PlannedPoint, protocol_name
 
 NOT_SCORED = (

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from samplers import Denoiser, Sampler, sample
-from tstitch import distributed
 from tstitch.paper.figure.base import Figure, Given
 from tstitch.paper.figure.curves import ROLES, Curve
 from tstitch.paper.figure.expected import Expected
@@ -16,10 +15,11 @@ from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import Result, Stock
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names, plan_points
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.pipeline import draw_unit
-from tstitch.resources import Resources
-from tstitch.shards import Unit
-from tstitch.stitcher import Batch, Stitcher
+from tstitch.run.runner import Resources
+from tstitch.runtime import distributed
+from tstitch.sampling.batches import draw_unit
+from tstitch.sampling.pipeline import Batch, Stitcher
+from tstitch.sampling.units import Unit
 
 Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 

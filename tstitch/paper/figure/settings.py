@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tstitch.errors import UserError
+from tstitch.config.section import Section
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.throughput import Throughput, fastest_case, rate_of
-from tstitch.section import Section
+from tstitch.runtime.errors import UserError
 
 # Of a run's overrides.
 RESERVED = ("pair", "run.dir", "run.root", "run.num_images", "run.overwrite")

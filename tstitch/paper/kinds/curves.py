@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from evaluation.report.panels import Panel
-from tstitch import distributed
 from tstitch.paper.figure.base import Figure, FigureData, Given
 from tstitch.paper.figure.curves import Curve, parse_curves
 from tstitch.paper.figure.kept import measure_once, measurement_key
@@ -21,7 +20,8 @@ from tstitch.paper.kinds.curves_timing import (
     time_fractions,
     timing_table,
 )
-from tstitch.rundir import writing
+from tstitch.run.directory import writing
+from tstitch.runtime import distributed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,25 +11,25 @@ import torch
 
 from evaluation.cost.timing import StageTimer
 from evaluation.report.table import Table, table_lines
-from tstitch import distributed
+from tstitch.config.groups import option
 from tstitch.engine.host import prepare_host
-from tstitch.engine.memory import peak_bytes
 from tstitch.engine.settings import choose_engine
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.loaded import LoadedPair
-from tstitch.options import option
-from tstitch.pair import locate_weights
+from tstitch.pair.network_cost import network_sizes
+from tstitch.pair.spec import locate_weights
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import Result, Stock
 from tstitch.paper.figure.probe import ProbedFigure, probe_point
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import Untestable
-from tstitch.pipeline import draw_unit
-from tstitch.shards import Unit
-from tstitch.sizes import network_sizes
-from tstitch.stitcher import Stitcher
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.memory import peak_bytes
+from tstitch.sampling.batches import draw_unit
+from tstitch.sampling.experiment import Experiment, parse_experiment
+from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.pipeline import Stitcher
+from tstitch.sampling.units import Unit
 
 REPEATS = 5  # what the allocator and the machine add differs from process to process
 OVERHEAD = 1.1  # of two models over the large one

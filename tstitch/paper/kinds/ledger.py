@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tstitch.config.section import Section
 from tstitch.paper.figure.base import Figure
-from tstitch.section import Section
 
 
 @dataclass(frozen=True, kw_only=True)

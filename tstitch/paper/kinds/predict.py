@@ -19,9 +19,8 @@ import numpy as np
 
 from evaluation.report.panels import Line, Panel
 from evaluation.report.table import Table, table_lines
-from tstitch import distributed
-from tstitch.archive import IMAGES, SAMPLES
-from tstitch.npz import stream_rows
+from tstitch.config.section import Section
+from tstitch.files.npz import stream_rows
 from tstitch.paper.figure.base import Figure, FigureData, Given
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.kept import measure_once, measurement_key
@@ -31,7 +30,8 @@ from tstitch.paper.figure.probe import ProbeSettings, look_on_main, probe_point
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_picture import FRACTION
 from tstitch.paper.kinds.similarity import Similarity, measure_similarity
-from tstitch.section import Section
+from tstitch.run.samples import IMAGES, SAMPLES
+from tstitch.runtime import distributed
 
 METHODS = ("similarity", "change")
 FIELDS = ("images", "rise", "check", "thresholds")

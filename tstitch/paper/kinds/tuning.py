@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from samplers import NUM_TIMESTEPS
-from tstitch import distributed
-from tstitch.cli import compose, override
-from tstitch.fingerprint import fingerprint
-from tstitch.pair import parse_pair
+from tstitch.config.cli import compose, override
+from tstitch.pair.network_cost import network_sizes
+from tstitch.pair.spec import parse_pair
+from tstitch.pair.weights import fetch_weights, weights_digest
 from tstitch.paper.figure.base import Answer, Figure, FigureData, Given
 from tstitch.paper.figure.curves import ROLES, Shares, parse_shares
 from tstitch.paper.figure.measure import Stock
 from tstitch.paper.figure.plan import configured_pair
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import text
-from tstitch.sizes import network_sizes
+from tstitch.runtime import distributed
+from tstitch.sampling.identity import fingerprint
 from tstitch.training.run import open_data, run_training
 from tstitch.training.settings import parse_train
-from tstitch.weights import fetch_weights, weights_digest
 
 ALL, OWN, BEFORE = "all timesteps", "own interval", "pretrained"
 log = logging.getLogger(__name__)
