@@ -3,14 +3,14 @@
 import os
 
 from tstitch.config.cli import compose
-from tstitch.run.runner import Resources
+from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.experiment import parse_experiment
 
 dtype = ("fp32", "bf16")[int(os.environ["RANK"])]
 try:
-    Resources(parse_experiment(compose("sample", [f"run.dtype={dtype}"])))
+    SharedModels(parse_experiment(compose("sample", [f"run.dtype={dtype}"])))
 except UserError as error:
     print(error)
 distributed.barrier()

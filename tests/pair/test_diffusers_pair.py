@@ -19,7 +19,7 @@ from tstitch.run.generate import run_sampling
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.experiment import parse_experiment
 from tstitch.sampling.loaded_pair import LoadedPair
-from tstitch.sampling.pipeline import Stitcher
+from tstitch.sampling.pipeline import Pipeline
 
 DENOISER = "models.diffusers_denoiser.DiffusersDenoiser"
 SIZES = {"patch_size": 2, "hidden_size": 32, "depth": 2, "num_heads": 2}
@@ -66,9 +66,9 @@ def latents(base, pair):
     experiment = parse_experiment(base | {"pair": pair})
     engine = choose_engine(experiment.engine, experiment.run)
     weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
-    stitcher = Stitcher(experiment, LoadedPair(experiment.pair, engine, weights))
-    batch = stitcher.draw([0, 1, 2], torch.tensor([0, 1, 1]), seed=0)
-    return stitcher.denoise(batch, StageTimer(torch.device("cpu"))), experiment
+    pipeline = Pipeline(experiment, LoadedPair(experiment.pair, engine, weights))
+    batch = pipeline.draw([0, 1, 2], torch.tensor([0, 1, 1]), seed=0)
+    return pipeline.denoise(batch, StageTimer(torch.device("cpu"))), experiment
 
 
 def test_a_dit_of_diffusers_is_ours(base, dit):
@@ -86,9 +86,9 @@ def test_a_dit_of_diffusers_is_ours(base, dit):
     assert float((other - expected).abs().max()) > 1e-3 * scale
     assert experiment.pair.sixteen_bits
     # Where a folder lies is no part of a run's identity.
-    decides = experiment.decides({}, "fp32", {})
-    assert str(dit) not in json.dumps(decides)
-    assert decides["networks"]["large"]["published_dit"] is True
+    identity = experiment.identity({}, "fp32", {})
+    assert str(dit) not in json.dumps(identity)
+    assert identity["networks"]["large"]["published_dit"] is True
 
 
 def test_weights_of_a_folder(base, dit):
@@ -142,8 +142,8 @@ def test_prompts(base, text_pipeline):
     assert not torch.equal(plain[0], plain[1]) and torch.isfinite(plain).all()
     negative, other = latents(base, pair_of(section, **values, negative_prompt="bad"))
     assert not torch.equal(plain, negative)
-    decides = [e.decides({}, "fp32", {}) for e in (experiment, other)]
-    assert decides[0] != decides[1] and str(text_pipeline) not in json.dumps(decides)
+    identity = [e.identity({}, "fp32", {}) for e in (experiment, other)]
+    assert identity[0] != identity[1] and str(text_pipeline) not in json.dumps(identity)
     reworded, _ = latents(base, pair_of(section, **values | {"prompts": ["a cat", "bird"]}))
     torch.testing.assert_close(plain[0], reworded[0])
     assert not torch.equal(plain[1], reworded[1])

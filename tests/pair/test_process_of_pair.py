@@ -42,18 +42,18 @@ def parse(base):
 
 
 def identity(experiment):
-    return experiment.decides(WEIGHTS, "fp32", {})
+    return experiment.identity(WEIGHTS, "fp32", {})
 
 
 def test_runs_of_before_keep_their_identity(parse):
     """Catches: finished runs of the shipped pair that are refused, for keys they never had."""
     experiment = parse(small={"process": {"_target_": "samplers.LinearVP"}})
-    decides = identity(experiment)
-    assert set(decides) == {
+    values = identity(experiment)
+    assert set(values) == {
         "networks", "weights", "space", "num_classes", "sampler", "stitch", "timesteps",
         "guidance", "run", "engine",
     }  # fmt: skip
-    assert decides["guidance"] == {"scale": 1.5, "channels": 3} and experiment.nfe == 20
+    assert values["guidance"] == {"scale": 1.5, "channels": 3} and experiment.nfe == 20
     assert experiment.sampler.process == LinearVP()
 
 

@@ -11,11 +11,11 @@ from tstitch.runtime.errors import UserError
 from tstitch.sampling.batches import sample_units
 from tstitch.sampling.experiment import parse_experiment
 from tstitch.sampling.loaded_pair import LoadedPair
-from tstitch.sampling.pipeline import Stitcher
+from tstitch.sampling.pipeline import Pipeline
 from tstitch.sampling.units import cut
 
 
-def build(*words: str) -> Stitcher:
+def build(*words: str) -> Pipeline:
     experiment = parse_experiment(
         compose(
             "sample",
@@ -30,13 +30,13 @@ def build(*words: str) -> Stitcher:
         )
     )
     engine = choose_engine(experiment.engine, experiment.run)
-    return Stitcher(
+    return Pipeline(
         experiment, LoadedPair(experiment.pair, engine, dict.fromkeys(("small", "large")))
     )
 
 
 @pytest.fixture(scope="module")
-def stitcher():
+def pipeline():
     return build()
 
 
@@ -48,7 +48,7 @@ def threads():
     torch.set_num_threads(before)
 
 
-def test_every_unit_once_and_in_order(stitcher):
+def test_every_unit_once_and_in_order(pipeline):
     """Catches: a batch that is lost, doubled, or stored under the next one's name."""
     stored = []
 
@@ -56,22 +56,22 @@ def test_every_unit_once_and_in_order(stitcher):
         stored.append((unit, images, labels, times))
 
     units = cut(10, 3)
-    sample_units(stitcher, units, store)
+    sample_units(pipeline, units, store)
     assert [entry[0] for entry in stored] == units
     assert [len(entry[1]) for entry in stored] == [3, 3, 3, 1]
     assert np.concatenate([entry[2] for entry in stored]).tolist() == list(range(10))
     assert [entry[3]["warmup"] for entry in stored] == [True, False, False, False]
     alone = []
-    sample_units(stitcher, units[2:3], lambda *entry: alone.append(entry))
+    sample_units(pipeline, units[2:3], lambda *entry: alone.append(entry))
     assert np.array_equal(alone[0][1], stored[2][1])
 
 
-def test_no_units(stitcher):
+def test_no_units(pipeline):
     """Catches: a rank without work that fails."""
-    sample_units(stitcher, [], lambda *entry: pytest.fail("stored something"))
+    sample_units(pipeline, [], lambda *entry: pytest.fail("stored something"))
 
 
-def test_error_while_storing(stitcher):
+def test_error_while_storing(pipeline):
     """Catches: a full disk that nobody notices until the end, or that hides behind a hang."""
     stored = []
 
@@ -81,7 +81,7 @@ def test_error_while_storing(stitcher):
         stored.append(unit)
 
     with pytest.raises(UserError, match="the disk is full"):
-        sample_units(stitcher, cut(15, 3), store)
+        sample_units(pipeline, cut(15, 3), store)
     assert [unit.first for unit in stored] == [0]
 
 
@@ -90,10 +90,10 @@ def test_threads_follow_other_commands(compile, threads):
     """Catches: a network that is compiled anew, and refused in the end, whenever another command
     comes or goes; one that is not compiled and keeps the number of threads it began with."""
     words = ("stitch.fraction=1", "run.batch_size=2", f"engine.compile={compile}")
-    stitcher = build(*words, f"engine.threads={threads}")
+    pipeline = build(*words, f"engine.threads={threads}")
     torch.set_num_threads(threads + 1)  # as with one command less
-    stitcher.prepare()
+    pipeline.prepare()
     before = counters["stats"]["unique_graphs"]
-    sample_units(stitcher, cut(4, 2), lambda *entry: None)
+    sample_units(pipeline, cut(4, 2), lambda *entry: None)
     assert counters["stats"]["unique_graphs"] == before
     assert torch.get_num_threads() == (threads + 1 if compile == "true" else threads)

@@ -16,7 +16,7 @@ from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases, pars
 from tstitch.benchmark.worker import with_fraction
 from tstitch.engine.settings import choose_engine
 from tstitch.files.writing import replacing, write_text
-from tstitch.pair.network_cost import network_sizes
+from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import locate_weights
 from tstitch.run.directory import writing
 from tstitch.runtime import distributed
@@ -52,7 +52,7 @@ def run_benchmark(config: dict[str, Any]) -> Path:
     folder = Path(settings.dir or f"{first.run.root}/{first.pair.name}/benchmark")
     with writing(folder, "benchmark.dir"):
         folder.mkdir(parents=True, exist_ok=True)
-    flops = {name: size.flops for name, size in network_sizes(first.pair).items()}
+    flops = {name: size.flops for name, size in network_costs(first.pair).items()}
     peer_reason = why_no_peer(first.pair)
     device = choose_device(first.run.device, "run.device")
     groups = list_cases(settings, None if peer_reason else peer_dtype(device))
@@ -104,7 +104,7 @@ def _identity(experiment: Experiment) -> dict[str, Any]:
         "space": {"shape": list(pair.space.shape), "image_size": pair.space.image_size},
         "networks": {
             name: {"gmacs": size.flops / 2e9, "parameters": size.parameters}
-            for name, size in network_sizes(pair).items()
+            for name, size in network_costs(pair).items()
         },
     }
 

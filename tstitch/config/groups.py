@@ -7,7 +7,7 @@ from typing import Any
 from tstitch.config.cli import compose
 
 
-def option(group: str, name: str) -> dict[str, Any]:
+def group_option(group: str, name: str) -> dict[str, Any]:
     """A fresh copy of configs/GROUP/NAME.yaml, composed.
 
     Raises:
@@ -18,7 +18,7 @@ def option(group: str, name: str) -> dict[str, Any]:
 
 def all_large(num_models: int) -> dict[str, Any]:
     """The stitch section that leaves every step to the largest of any number of denoisers."""
-    return option("stitch", "fractions") | {"fractions": [0.0] * (num_models - 1) + [1.0]}
+    return group_option("stitch", "fractions") | {"fractions": [0.0] * (num_models - 1) + [1.0]}
 
 
 @cache

@@ -52,7 +52,7 @@ class Engine:
         """Whether a batch that is not full is padded: kernels are made for one shape."""
         return self.compile or self.cuda_graphs
 
-    def decides(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What of it, beside the precision, decides the images bit for bit."""
         return {
             "device": self.device.type,

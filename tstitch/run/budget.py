@@ -11,13 +11,13 @@ from tstitch.config.cli import instantiate
 from tstitch.config.groups import all_large
 from tstitch.files.writing import write_text
 from tstitch.run.directory import SCHEDULE_FILE, RunDirectory, writing
-from tstitch.run.runner import Resources
+from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.batches import draw_unit
 from tstitch.sampling.experiment import Experiment, parse_experiment
 from tstitch.sampling.identity import fingerprint
-from tstitch.sampling.pipeline import Stitcher
+from tstitch.sampling.pipeline import Pipeline
 from tstitch.sampling.step_time import time_step
 from tstitch.sampling.units import Unit
 
@@ -26,7 +26,7 @@ ROUNDS, LEAST_S = 5, 0.05
 log = logging.getLogger(__name__)
 
 
-def resolve_budget(config: dict[str, Any]) -> tuple[dict[str, Any], Resources | None]:
+def resolve_budget(config: dict[str, Any]) -> tuple[dict[str, Any], SharedModels | None]:
     """The configuration with the schedule in place of its budget, and what was loaded for it.
 
     Every rank calls it alike: rank 0 measures, all get its answer. A run directory that has a
@@ -41,31 +41,31 @@ def resolve_budget(config: dict[str, Any]) -> tuple[dict[str, Any], Resources | 
     budget = instantiate(section, "stitch")
     experiment = _all_large(config)
     evaluations = experiment.evaluations(distributed.world_size())
-    resources = Resources(experiment, evaluations=evaluations)
+    shared = SharedModels(experiment, evaluations=evaluations)
     fresh = experiment.run.overwrite and not distributed.restarts()
-    folder, key = distributed.on_main(lambda: _place(experiment, resources, budget, fresh))
+    folder, key = distributed.on_main(lambda: _place(experiment, shared, budget, fresh))
     stored = distributed.on_main(lambda: None if fresh else _read(folder, key))
     if stored is None:
-        stitcher = Stitcher(experiment, resources.loaded())
-        distributed.everywhere(lambda: stitcher.prepare(every=True))
-        stored = distributed.on_main(lambda: _measure_once(stitcher, budget, folder, key, fresh))
+        pipeline = Pipeline(experiment, shared.loaded())
+        distributed.everywhere(lambda: pipeline.prepare(every=True))
+        stored = distributed.on_main(lambda: _measure_once(pipeline, budget, folder, key, fresh))
     log.info("%s: %s", folder / SCHEDULE_FILE, _describe(stored))
     resolved = config | {
         "stitch": section | {"models": stored["models"]},
         "run": config["run"] | {"dir": str(folder)},
     }
-    return resolved, resources
+    return resolved, shared
 
 
-def measure_steps(stitcher: Stitcher) -> list[float]:
+def measure_steps(pipeline: Pipeline) -> list[float]:
     """Seconds per image of one guided step of each denoiser, medians of interleaved rounds."""
-    size = stitcher.experiment.run.batch_size
-    batch, _ = draw_unit(stitcher, Unit(0, size))
-    models = range(len(stitcher.experiment.pair.denoisers))
+    size = pipeline.experiment.run.batch_size
+    batch, _ = draw_unit(pipeline, Unit(0, size))
+    models = range(len(pipeline.experiment.pair.denoisers))
     found: list[list[float]] = [[] for _ in models]
     for _ in range(ROUNDS):
         for model in models:
-            found[model].append(time_step(stitcher, model, batch, LEAST_S) / size)
+            found[model].append(time_step(pipeline, model, batch, LEAST_S) / size)
     return [median(seconds) for seconds in found]
 
 
@@ -76,19 +76,19 @@ def _all_large(config: dict[str, Any]) -> Experiment:
 
 
 def _place(
-    experiment: Experiment, resources: Resources, budget: Budget, fresh: bool
+    experiment: Experiment, shared: SharedModels, budget: Budget, fresh: bool
 ) -> tuple[Path, dict[str, Any]]:
     """The run's directory and its key; of several choices of `engine=auto` the one begun with."""
-    keys = [_key(decides, budget) for decides in resources.candidates(experiment)]
+    keys = [_key(identity, budget) for identity in shared.identities(experiment)]
     places = [(Path(experiment.run.dir or _directory(experiment, key)), key) for key in keys]
     begun = [place for place in places if _stored(place[0]).get("key") == place[1]]
     return places[0] if fresh or not begun else begun[0]
 
 
-def _key(decides: dict[str, Any], budget: Budget) -> dict[str, Any]:
+def _key(identity: dict[str, Any], budget: Budget) -> dict[str, Any]:
     """What decides the images but for the schedule, and the target in its place."""
     target = {"speedup": budget.speedup, "ms_per_image": budget.ms_per_image}
-    return {"target": target, "run": fingerprint(decides | {"stitch": target})}
+    return {"target": target, "run": fingerprint(identity | {"stitch": target})}
 
 
 def _directory(experiment: Experiment, key: dict[str, Any]) -> str:
@@ -100,10 +100,10 @@ def _directory(experiment: Experiment, key: dict[str, Any]) -> str:
     return f"{run.root}/{experiment.pair.name}/{name}"
 
 
-def _resolve(stitcher: Stitcher, budget: Budget) -> dict[str, Any]:
-    seconds = measure_steps(stitcher)
-    steps = stitcher.experiment.sampler.steps
-    names = [spec.name for spec in stitcher.experiment.pair.denoisers]
+def _resolve(pipeline: Pipeline, budget: Budget) -> dict[str, Any]:
+    seconds = measure_steps(pipeline)
+    steps = pipeline.experiment.sampler.steps
+    names = [spec.name for spec in pipeline.experiment.pair.denoisers]
     whole = steps * seconds[-1]
     limit = budget.ms_per_image / 1e3 if budget.speedup is None else whole / budget.speedup
     try:
@@ -126,8 +126,8 @@ def _resolve(stitcher: Stitcher, budget: Budget) -> dict[str, Any]:
         "step_ms_per_image": {n: 1e3 * s for n, s in zip(names, seconds, strict=True)},
         "ms_per_image": 1e3 * taken,
         "speedup": whole / taken,
-        "batch_size": stitcher.experiment.run.batch_size,
-        "device": stitcher.device_name,
+        "batch_size": pipeline.experiment.run.batch_size,
+        "device": pipeline.device_name,
     }
 
 
@@ -162,10 +162,10 @@ def _stored(folder: Path) -> dict[str, Any]:
 
 
 def _measure_once(
-    stitcher: Stitcher, budget: Budget, folder: Path, key: dict[str, Any], fresh: bool
+    pipeline: Pipeline, budget: Budget, folder: Path, key: dict[str, Any], fresh: bool
 ) -> dict[str, Any]:
     """The schedule by times of now, stored while no other run has the directory."""
-    schedule = _resolve(stitcher, budget)
+    schedule = _resolve(pipeline, budget)
     with RunDirectory(str(folder)).reserved():
         stored = None if fresh else _read(folder, key)  # another command may have been faster
         if stored is None:

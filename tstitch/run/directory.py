@@ -45,11 +45,11 @@ class RunDirectory:
         self.shards = self.path / SHARDS
         self._lock = FolderLock(self.path, "run.dir", "run")
 
-    def open(self, decides: dict[str, Any], config: dict[str, Any], overwrite: bool) -> None:
+    def open(self, identity: dict[str, Any], config: dict[str, Any], overwrite: bool) -> None:
         """Takes the lock and the directory, or refuses.
 
         Args:
-            decides: what decides the images (Experiment.decides).
+            identity: what decides the images (Experiment.identity).
             config: the resolved configuration.
             overwrite: remove what another run left.
 
@@ -66,7 +66,7 @@ class RunDirectory:
                 self._clear()
                 if config["stitch"].get("_target_") != "samplers.Budget":
                     (self.path / SCHEDULE_FILE).unlink(missing_ok=True)
-            self._compare(decides)
+            self._compare(identity)
 
     def begun_with(self) -> dict[str, Any] | None:
         """What decides the images that are there; None if there are none, or nobody can tell."""
@@ -123,13 +123,13 @@ class RunDirectory:
         for folder in self.path.glob("first-*"):
             shutil.rmtree(folder)
 
-    def _compare(self, decides: dict[str, Any]) -> None:
+    def _compare(self, identity: dict[str, Any]) -> None:
         path = self.path / CONFIG_FILE
         if not path.is_file():
             return
         try:
             before = yaml.safe_load(path.read_text())["decides"]
-            changed = differences(before, decides)
+            changed = differences(before, identity)
         except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
             raise UserError(
                 f"run.dir={self.path}: its {CONFIG_FILE} is damaged; choose another directory, "
@@ -145,7 +145,7 @@ class RunDirectory:
         return (self.path / "samples.npz").exists() or any(self.shards.glob("*.npz"))
 
 
-def write_config(folder: Path, decides: dict[str, Any], config: dict[str, Any]) -> None:
+def write_config(folder: Path, identity: dict[str, Any], config: dict[str, Any]) -> None:
     """config.yaml: the resolved configuration, and what decides the images with its digest."""
-    content = {"fingerprint": fingerprint(decides), "decides": decides, "config": config}
+    content = {"fingerprint": fingerprint(identity), "decides": identity, "config": config}
     write_text(folder / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False))

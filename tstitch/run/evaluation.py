@@ -10,8 +10,8 @@ from tstitch.files.writing import write_text
 from tstitch.run.directory import writing
 from tstitch.run.report import render_report
 from tstitch.run.results import EVALUATION, METRICS, REPORT
-from tstitch.run.runner import Resources
 from tstitch.run.samples import SAMPLES
+from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.sampling.experiment import Experiment
 from tstitch.scoring.compare import nearest_floor
@@ -23,7 +23,7 @@ from tstitch.scoring.table import number, span
 log = logging.getLogger(__name__)
 
 
-def score_run(folder: Path, experiment: Experiment, resources: Resources) -> None:
+def score_run(folder: Path, experiment: Experiment, shared: SharedModels) -> None:
     """Evaluates samples.npz unless evaluation.json already says what it would.
 
     Every rank calls it alike. Runs without a reference, or with fewer images than a metric can
@@ -32,20 +32,20 @@ def score_run(folder: Path, experiment: Experiment, resources: Resources) -> Non
     Raises:
         UserError: damaged or unwritable files; the samples are kept.
     """
-    if resources.evaluator is None:
+    if shared.evaluator is None:
         return
     if experiment.run.num_images < MIN_IMAGES:
         log.warning("not evaluated: run.num_images is less than %d", MIN_IMAGES)
         return
-    wanted = resources.evaluator.identity
+    wanted = shared.evaluator.identity
     evaluation = distributed.on_main(lambda: _current(folder, wanted))
     if evaluation is None:
         log.info("%s: evaluating %d images", folder, experiment.run.num_images)
-        evaluation = {"identity": wanted} | resources.evaluate(folder / SAMPLES)
+        evaluation = {"identity": wanted} | shared.evaluate(folder / SAMPLES)
     elif "flags" not in evaluation:
         images = distributed.everywhere(lambda: open_samples(folder / SAMPLES, "samples"))
-        evaluation = resources.evaluator.flag(evaluation, images)
-    distributed.on_main(lambda: _write(folder, resources.floors, evaluation))
+        evaluation = shared.evaluator.flag(evaluation, images)
+    distributed.on_main(lambda: _write(folder, shared.floors, evaluation))
     headlines = [metric.key for metric in catalogue.METRICS if metric.headline]
     shown = [
         f"{entry['name']} {number(entry['value'])} ({span(entry)}){marks(entry)}"

@@ -12,14 +12,14 @@ from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.evaluation import score_run
 from tstitch.run.first_images import first_folder, larger_run, whole_run
 from tstitch.run.progress import shard_progress
-from tstitch.run.results import find_open_units, finish, written_files
-from tstitch.run.runner import Resources
+from tstitch.run.results import find_open_units, write_results, written_files
 from tstitch.run.shards import Shard, write_shard
+from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.sampling.batches import sample_units
 from tstitch.sampling.experiment import Experiment, parse_experiment
 from tstitch.sampling.identity import fingerprint
-from tstitch.sampling.pipeline import Stitcher
+from tstitch.sampling.pipeline import Pipeline
 from tstitch.sampling.units import Unit
 from tstitch.tracking.tracker import Tracker, start_tracking, track_run
 
@@ -35,24 +35,24 @@ def run_sampling(config: dict[str, Any]) -> Path:
     Raises:
         UserError: bad input, on every rank alike; finished shards stay.
     """
-    config, resources = resolve_budget(config)
+    config, shared = resolve_budget(config)
     experiment = parse_experiment(config)
     evaluations = experiment.evaluations(distributed.world_size())
-    resources = resources or Resources(experiment, evaluations=evaluations)
+    shared = shared or SharedModels(experiment, evaluations=evaluations)
     with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
-        folder = complete_run(experiment, resources, tracker)
+        folder = complete_run(experiment, shared, tracker)
         if distributed.is_main():
             track_run(tracker, folder)
     return folder
 
 
-def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker) -> Path:
+def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker) -> Path:
     """Makes one run whole: images, files, evaluation; what is there already is kept.
 
     Every rank calls it alike.
 
     Args:
-        resources: of an experiment with the same pair, device, dtype and evaluation.
+        shared: of an experiment with the same pair, device, dtype and evaluation.
         tracker: gets the number of images as they are made.
 
     Returns:
@@ -62,21 +62,21 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
     Raises:
         UserError: on every rank alike; finished shards stay.
     """
-    decides = distributed.on_main(lambda: resources.decides(experiment))
-    directory, engine = RunDirectory(experiment.directory(decides)), resources.engine_of(decides)
-    if engine != resources.engine:
+    identity = distributed.on_main(lambda: shared.identity(experiment))
+    directory, engine = RunDirectory(experiment.directory(identity)), shared.engine_of(identity)
+    if engine != shared.engine:
         how = "compiled or recorded" if engine.static_shapes else "neither compiled nor recorded"
         log.info("%s: goes on as it was begun, %s", directory.path, how)
     try:
-        units = distributed.on_main(lambda: _prepare(directory, experiment, decides))
+        units = distributed.on_main(lambda: _prepare(directory, experiment, identity))
         if units:
-            stitcher = Stitcher(experiment, resources.loaded(engine))
-            _generate(units, directory, stitcher, fingerprint(decides), tracker)
-        entries = resources.entries
+            pipeline = Pipeline(experiment, shared.loaded(engine))
+            _generate(units, directory, pipeline, fingerprint(identity), tracker)
+        entries = shared.entries
         folder = distributed.on_main(
-            lambda: finish(directory, experiment, engine, decides, entries)
+            lambda: write_results(directory, experiment, engine, identity, entries)
         )
-        score_run(folder, experiment, resources)
+        score_run(folder, experiment, shared)
     finally:
         directory.close()
     log.info("%s: %s", folder, ", ".join(written_files(folder)))
@@ -84,29 +84,29 @@ def complete_run(experiment: Experiment, resources: Resources, tracker: Tracker)
 
 
 def _prepare(
-    directory: RunDirectory, experiment: Experiment, decides: dict[str, Any]
+    directory: RunDirectory, experiment: Experiment, identity: dict[str, Any]
 ) -> list[Unit]:
     """Opens the directory and lists the open units."""
     run = experiment.run
     # A restarted attempt goes on with what the first one overwrote.
-    directory.open(decides, experiment.config, run.overwrite and not distributed.restarts())
+    directory.open(identity, experiment.config, run.overwrite and not distributed.restarts())
     with writing(directory.path):
-        held = larger_run(directory, experiment, fingerprint(decides))
+        held = larger_run(directory, experiment, fingerprint(identity))
         if held:
             own, count = first_folder(directory.path, run.num_images), run.num_images
             log.info("%s: keeps its %d images; the first %d go to %s", own.parent, held, count, own)
-            return find_open_units(directory, whole_run(experiment, held), fingerprint(decides))
-        write_config(directory.path, decides, experiment.config)
-    units = find_open_units(directory, experiment, fingerprint(decides))
+            return find_open_units(directory, whole_run(experiment, held), fingerprint(identity))
+        write_config(directory.path, identity, experiment.config)
+    units = find_open_units(directory, experiment, fingerprint(identity))
     log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)
     return units
 
 
 def _generate(
-    units: list[Unit], directory: RunDirectory, stitcher: Stitcher, owner: str, tracker: Tracker
+    units: list[Unit], directory: RunDirectory, pipeline: Pipeline, owner: str, tracker: Tracker
 ) -> None:
     """Every rank samples its strided share; no collective until all are done."""
-    run = stitcher.experiment.run
+    run = pipeline.experiment.run
     own = units[distributed.rank() :: distributed.world_size()]
 
     def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
@@ -118,4 +118,4 @@ def _generate(
     if distributed.is_main():
         bar = shard_progress(directory.shards, run.num_images, tracker.progress)
     with bar:
-        distributed.everywhere(lambda: sample_units(stitcher, own, store))
+        distributed.everywhere(lambda: sample_units(pipeline, own, store))

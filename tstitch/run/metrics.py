@@ -5,7 +5,7 @@ from typing import Any
 from evaluation.cost.machine import versions
 from evaluation.cost.timing import seconds_per_image
 from tstitch.engine.settings import Engine
-from tstitch.pair.network_cost import network_sizes
+from tstitch.pair.network_cost import network_costs
 from tstitch.sampling.experiment import Experiment
 from tstitch.sampling.identity import fingerprint
 from tstitch.sampling.provenance import agreed, grouped
@@ -14,7 +14,7 @@ from tstitch.sampling.provenance import agreed, grouped
 def collect_metrics(
     experiment: Experiment,
     engine: Engine,
-    decides: dict[str, Any],
+    identity: dict[str, Any],
     entries: dict[str, str | None],
     times: list[dict[str, Any]],
 ) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def collect_metrics(
     run, config = experiment.run, experiment.config
     groups = grouped(times)
     return {
-        "fingerprint": fingerprint(decides),
+        "fingerprint": fingerprint(identity),
         "protocol": {
             "pair": experiment.pair.name,
             "num_images": run.num_images,
@@ -45,7 +45,7 @@ def collect_metrics(
             "devices": sorted({t["device"] for t in times}),
         },
         "nfe_per_image": experiment.nfe,
-        **_arithmetic(experiment, decides["weights"], entries),
+        **_arithmetic(experiment, identity["weights"], entries),
         "seconds_per_image": _seconds(times),
         "timed_in": groups,
         "versions": versions(),
@@ -58,7 +58,7 @@ def _arithmetic(
     """Steps, parameters and FLOPs per denoiser; FLOPs per image against all-large."""
     pair, counts = experiment.pair, experiment.steps_per_denoiser
     denoisers: dict[str, Any] = {}
-    for name, size in network_sizes(pair).items():
+    for name, size in network_costs(pair).items():
         denoisers[name] = {
             "steps": counts[name],
             "evaluations_per_image": experiment.evaluations_per_image[name],

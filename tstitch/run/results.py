@@ -64,11 +64,11 @@ def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str)
     return missing
 
 
-def finish(
+def write_results(
     directory: RunDirectory,
     experiment: Experiment,
     engine: Engine,
-    decides: dict[str, Any],
+    identity: dict[str, Any],
     entries: dict[str, str | None],
 ) -> Path:
     """Writes everything outside shards/, each file by temporary name and rename.
@@ -86,23 +86,23 @@ def finish(
         UserError: not writable, or no space; the shards are kept.
     """
     with writing(directory.path):
-        held = larger_run(directory, experiment, fingerprint(decides))
+        held = larger_run(directory, experiment, fingerprint(identity))
     if not held:
-        _finish(directory, experiment, engine, decides, entries)
+        _write_results(directory, experiment, engine, identity, entries)
         return directory.path
-    _finish(directory, whole_run(experiment, held), engine, decides, entries)
-    return _finish_first(directory, experiment, decides)
+    _write_results(directory, whole_run(experiment, held), engine, identity, entries)
+    return _write_first(directory, experiment, identity)
 
 
-def _finish(
+def _write_results(
     directory: RunDirectory,
     experiment: Experiment,
     engine: Engine,
-    decides: dict[str, Any],
+    identity: dict[str, Any],
     entries: dict[str, str | None],
 ) -> None:
     run, size = experiment.run, experiment.pair.space.image_size
-    folder, owner = directory.path, fingerprint(decides)
+    folder, owner = directory.path, fingerprint(identity)
     with writing(folder):
         samples = folder / SAMPLES
         found = listed(directory.shards)
@@ -118,7 +118,7 @@ def _finish(
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect_metrics(experiment, engine, decides, entries, times)
+            metrics = collect_metrics(experiment, engine, identity, entries, times)
             _write_documents(folder, experiment, metrics)
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
@@ -128,7 +128,7 @@ def _finish(
             remove_shards(directory.shards)
 
 
-def _finish_first(directory: RunDirectory, experiment: Experiment, decides: dict[str, Any]) -> Path:
+def _write_first(directory: RunDirectory, experiment: Experiment, identity: dict[str, Any]) -> Path:
     """The files of the first images of a finished run with more of them."""
     run, size = experiment.run, experiment.pair.space.image_size
     folder = first_folder(directory.path, run.num_images)
@@ -138,14 +138,14 @@ def _finish_first(directory: RunDirectory, experiment: Experiment, decides: dict
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
         whole = is_whole(samples, run.num_images, size)
-        whole = whole and is_of(folder / METRICS, fingerprint(decides))
+        whole = whole and is_of(folder / METRICS, fingerprint(identity))
         if not whole:
             (folder / EVALUATION).unlink(missing_ok=True)
         if not (whole and _is_written(folder, run.num_images)):
             copy_first(directory.path / SAMPLES, samples, run.num_images)
             metrics = first_metrics(directory.path / METRICS, run.num_images)
             _write_documents(folder, experiment, metrics)
-        write_config(folder, decides, experiment.config)
+        write_config(folder, identity, experiment.config)
         if run.export == "png":
             export_images(folder)
     return folder

@@ -12,7 +12,7 @@ from torch import Tensor
 from evaluation.cost.timing import StageTimer
 from tstitch.runtime.threads import set_threads
 from tstitch.sampling.labels import choose_labels
-from tstitch.sampling.pipeline import DECODE, LOOP, Batch, Sampled, Stitcher
+from tstitch.sampling.pipeline import DECODE, LOOP, Batch, Pipeline, Sampled
 from tstitch.sampling.provenance import conditions
 from tstitch.sampling.units import Unit
 
@@ -21,7 +21,7 @@ BATCH = "batch"
 Store = Callable[[Unit, np.ndarray, np.ndarray, dict[str, Any]], None]
 
 
-def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> None:
+def sample_units(pipeline: Pipeline, units: Sequence[Unit], store: Store) -> None:
     """Samples units one after the other; at most three batches are in memory at a time.
 
     Compiles and records first, where the engine does.
@@ -32,24 +32,24 @@ def sample_units(stitcher: Stitcher, units: Sequence[Unit], store: Store) -> Non
     """
     if not units:
         return
-    prepared, batch_size = stitcher.prepare(), stitcher.experiment.run.batch_size
-    with _thread(stitcher.device) as drawing, _thread(stitcher.device) as storing:
-        drawn = [drawing.submit(_draw, stitcher, units[0])]
+    prepared, batch_size = pipeline.prepare(), pipeline.experiment.run.batch_size
+    with _thread(pipeline.device) as drawing, _thread(pipeline.device) as storing:
+        drawn = [drawing.submit(_draw, pipeline, units[0])]
         stored: Future[None] | None = None
-        end = StageTimer(stitcher.device).mark()
+        end = StageTimer(pipeline.device).mark()
         for number, unit in enumerate(units):
             batch, labels, seconds = drawn.pop().result()
-            drawn = [drawing.submit(_draw, stitcher, u) for u in units[number + 1 : number + 2]]
-            if not stitcher.engine.compile:  # torch compiles anew for another number
-                set_threads(stitcher.experiment.engine.threads)  # a command may have come or gone
-            timer = StageTimer(stitcher.device)
-            images = stitcher.sample(batch, timer)
+            drawn = [drawing.submit(_draw, pipeline, u) for u in units[number + 1 : number + 2]]
+            if not pipeline.engine.compile:  # torch compiles anew for another number
+                set_threads(pipeline.experiment.engine.threads)  # a command may have come or gone
+            timer = StageTimer(pipeline.device)
+            images = pipeline.sample(batch, timer)
             begin, end = end, timer.mark()
             timer.add(BATCH, begin, end)
             if stored is not None:
                 stored.result()
             times = {"images": len(unit), "warmup": number == 0}
-            times |= conditions(stitcher.engine, stitcher.device_name, batch_size)
+            times |= conditions(pipeline.engine, pipeline.device_name, batch_size)
             times |= {"prepared": prepared, "background": {"noise": seconds}}
             stored = storing.submit(_store, store, unit, images, labels, timer, times)
         stored.result()
@@ -62,16 +62,16 @@ def _thread(device: torch.device) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1)
 
 
-def draw_unit(stitcher: Stitcher, unit: Unit) -> tuple[Batch, Tensor]:
+def draw_unit(pipeline: Pipeline, unit: Unit) -> tuple[Batch, Tensor]:
     """What a unit's images begin with, and their labels (n,) int64 on the host."""
-    run, num_classes = stitcher.experiment.run, stitcher.experiment.pair.num_classes
+    run, num_classes = pipeline.experiment.run, pipeline.experiment.pair.num_classes
     labels = choose_labels(run.classes, unit.indices, seed=run.seed, num_classes=num_classes)
-    return stitcher.draw(unit.indices, labels, seed=run.seed), labels
+    return pipeline.draw(unit.indices, labels, seed=run.seed), labels
 
 
-def _draw(stitcher: Stitcher, unit: Unit) -> tuple[Batch, Tensor, float]:
+def _draw(pipeline: Pipeline, unit: Unit) -> tuple[Batch, Tensor, float]:
     started = time.perf_counter()
-    batch, labels = draw_unit(stitcher, unit)
+    batch, labels = draw_unit(pipeline, unit)
     return batch, labels, time.perf_counter() - started
 
 

@@ -58,7 +58,7 @@ class Experiment:
         run, steps = self.run, len(self.sampler.plan)
         return evaluations_per_process(run.num_images, run.batch_size, steps, processes)
 
-    def decides(
+    def identity(
         self, weights: dict[str, str], dtype: str, engine: dict[str, Any]
     ) -> dict[str, Any]:
         """The values that decide the images.
@@ -66,7 +66,7 @@ class Experiment:
         Args:
             weights: digest of each denoiser's weights by name.
             dtype: the precision that run.dtype comes to.
-            engine: of tstitch.engine.settings.Engine.decides.
+            engine: of tstitch.engine.settings.Engine.identity.
         """
         networks = {s.name: dict(s.identity or s.network) for s in self.pair.denoisers}
         return {
@@ -99,7 +99,7 @@ class Experiment:
         process = {} if own == LinearVP() else {"process": _values(own)}
         return process | ({"predictions": predictions} if predictions else {})
 
-    def directory(self, decides: dict[str, Any]) -> str:
+    def directory(self, identity: dict[str, Any]) -> str:
         """run.dir, or a path under run.root that says what the run is and ends in its digest."""
         if self.run.dir is not None:
             return self.run.dir
@@ -108,7 +108,7 @@ class Experiment:
         name = f"{kind}{self.sampler.steps}-steps{counts}-cfg{self.guidance.scale:g}".replace(
             "+", ""
         )
-        name += f"-seed{self.run.seed}-{fingerprint(decides)[:8]}"
+        name += f"-seed{self.run.seed}-{fingerprint(identity)[:8]}"
         return f"{self.run.root}/{self.pair.name}/{name}"
 
 

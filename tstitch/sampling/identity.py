@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 
-def fingerprint(decides: dict[str, Any]) -> str:
+def fingerprint(identity: dict[str, Any]) -> str:
     """SHA-256, hexadecimal, of the values that decide the images, whatever their order."""
-    text = json.dumps(_plain(decides), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(_plain(identity), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -17,12 +17,12 @@ from tstitch.data.items import CheckedItems
 from tstitch.files.npz import NpzWriter
 from tstitch.files.writing import write_text, writing_file
 from tstitch.runtime import distributed
-from tstitch.runtime.device import DEVICES, choose_device
+from tstitch.runtime.device import DEVICES
 from tstitch.runtime.errors import UserError
-from tstitch.runtime.threads import set_threads
+from tstitch.runtime.start import start_process
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.extractor import LoadedExtractor
-from tstitch.scoring.real_images import measure_real
+from tstitch.scoring.real_images import measure_real_images
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings, parse_evaluation
 
 FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
@@ -72,9 +72,7 @@ def make_reference(config: dict[str, Any]) -> None:
     floor = None if section.raw("floor") is None else Path(section.path("floor"))
     features = section.integer("features", MIN_IMAGES)
     sizes = section.integers("floor_images", MIN_IMAGES)
-    device = choose_device(section.choice("device", DEVICES), "device")
-    distributed.start()
-    set_threads()
+    device = start_process(section.choice("device", DEVICES), "device")
     images = DatasetImages(distributed.main_first(lambda: instantiate(config["data"], "data")))
     if features > len(images):
         raise section.refuse("features", f"the data has only {len(images)} images")
@@ -89,7 +87,7 @@ def _write_statistics(
 ) -> None:
     extractor.check(images.height, images.width, "data")
     names = [name for name in STATISTICS if name in extractor.dimensions(images)]
-    moments, features = measure_real(
+    moments, features = measure_real_images(
         extractor, images, names, num_features=num_features, field="data"
     )
 

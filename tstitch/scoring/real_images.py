@@ -12,7 +12,7 @@ from tstitch.scoring.extractor import LoadedExtractor, add_over_ranks, collect_g
 CHUNK = 500  # images that a rank takes at once
 
 
-def measure_real(
+def measure_real_images(
     extractor: LoadedExtractor,
     images: Any,
     names: Collection[str],

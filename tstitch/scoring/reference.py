@@ -8,7 +8,7 @@ from evaluation.metrics.comparison import ReferenceStatistics
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor
-from tstitch.scoring.real_images import measure_real
+from tstitch.scoring.real_images import measure_real_images
 from tstitch.scoring.settings import MIN_IMAGES
 
 
@@ -50,7 +50,7 @@ def prepare_reference(
         extractor.check(images.height, images.width, f"reference={reference.label}")
         missing = [n for n in STATISTICS if n in dimensions and n not in gaussians]
         field = f"reference={reference.label}"
-        moments, features = measure_real(
+        moments, features = measure_real_images(
             extractor, images, missing, num_features=len(images), field=field
         )
         gaussians |= {name: (found.mean, found.covariance) for name, found in moments.items()}

@@ -8,9 +8,9 @@ from evaluation.features.images import ImageSource
 from tstitch.config.section import Section
 from tstitch.files.writing import write_text, writing_file
 from tstitch.runtime import distributed
-from tstitch.runtime.device import DEVICES, choose_device
+from tstitch.runtime.device import DEVICES
 from tstitch.runtime.errors import UserError
-from tstitch.runtime.threads import set_threads
+from tstitch.runtime.start import start_process
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples, report_pairing
@@ -38,9 +38,7 @@ def run_evaluation(config: dict[str, Any]) -> None:
     samples = section.text("samples")
     baseline = None if section.raw("baseline") is None else section.text("baseline")
     output = None if section.raw("output") is None else Path(section.path("output"))
-    device = choose_device(section.choice("device", DEVICES), "device")
-    distributed.start()
-    set_threads()
+    device = start_process(section.choice("device", DEVICES), "device")
     images = _everywhere_open(samples, "samples")
     others = None if baseline is None else _everywhere_open(baseline, "baseline")
     if others and len(others) != len(images):

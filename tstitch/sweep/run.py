@@ -8,7 +8,7 @@ from typing import Any
 from tstitch.run.directory import writing
 from tstitch.run.first_images import first_folder, run_name
 from tstitch.run.generate import complete_run
-from tstitch.run.runner import Resources
+from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.identity import fingerprint
@@ -36,7 +36,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
     plan = plan_sweep(config)
     # All points of the sweep count, whatever is there: a resumed one decides alike.
     evaluations = sum(p.experiment.evaluations(distributed.world_size()) for p in plan.points)
-    resources = Resources(plan.points[0].experiment, evaluations=evaluations)
+    shared = SharedModels(plan.points[0].experiment, evaluations=evaluations)
     with start_tracking(plan.points[0].experiment.tracking, "sweep", config) as tracker:
         folders, seen = [], set()
         for number, point in enumerate(plan.points, 1):
@@ -46,13 +46,13 @@ def run_sweep(config: dict[str, Any]) -> Path:
             if key in seen:  # another schedule with the same steps: the same run
                 experiment = replace(experiment, run=replace(experiment.run, overwrite=False))
             seen.add(key)
-            folders.append(complete_run(experiment, resources, Tracker(None)))
+            folders.append(complete_run(experiment, shared, Tracker(None)))
             if distributed.is_main():
                 track_point(tracker, point.series, point.label, folders[-1])
         folder = Path(plan.settings.dir or _directory(plan, folders))
         folder = distributed.on_main(lambda: _own_folder(plan, folder))
-        rounds = time_runs(plan, folders, folder, resources)
-        distributed.on_main(lambda: _report(plan, folders, folder, rounds, resources, tracker))
+        rounds = time_runs(plan, folders, folder, shared)
+        distributed.on_main(lambda: _report(plan, folders, folder, rounds, shared, tracker))
     log.info("%s: report.html, report.md, points.csv, plots", folder)
     return folder
 
@@ -80,14 +80,14 @@ def _report(
     folders: list[Path],
     folder: Path,
     rounds: Rounds | None,
-    resources: Resources,
+    shared: SharedModels,
     tracker: Tracker,
 ) -> None:
     points = collect_points(plan, folders, folder, rounds)
     try:
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
-            write_report(plan, points, folders, folder, resources.floors)
+            write_report(plan, points, folders, folder, shared.floors)
     except ValueError as error:
         raise UserError(f"sweep: {error}") from error
     track_sweep(tracker, folder)

@@ -18,12 +18,12 @@ from tstitch.benchmark.measure import rotated
 from tstitch.files.writing import write_text
 from tstitch.run.directory import writing
 from tstitch.run.first_images import run_name
-from tstitch.run.runner import Resources
+from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.threads import available_cores
 from tstitch.sampling.batches import sample_units
 from tstitch.sampling.loaded_pair import LoadedPair
-from tstitch.sampling.pipeline import DENOISE, Stitcher
+from tstitch.sampling.pipeline import DENOISE, Pipeline
 from tstitch.sampling.provenance import conditions, engine_text, host_load
 from tstitch.sampling.units import Unit
 from tstitch.sweep.plan import Plan
@@ -41,7 +41,7 @@ class Rounds:
     conditions: dict[str, Any]  # of tstitch.sampling.provenance; load: least and most
 
 
-def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resources) -> Rounds | None:
+def time_runs(plan: Plan, folders: list[Path], folder: Path, shared: SharedModels) -> Rounds | None:
     """Measures every different run of the sweep in turn, or reads what an earlier command measured.
 
     Every rank calls it alike; rank 0 measures while the others wait.
@@ -67,18 +67,18 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resource
         "runs": list(runs),  # their names end in their fingerprints
         "images": size,
         "rounds": rounds,
-        "engine": engine_text(resources.engine),
+        "engine": engine_text(shared.engine),
         "processes": distributed.world_size(),
         "threads": plan.points[0].experiment.engine.threads,
-        "machine": [device_name(resources.engine.device), available_cores(), versions()["torch"]],
+        "machine": [device_name(shared.engine.device), available_cores(), versions()["torch"]],
     }
     found = distributed.on_main(lambda: _read(folder / TIMING, key))
     if found is None:
-        loaded = resources.loaded()
+        loaded = shared.loaded()
 
     def measure() -> Rounds:
-        stitchers = {name: Stitcher(experiment, loaded) for name, experiment in runs.items()}
-        measured = _measure(stitchers, size, rounds)
+        pipelines = {name: Pipeline(experiment, loaded) for name, experiment in runs.items()}
+        measured = _measure(pipelines, size, rounds)
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
             content = {"key": key, "measured": asdict(measured)}
@@ -96,16 +96,16 @@ def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
         return None
 
 
-def _measure(stitchers: dict[str, Stitcher], size: int, rounds: int) -> Rounds:
-    first = next(iter(stitchers.values()))
+def _measure(pipelines: dict[str, Pipeline], size: int, rounds: int) -> Rounds:
+    first = next(iter(pipelines.values()))
     loads = [host_load()]
-    for stitcher in _warming(stitchers):
-        _one_batch(stitcher, size)
-    batches: dict[str, list[dict[str, Any]]] = {name: [] for name in stitchers}
+    for pipeline in _warming(pipelines):
+        _one_batch(pipeline, size)
+    batches: dict[str, list[dict[str, Any]]] = {name: [] for name in pipelines}
     for number in range(rounds):
         log.info("timing %d schedules in turn: round %d of %d", len(batches), number + 1, rounds)
-        for name in rotated(list(stitchers), number):
-            batches[name].append(_one_batch(stitchers[name], size))
+        for name in rotated(list(pipelines), number):
+            batches[name].append(_one_batch(pipelines[name], size))
         loads.append(host_load())
     known = [load for load in loads if load is not None]
     where = conditions(first.engine, first.device_name, size)
@@ -117,26 +117,26 @@ def _measure(stitchers: dict[str, Stitcher], size: int, rounds: int) -> Rounds:
     )
 
 
-def _warming(stitchers: dict[str, Stitcher]) -> list[Stitcher]:
+def _warming(pipelines: dict[str, Pipeline]) -> list[Pipeline]:
     """Some that between them run every denoiser under every guidance."""
     found, seen = [], set()
-    for stitcher in stitchers.values():
-        scale = stitcher.experiment.guidance.scale
-        ran = {(scale, step.model) for step in stitcher.experiment.sampler.plan}
+    for pipeline in pipelines.values():
+        scale = pipeline.experiment.guidance.scale
+        ran = {(scale, step.model) for step in pipeline.experiment.sampler.plan}
         if not ran <= seen:
-            found.append(stitcher)
+            found.append(pipeline)
             seen |= ran
     return found
 
 
-def _one_batch(stitcher: Stitcher, size: int) -> dict[str, Any]:
+def _one_batch(pipeline: Pipeline, size: int) -> dict[str, Any]:
     """Times of the run's first batch, as its shard has them."""
     found: list[dict[str, Any]] = []
 
     def keep(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
         found.append(times)
 
-    sample_units(stitcher, [Unit(0, size)], keep)
+    sample_units(pipeline, [Unit(0, size)], keep)
     return found[0]
 
 

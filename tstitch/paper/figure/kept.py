@@ -11,7 +11,7 @@ from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.run.directory import writing
 from tstitch.run.first_images import first_folder
-from tstitch.run.runner import Resources
+from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.threads import available_cores
 from tstitch.sampling.experiment import Experiment
@@ -47,13 +47,13 @@ def measure_once(
     return measured
 
 
-def measurement_key(experiment: Experiment, figure: Figure, resources: Resources) -> dict[str, Any]:
+def measurement_key(experiment: Experiment, figure: Figure, shared: SharedModels) -> dict[str, Any]:
     """What decides a measurement: weights, sampler, engine, machine, and the figure's own part."""
-    decides = distributed.on_main(lambda: resources.decides(experiment))
+    identity = distributed.on_main(lambda: shared.identity(experiment))
     return {
-        "run": fingerprint(decides),
+        "run": fingerprint(identity),
         "own": figure.measurement,
-        "machine": [device_name(resources.engine.device), available_cores(), versions()["torch"]],
+        "machine": [device_name(shared.engine.device), available_cores(), versions()["torch"]],
     }
 
 

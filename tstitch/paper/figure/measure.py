@@ -13,7 +13,7 @@ from tstitch.paper.figure.plan import CurvePoint, denoiser_names
 from tstitch.run.evaluation import read_evaluation
 from tstitch.run.generate import complete_run
 from tstitch.run.results import METRICS
-from tstitch.run.runner import Resources
+from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.experiment import Experiment
@@ -50,36 +50,36 @@ class Result:
         return paired_difference(own["value"], own["replicates"], base["value"], base["replicates"])
 
 
-class Stock:
-    """Resources of the pair in use; another pair takes their place, the evaluator stays."""
+class ModelCache:
+    """Models of the pair in use; those of another pair take their place, the evaluator stays."""
 
     def __init__(self) -> None:
         self._key = ""
-        self._resources: Resources | None = None
+        self._shared: SharedModels | None = None
 
-    def of(self, experiment: Experiment) -> Resources:
+    def of(self, experiment: Experiment) -> SharedModels:
         """Weights, engine and evaluator of a run; every rank calls it alike."""
-        key = resources_key(experiment)
-        if key != self._key or self._resources is None:
-            before = self._resources
+        key = sharing_key(experiment)
+        if key != self._key or self._shared is None:
+            before = self._shared
             self.release()
-            self._resources = Resources(experiment, before)
+            self._shared = SharedModels(experiment, before)
             self._key = key
-        return self._resources
+        return self._shared
 
     def release(self) -> None:
         """Gives the memory of the networks back, for what another process or a training needs."""
-        if self._resources is not None:
-            self._resources.unload()
+        if self._shared is not None:
+            self._shared.unload()
 
 
-def resources_key(experiment: Experiment) -> str:
-    """What two runs must have in common to share their resources."""
+def sharing_key(experiment: Experiment) -> str:
+    """What two runs must have in common to share their models."""
     own = {part: experiment.config[part] for part in ("pair", "engine", "evaluation")}
     return fingerprint(own | {"run": [experiment.run.device, experiment.run.dtype]})
 
 
-def measure_points(points: Sequence[CurvePoint], report: Path, stock: Stock) -> list[Result]:
+def measure_points(points: Sequence[CurvePoint], report: Path, cache: ModelCache) -> list[Result]:
     """Completes what is missing and evaluates; every rank calls it alike.
 
     Args:
@@ -88,13 +88,13 @@ def measure_points(points: Sequence[CurvePoint], report: Path, stock: Stock) -> 
     Raises:
         UserError: bad input, or no evaluation; finished shards stay.
     """
-    keys = [resources_key(point.experiment) for point in points]
+    keys = [sharing_key(point.experiment) for point in points]
     order = sorted(range(len(points)), key=lambda i: (keys.index(keys[i]), i))
     done: dict[int, tuple[Path, dict[str, Any]]] = {}
     for number, place in enumerate(order, 1):
         planned = points[place].planned
         log.info("%d of %d: %s, %s", number, len(points), planned.series, planned.label)
-        done[place] = complete(planned.experiment, stock.of(planned.experiment))
+        done[place] = complete(planned.experiment, cache.of(planned.experiment))
     if not distributed.is_main():
         return []
     results = []
@@ -109,12 +109,12 @@ def measure_points(points: Sequence[CurvePoint], report: Path, stock: Stock) -> 
     return results
 
 
-def complete(experiment: Experiment, resources: Resources) -> tuple[Path, dict[str, Any]]:
+def complete(experiment: Experiment, shared: SharedModels) -> tuple[Path, dict[str, Any]]:
     """The run's directory, and the evaluation of its images, empty where none is wanted.
 
     The images asked for, whatever the run holds: of a run with more the first are evaluated.
     """
-    folder = complete_run(experiment, resources, Tracker(None))
+    folder = complete_run(experiment, shared, Tracker(None))
     if not experiment.evaluation.enabled:
         return folder, {}
     evaluation = distributed.on_main(lambda: read_evaluation(folder))

@@ -24,7 +24,7 @@ from tstitch.files.npz import stream_rows
 from tstitch.paper.figure.base import Figure, FigureData, Given
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.kept import measure_once, measurement_key
-from tstitch.paper.figure.measure import Result, Stock
+from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, plan_points
 from tstitch.paper.figure.probe import ProbeSettings, look_on_main, probe_point
 from tstitch.paper.figure.settings import Reproduction
@@ -127,7 +127,7 @@ class PredictFigure(Figure):
         return replace(settings, overrides=(*settings.overrides, "evaluation=none"))
 
     def measure(
-        self, settings: Reproduction, stock: Stock, results: list[Result]
+        self, settings: Reproduction, cache: ModelCache, results: list[Result]
     ) -> list[Prediction] | None:
         points = [
             probe_point(
@@ -137,12 +137,12 @@ class PredictFigure(Figure):
             )
             for c in self.curves
         ]
-        keys = [measurement_key(p.experiment, self, stock.of(p.experiment)) for p in points]
+        keys = [measurement_key(p.experiment, self, cache.of(p.experiment)) for p in points]
 
         def measure() -> dict[str, Any]:
             return {
                 "courses": [
-                    look_on_main(measure_similarity, point, stock.of(point.experiment))
+                    look_on_main(measure_similarity, point, cache.of(point.experiment))
                     for point in points
                 ]
             }

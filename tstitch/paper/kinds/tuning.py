@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Self
 
 from samplers import NUM_TIMESTEPS
 from tstitch.config.cli import compose, override
-from tstitch.pair.network_cost import network_sizes
+from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import parse_pair
 from tstitch.pair.weights import fetch_weights, weights_digest
 from tstitch.paper.figure.base import Answer, Figure, FigureData, Given
 from tstitch.paper.figure.curves import ROLES, Shares, parse_shares
-from tstitch.paper.figure.measure import Stock
+from tstitch.paper.figure.measure import ModelCache
 from tstitch.paper.figure.plan import configured_pair
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import text
@@ -78,7 +78,7 @@ class TuningFigure(Figure):
         # Without the data, whose folder may still have to be given.
         words = [w for w in (*self.training, *settings.training) if w.startswith("train.")]
         fields = compose("train", words)["train"]
-        sizes = network_sizes(configured_pair(settings.scale.pairs[ROLES]))
+        sizes = network_costs(configured_pair(settings.scale.pairs[ROLES]))
         trained = [
             role
             for weights in self.curves[0].variants.values()
@@ -88,7 +88,7 @@ class TuningFigure(Figure):
         total = sum(3.0 * sizes[role].flops for role in trained)
         return total * fields["steps"] * fields["batch_size"]
 
-    def prepared(self, settings: Reproduction, stock: Stock) -> Self:
+    def prepared(self, settings: Reproduction, cache: ModelCache) -> Self:
         """The figure with the weights of a training for each variant; trains what is missing.
 
         Trainings resume, and are kept under root.
@@ -96,7 +96,7 @@ class TuningFigure(Figure):
         Raises:
             UserError: no data, or a bad training override.
         """
-        stock.release()
+        cache.release()
         [curve] = self.curves
         variants: dict[str, dict[str, str | None]] = {}
         for label, weights in curve.variants.items():

@@ -1,4 +1,4 @@
-"""What several runs share: weights, loaded denoisers and the evaluator."""
+"""The models that several runs share: denoisers and the evaluator, loaded once."""
 
 import gc
 import logging
@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from tstitch.engine.host import prepare_host
-from tstitch.engine.settings import Engine, choose_engines
+from tstitch.engine.settings import Engine
 from tstitch.pair.spec import locate_entry, locate_weights, space_errors
 from tstitch.pair.weights import newly_read, weights_digest
 from tstitch.run.directory import RunDirectory
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
+from tstitch.sampling.bootstrap import load_pair, prepare_process
 from tstitch.sampling.experiment import Experiment
 from tstitch.sampling.loaded_pair import LoadedPair
 from tstitch.scoring.compare import read_floors
@@ -27,7 +27,7 @@ NO_REFERENCE = (
 log = logging.getLogger(__name__)
 
 
-class Resources:
+class SharedModels:
     """Loads the denoisers and the evaluator when they are first needed, then keeps them.
 
     Every rank makes one and calls it alike. All runs that share it have one pair, device,
@@ -48,12 +48,11 @@ class Resources:
     def __init__(
         self,
         experiment: Experiment,
-        before: "Resources | None" = None,
+        before: "SharedModels | None" = None,
         evaluations: int | None = None,
     ) -> None:
-        self._engines = choose_engines(experiment.engine, experiment.run, evaluations)
+        self._engines = prepare_process(experiment, evaluations)
         self.engine = self._engines[0]
-        prepare_host(self.engine)
         self._experiment = experiment
         self.evaluation = experiment.evaluation
         self._loaded: LoadedPair | None = None
@@ -89,15 +88,10 @@ class Resources:
         if self._loaded is not None and self._loaded.engine != engine:
             self.unload()
         if self._loaded is None:
-            pair = self._experiment.pair
-            self._loaded = distributed.everywhere(
-                lambda: LoadedPair(
-                    pair, engine, {spec.name: locate_weights(spec) for spec in pair.denoisers}
-                )
-            )
+            self._loaded = distributed.everywhere(lambda: load_pair(self._experiment, engine))
         return self._loaded
 
-    def decides(self, experiment: Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
         """What decides the images of one of the runs, which names its directory.
 
         Where the engine is `auto`, a directory that holds images goes on with the engine that
@@ -106,28 +100,28 @@ class Resources:
         Raises:
             UserError: a space whose files are not there.
         """
-        options = self.candidates(experiment)
+        identities = self.identities(experiment)
         if not experiment.run.overwrite or distributed.restarts():
-            for option in options:
-                begun = RunDirectory(experiment.directory(option)).begun_with()
-                if begun is not None and begun.get("engine") == option["engine"]:
-                    return option
-        return options[0]
+            for identity in identities:
+                begun = RunDirectory(experiment.directory(identity)).begun_with()
+                if begun is not None and begun.get("engine") == identity["engine"]:
+                    return identity
+        return identities[0]
 
-    def candidates(self, experiment: Experiment) -> list[dict[str, Any]]:
+    def identities(self, experiment: Experiment) -> list[dict[str, Any]]:
         """What decides the images under each engine that `auto` may come to, this run's first."""
         with space_errors():
             experiment.pair.space.to(self.engine.device)  # its precision is one of the values
-            options = [
-                experiment.decides(self.digests, engine.precision, engine.decides())
+            identities = [
+                experiment.identity(self.digests, engine.precision, engine.identity())
                 for engine in self._engines
             ]
         entries = newly_read(self.entries)
-        return [option | {"entries": entries} for option in options] if entries else options
+        return [i | {"entries": entries} for i in identities] if entries else identities
 
-    def engine_of(self, decides: dict[str, Any]) -> Engine:
-        """The engine of what `decides` came to."""
-        return next(e for e in self._engines if e.decides() == decides["engine"])
+    def engine_of(self, identity: dict[str, Any]) -> Engine:
+        """The engine of what `identity` came to."""
+        return next(e for e in self._engines if e.identity() == identity["engine"])
 
     def unload(self) -> None:
         """Frees the denoisers; they are loaded again when they are needed."""
@@ -153,7 +147,7 @@ class Resources:
 
 def _alike(engines: list[Engine]) -> list[Engine]:
     """Makes sure that every rank computes the same bits; drops choices that only some have."""
-    own = [{"dtype": engine.precision} | engine.decides() for engine in engines]
+    own = [{"dtype": engine.precision} | engine.identity() for engine in engines]
     every = distributed.gather(own)
     first = every[0][0]
     for rank, (other, *_) in enumerate(every):
