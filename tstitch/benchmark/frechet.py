@@ -14,6 +14,7 @@ import torch
 from evaluation.cost.machine import device_name
 from evaluation.metrics.frechet import FrechetReference
 from evaluation.metrics.moments import Moments
+from evaluation.report.table import Table, table_lines
 from tstitch.config.section import Section
 from tstitch.config.settings import MAX_SEED
 from tstitch.runtime.device import choose_device
@@ -165,13 +166,12 @@ def _median(clocks: Sequence[Clock]) -> Clock:
 
 def render(timings: list[Timing], settings: BenchmarkSettings, device: torch.device) -> str:
     """A Markdown table, one row per number of samples."""
-    lines = [
-        "| samples | scipy.linalg.sqrtm (s) | ours, first (s) | ratio | ours, next (s) | ratio "
-        "| distance | relative difference |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for timing in timings:
-        cells = [
+    header = [
+        "samples", "scipy.linalg.sqrtm (s)", "ours, first (s)", "ratio", "ours, next (s)", "ratio",
+        "distance", "relative difference",
+    ]  # fmt: skip
+    rows = [
+        [
             str(timing.samples),
             f"{timing.root.wall:.4g} ({timing.root.processor:.4g})",
             f"{timing.first.wall:.4g} ({timing.first.processor:.4g})",
@@ -181,8 +181,10 @@ def render(timings: list[Timing], settings: BenchmarkSettings, device: torch.dev
             f"{timing.value:.6g}",
             f"{abs(timing.value - timing.root_value) / abs(timing.root_value):.1e}",
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
+        for timing in timings
+    ]
+    lines = [
+        *table_lines(Table(header, rows), labels=False),
         "",
         f"{settings.dimension} dimensions, {settings.reference} reference features, medians of "
         f"{settings.rounds} rounds in turn (processor seconds in brackets), "

@@ -1,6 +1,5 @@
 """`scripts/benchmark.py`: how fast a pair samples under several engines."""
 
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from tstitch.benchmark.session import Session
 from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases, parse_benchmark
 from tstitch.benchmark.worker import with_fraction
 from tstitch.engine.settings import choose_engine
-from tstitch.files.writing import replacing, write_text
+from tstitch.files.writing import replacing, write_json, write_text
 from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import locate_weights
 from tstitch.run.directory import writing
@@ -93,7 +92,7 @@ def _write(document: dict[str, Any], folder: Path) -> None:
     with replacing(folder / "benchmark.png") as part:
         save_plot(document, part)
     write_text(folder / "benchmark.md", render_benchmark(document))
-    write_text(folder / "benchmark.json", json.dumps(document, indent=2) + "\n")
+    write_json(folder / "benchmark.json", document, indent=2)
 
 
 def _identity(experiment: Experiment) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tstitch.files.writing import writing_to
 from tstitch.runtime.errors import UserError
 
 LOCK_FILE = ".lock"
@@ -30,18 +31,15 @@ class FolderLock:
         Raises:
             UserError: the folder is in use, or cannot be written.
         """
-        try:
-            self._lock.acquire(timeout=LOCK_WAIT_S)
-        except Timeout:
-            raise UserError(
-                f"{self._field}={self._folder}: another {self._work} is working there; wait for "
-                f"it, or choose another {self._field}"
-            ) from None
-        except OSError as error:
-            raise UserError(
-                f"{self._field}={self._folder}: cannot be written ({error.strerror}); choose "
-                f"another {self._field}"
-            ) from error
+        # A timeout is an OSError, too.
+        with writing_to(self._folder, self._field, f"choose another {self._field}"):
+            try:
+                self._lock.acquire(timeout=LOCK_WAIT_S)
+            except Timeout:
+                raise UserError(
+                    f"{self._field}={self._folder}: another {self._work} is working there; wait "
+                    f"for it, or choose another {self._field}"
+                ) from None
 
     def release(self) -> None:
         """Gives it back, if it was taken."""

@@ -1,14 +1,13 @@
-"""Streaming npz files with fixed dates: same arrays, same bytes; never whole in memory."""
+"""Npz files written as streams, with fixed dates: same arrays, same bytes."""
 
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evaluation.features.npz_stream import RowReader, read_header
 from tstitch.files.writing import replacing
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
@@ -49,26 +48,3 @@ class NpzWriter:
     def add_array(self, name: str, array: np.ndarray) -> None:
         """Adds a whole array."""
         self.add(name, array.shape, array.dtype, [array])
-
-
-def stream_rows(path: Path, name: str, rows: int) -> Iterator[np.ndarray]:
-    """The array of an npz in chunks of at most `rows` rows."""
-    reader = RowReader(path, name)
-    for first in range(0, reader.shape[0], rows):
-        yield reader.read(first, min(first + rows, reader.shape[0]))
-
-
-def verify(path: Path, shapes: dict[str, tuple[int, ...]]) -> bool:
-    """Whether an npz holds exactly these arrays, whole: every checksum is read."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {f"{name}.npy" for name in shapes}
-            if set(archive.namelist()) != names or archive.testzip() is not None:
-                return False
-            for name, shape in shapes.items():
-                with archive.open(f"{name}.npy") as member:
-                    if read_header(member)[0] != shape:
-                        return False
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return False
-    return True

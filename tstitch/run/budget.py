@@ -9,7 +9,7 @@ from typing import Any
 from samplers import Budget, spend
 from tstitch.config.cli import instantiate
 from tstitch.config.groups import all_large
-from tstitch.files.writing import write_text
+from tstitch.files.writing import write_json
 from tstitch.run.directory import SCHEDULE_FILE, RunDirectory, writing
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
@@ -171,6 +171,5 @@ def _measure_once(
         if stored is None:
             stored = schedule
             with writing(folder):
-                text = json.dumps({"key": key, "schedule": schedule}, indent=1) + "\n"
-                write_text(folder / SCHEDULE_FILE, text)
+                write_json(folder / SCHEDULE_FILE, {"key": key, "schedule": schedule})
     return stored

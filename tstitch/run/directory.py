@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from tstitch.files.lock import LOCK_FILE, FolderLock
-from tstitch.files.writing import write_text
+from tstitch.files.writing import remove_leftovers, write_text, writing_to
 from tstitch.run.export import remove_exported
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.identity import differences, fingerprint
@@ -23,14 +23,8 @@ OWN_FILES = ("samples.npz", "grid.png", "metrics.json", "report.md", "evaluation
 @contextmanager
 def writing(path: Path, field: str = "run.dir") -> Iterator[None]:
     """Turns an OSError of the block into a UserError that names the directory's field."""
-    try:
+    with writing_to(path, field, f"free space or choose another {field}; finished shards are kept"):
         yield
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UserError(
-            f"{field}={path}: cannot be written ({reason}); free space or choose another "
-            f"{field}; finished shards are kept"
-        ) from error
 
 
 class RunDirectory:
@@ -60,8 +54,8 @@ class RunDirectory:
             self._refuse_foreign()
             self.shards.mkdir(parents=True, exist_ok=True)
             self._lock.take()
-            for leftover in (*self.path.glob(".*.tmp"), *self.shards.glob(".*.tmp")):
-                leftover.unlink(missing_ok=True)
+            for folder in (self.path, self.shards):
+                remove_leftovers(folder)
             if overwrite:
                 self._clear()
                 if config["stitch"].get("_target_") != "samplers.Budget":

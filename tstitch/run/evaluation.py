@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.metrics import catalogue
-from tstitch.files.writing import write_text
+from tstitch.files.writing import write_json, write_text
 from tstitch.run.directory import writing
 from tstitch.run.report import render_report
 from tstitch.run.results import EVALUATION, METRICS, REPORT
@@ -81,5 +81,5 @@ def _write(folder: Path, floors: list[dict[str, Any]], evaluation: dict[str, Any
         evaluation = {"fingerprint": metrics["fingerprint"]} | evaluation
         floor = nearest_floor(floors, evaluation["num_images"])
         if evaluation != read_evaluation(folder):
-            write_text(folder / EVALUATION, json.dumps(evaluation, indent=1) + "\n")
+            write_json(folder / EVALUATION, evaluation)
         write_text(folder / REPORT, render_report(metrics, evaluation, floor))

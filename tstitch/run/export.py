@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from evaluation.features.image_files import decode_rgb
-from tstitch.files.npz import stream_rows
+from evaluation.features.npz_stream import stream_rows
 from tstitch.files.pictures import save_image
 from tstitch.run.samples import IMAGES, SAMPLES
 

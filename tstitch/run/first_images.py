@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tstitch.files.npz import NpzWriter, stream_rows
+from evaluation.features.npz_stream import stream_rows
+from tstitch.files.npz import NpzWriter
 from tstitch.run.directory import RunDirectory
 from tstitch.run.samples import IMAGES, LABELS, SAMPLES, count_images, is_whole
 from tstitch.run.shards import open_units, scan

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from evaluation.features.npz_stream import stream_rows
 from evaluation.report.sheets import cell_size, draw_grid
 from tstitch.engine.settings import Engine
-from tstitch.files.npz import stream_rows
 from tstitch.files.pictures import save_image
-from tstitch.files.writing import write_text
+from tstitch.files.writing import remove_leftovers, write_json, write_text
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.export import export_images, has_exported
 from tstitch.run.first_images import (
@@ -135,8 +135,7 @@ def _write_first(directory: RunDirectory, experiment: Experiment, identity: dict
     samples = folder / SAMPLES
     with writing(folder):
         folder.mkdir(exist_ok=True)
-        for leftover in folder.glob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+        remove_leftovers(folder)
         whole = is_whole(samples, run.num_images, size)
         whole = whole and is_of(folder / METRICS, fingerprint(identity))
         if not whole:
@@ -172,7 +171,7 @@ def _is_written(folder: Path, num_images: int) -> bool:
 def _write_documents(folder: Path, experiment: Experiment, metrics: dict[str, Any]) -> None:
     _write_grid(folder, experiment)
     write_text(folder / REPORT, render_report(metrics))
-    write_text(folder / METRICS, json.dumps(metrics, indent=2) + "\n")
+    write_json(folder / METRICS, metrics, indent=2)
 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:

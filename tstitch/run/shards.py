@@ -4,7 +4,6 @@ import json
 import logging
 import re
 import time
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.features.npz_stream import load_arrays
 from tstitch.files.npz import NpzWriter
 from tstitch.sampling.units import Unit
 
@@ -62,11 +62,11 @@ def read_shard(path: Path, fingerprint: str) -> Shard:
     """
     match = NAME.fullmatch(path.name)
     try:
-        with np.load(path, allow_pickle=False) as data:
-            images, labels, indices, owner, times = (data[field] for field in FIELDS)
-            times = json.loads(str(times))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ShardError(f"unreadable ({type(error).__name__})") from error
+        images, labels, indices, owner, times = load_arrays(path, FIELDS)
+        times = json.loads(str(times))
+    except ValueError as error:
+        reason = type(error.__cause__ or error).__name__
+        raise ShardError(f"unreadable ({reason})") from error
     if str(owner) != fingerprint:
         raise ShardError("of another run")
     expected = np.arange(int(match[1]), int(match[2]))

@@ -1,6 +1,5 @@
 """`scripts/reference.py`: statistics of real images, and what other real images reach."""
 
-import json
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from tstitch.config.cli import instantiate
 from tstitch.config.section import Section
 from tstitch.data.items import CheckedItems
 from tstitch.files.npz import NpzWriter
-from tstitch.files.writing import write_text, writing_file
+from tstitch.files.writing import write_json, writing_file
 from tstitch.runtime import distributed
 from tstitch.runtime.device import DEVICES
 from tstitch.runtime.errors import UserError
@@ -144,6 +143,6 @@ def _write_floor(
             for metric in entry["metrics"].values():
                 del metric["replicates"]  # the floor is compared with, not paired
         with writing_file(floor, "floor"):
-            write_text(floor, json.dumps(found, indent=1) + "\n")
+            write_json(floor, found)
 
     distributed.on_main(write)

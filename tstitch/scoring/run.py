@@ -1,12 +1,11 @@
 """`scripts/evaluate.py`: metrics of any images against any reference."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from evaluation.features.images import ImageSource
 from tstitch.config.section import Section
-from tstitch.files.writing import write_text, writing_file
+from tstitch.files.writing import write_json, writing_file
 from tstitch.runtime import distributed
 from tstitch.runtime.device import DEVICES
 from tstitch.runtime.errors import UserError
@@ -69,4 +68,4 @@ def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: Path | N
     print(render_table(result, floor), flush=True)
     if output is not None:
         with writing_file(output, "output"):
-            write_text(output, json.dumps(result, indent=1) + "\n")
+            write_json(output, result)

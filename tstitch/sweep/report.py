@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from evaluation.cost.machine import versions
+from evaluation.features.npz_stream import stream_rows
 from evaluation.report.markdown import render_markdown
 from evaluation.report.page import render_page
 from evaluation.report.plots import plot_metrics, plot_pareto
 from evaluation.report.points import Floor, Point, points_csv
 from evaluation.report.sheets import draw_strip
-from tstitch.files.npz import stream_rows
 from tstitch.files.pictures import save_figure, save_image
 from tstitch.files.writing import write_text
 from tstitch.run.evaluation import read_evaluation

@@ -15,7 +15,7 @@ import numpy as np
 
 from evaluation.cost.machine import device_name, versions
 from tstitch.benchmark.measure import rotated
-from tstitch.files.writing import write_text
+from tstitch.files.writing import write_json
 from tstitch.run.directory import writing
 from tstitch.run.first_images import run_name
 from tstitch.run.shared_models import SharedModels
@@ -82,7 +82,7 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, shared: SharedModel
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
             content = {"key": key, "measured": asdict(measured)}
-            write_text(folder / TIMING, json.dumps(content, indent=1) + "\n")
+            write_json(folder / TIMING, content)
         return measured
 
     return found or distributed.on_main(measure)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tstitch.config.section import Section
+from tstitch.files.writing import writing_to
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 
@@ -167,26 +168,23 @@ def _start(settings: TrackingSettings, command: str, config: dict[str, Any]) -> 
     import wandb
 
     folder = Path(settings.dir)
-    try:
+    with writing_to(settings.dir, "tracking.dir"):
         folder.mkdir(parents=True, exist_ok=True)
-        return wandb.init(
-            mode=settings.mode,
-            project=settings.project,
-            entity=settings.entity,
-            group=settings.group,
-            dir=folder,
-            job_type=command,
-            config=config,
-            reinit="create_new",
-            settings=wandb.Settings(silent=True),
-        )
-    except OSError as error:
-        raise UserError(
-            f"tracking.dir={settings.dir}: cannot be written ({error.strerror or error})"
-        ) from error
-    except wandb.Error as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"tracking.mode={settings.mode}: wandb cannot start ({reason}); run `wandb login`, or "
-            "choose tracking.mode=offline"
-        ) from error
+        try:
+            return wandb.init(
+                mode=settings.mode,
+                project=settings.project,
+                entity=settings.entity,
+                group=settings.group,
+                dir=folder,
+                job_type=command,
+                config=config,
+                reinit="create_new",
+                settings=wandb.Settings(silent=True),
+            )
+        except wandb.Error as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"tracking.mode={settings.mode}: wandb cannot start ({reason}); run `wandb login`, "
+                "or choose tracking.mode=offline"
+            ) from error

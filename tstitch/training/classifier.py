@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from tstitch.config.cli import instantiate
 from tstitch.config.section import Section
 from tstitch.config.settings import MAX_SEED
 from tstitch.data.datasets import SPLITS, epoch_order
-from tstitch.files.writing import write_text
+from tstitch.files.writing import write_text, writing_to
 from tstitch.pair.weights import fetch_weights, fill_network
 from tstitch.runtime import distributed
 from tstitch.runtime.device import DEVICES, choose_device
@@ -201,10 +202,8 @@ def _open_split(config: Any, split: str) -> TensorDataset:
 
 def _make_folder(settings: ClassifierSettings) -> None:
     folder = settings.out.parent
-    try:
+    with _writing(settings):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(settings, error) from error
     if not os.access(folder, os.W_OK):
         raise UserError(f"classifier.out={settings.out}: its folder is read-only; choose another")
 
@@ -225,13 +224,10 @@ def _export(
     for row in rows:
         writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
     path = settings.out.with_suffix(".log.csv")
-    try:
+    with _writing(settings):
         write_text(path, text.getvalue())
         save_weights(network.state_dict(), settings.out, dtype=torch.float32, metadata=metadata)
-    except (OSError, CheckpointError) as error:
-        raise _unwritable(settings, error) from error
 
 
-def _unwritable(settings: ClassifierSettings, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return UserError(f"classifier.out={settings.out}: cannot be written ({reason}); choose another")
+def _writing(settings: ClassifierSettings) -> AbstractContextManager[None]:
+    return writing_to(settings.out, "classifier.out", "choose another", also=(CheckpointError,))

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from models.download import sha256_of
 from tstitch.data.items import CheckedItems
-from tstitch.files.writing import write_text
+from tstitch.files.writing import write_json
 from tstitch.runtime.errors import UserError
 
 
@@ -76,7 +76,7 @@ def make_record(data: DataIdentity, space: Any) -> dict[str, Any]:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Writes the record by temporary name and rename."""
-    write_text(path, json.dumps(record, indent=1) + "\n")
+    write_json(path, record)
 
 
 def content_record(moments: Path, labels: np.ndarray) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from samplers import LinearVP
 from tstitch.config.section import Section
 from tstitch.data.datasets import StepBatches, batches, together
 from tstitch.files.lock import FolderLock
+from tstitch.files.writing import remove_leftovers, writing_to
 from tstitch.pair.spec import PairSpec, build_network, load_space, parse_pair
 from tstitch.pair.weights import fetch_weights, fill_network
 from tstitch.runtime import distributed
@@ -66,6 +67,7 @@ def run_training(config: dict[str, Any]) -> None:
     lock = FolderLock(folder, "train.dir", "training")
     distributed.on_main(lock.take)
     try:
+        distributed.on_main(lambda: remove_leftovers(folder))
         _train(config, pair, settings, network, device, folder)
     finally:
         lock.release()
@@ -134,8 +136,6 @@ def _prefer_plain_attention(network: nn.Module, device: torch.device) -> None:
 
 def _make_folder(name: str) -> Path:
     folder = Path(name).expanduser()
-    try:
+    with writing_to(name, "train.dir"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"train.dir={name}: cannot be written ({error.strerror})") from error
     return folder

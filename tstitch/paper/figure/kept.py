@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.cost.machine import device_name, versions
-from tstitch.files.writing import write_text
+from tstitch.files.writing import write_json
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.run.directory import writing
@@ -41,7 +41,7 @@ def measure_once(
         with writing(path.parent, "root"):
             path.parent.mkdir(parents=True, exist_ok=True)
             content = {"key": key, "images": count, "measured": measured}
-            write_text(path, json.dumps(content, indent=1) + "\n")
+            write_json(path, content)
 
     distributed.on_main(write)
     return measured

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tstitch.files.npz import stream_rows
+from evaluation.features.npz_stream import stream_rows
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.answers import (

@@ -17,10 +17,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from evaluation.features.npz_stream import stream_rows
 from evaluation.report.panels import Line, Panel
 from evaluation.report.table import Table, table_lines
 from tstitch.config.section import Section
-from tstitch.files.npz import stream_rows
 from tstitch.paper.figure.base import Figure, FigureData, Given
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.kept import measure_once, measurement_key
