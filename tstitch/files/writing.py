@@ -63,7 +63,7 @@ def writing_file(path: Path, field: str) -> Iterator[None]:
         yield
 
 
-def write_json(path: Path, content: Any, indent: int = 1) -> None:
+def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Writes a JSON file by temporary name and rename."""
     write_text(path, json.dumps(content, indent=indent) + "\n")
 

@@ -11,13 +11,16 @@ import yaml
 from tstitch.files.lock import LOCK_FILE, FolderLock
 from tstitch.files.writing import remove_leftovers, write_text, writing_to
 from tstitch.run.export import remove_exported
+from tstitch.run.verified import VERIFIED, VerifiedFiles
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.identity import differences, fingerprint
 
 CONFIG_FILE = "config.yaml"
 SHARDS = "shards"
 SCHEDULE_FILE = "schedule.json"  # of stitch=budget
-OWN_FILES = ("samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", CONFIG_FILE)
+OWN_FILES = (
+    "samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", VERIFIED, CONFIG_FILE
+)  # fmt: skip
 
 
 @contextmanager
@@ -32,7 +35,14 @@ class RunDirectory:
 
     Args:
         path: of the directory; made if it is not there.
+
+    Attributes:
+        fingerprint: of the run, from `open` on.
+        verified: its files that are known to be whole, from `open` on.
     """
+
+    fingerprint: str
+    verified: VerifiedFiles
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
@@ -61,6 +71,8 @@ class RunDirectory:
                 if config["stitch"].get("_target_") != "samplers.Budget":
                     (self.path / SCHEDULE_FILE).unlink(missing_ok=True)
             self._compare(identity)
+        self.fingerprint = fingerprint(identity)
+        self.verified = VerifiedFiles(self.path, self.fingerprint)
 
     def begun_with(self) -> dict[str, Any] | None:
         """What decides the images that are there; None if there are none, or nobody can tell."""

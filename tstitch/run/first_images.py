@@ -1,6 +1,5 @@
 """The first images of a run that holds more: what a smaller request gets; the run stays whole."""
 
-import json
 import re
 from dataclasses import replace
 from itertools import islice
@@ -21,21 +20,19 @@ NAME = re.compile(r"first-\d+")
 ROWS = 64
 
 
-def larger_run(directory: RunDirectory, experiment: Experiment, owner: str) -> int:
+def larger_run(directory: RunDirectory, experiment: Experiment) -> int:
     """How many images the directory's finished run has, if they are more than asked for; else 0.
 
     A damaged samples.npz counts if its shards are all there.
-
-    Args:
-        owner: the run's fingerprint.
     """
     run, samples = experiment.run, directory.path / SAMPLES
     held = count_images(samples)
     if held <= run.num_images:
         return 0
-    if is_whole(samples, held, experiment.pair.space.image_size):
+    if is_whole(samples, held, experiment.pair.space.image_size, directory.verified):
         return held
-    missing = open_units(cut(held, run.batch_size), scan(directory.shards, owner))
+    shards = scan(directory.shards, directory.fingerprint, directory.verified)
+    missing = open_units(cut(held, run.batch_size), shards)
     return 0 if missing else held
 
 
@@ -72,15 +69,6 @@ def copy_first(source: Path, target: Path, count: int) -> None:
         writer.add(LABELS, (count,), labels.dtype, rows(LABELS))
 
 
-def is_of(path: Path, owner: str) -> bool:
-    """Whether a metrics.json speaks of the run with this fingerprint."""
-    try:
-        return json.loads(path.read_text())["fingerprint"] == owner
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def first_metrics(path: Path, count: int) -> dict[str, Any]:
-    """metrics.json of a run, as that of its first images: the times are those of the whole run."""
-    metrics = json.loads(path.read_text())
+def first_metrics(metrics: dict[str, Any], count: int) -> dict[str, Any]:
+    """Metrics of a run, as those of its first images: the times are those of the whole run."""
     return metrics | {"protocol": metrics["protocol"] | {"num_images": count}}

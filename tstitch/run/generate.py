@@ -10,6 +10,7 @@ import numpy as np
 from tstitch.run.budget import resolve_budget
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.evaluation import score_run
+from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import first_folder, larger_run, whole_run
 from tstitch.run.progress import shard_progress
 from tstitch.run.results import find_open_units, write_results, written_files
@@ -40,13 +41,13 @@ def run_sampling(config: dict[str, Any]) -> Path:
     evaluations = experiment.evaluations(distributed.world_size())
     shared = shared or SharedModels(experiment, evaluations=evaluations)
     with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
-        folder = complete_run(experiment, shared, tracker)
+        run = complete_run(experiment, shared, tracker)
         if distributed.is_main():
-            track_run(tracker, folder)
-    return folder
+            track_run(tracker, run.folder, run.metrics, run.evaluation)
+    return run.folder
 
 
-def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker) -> Path:
+def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker) -> FinishedRun:
     """Makes one run whole: images, files, evaluation; what is there already is kept.
 
     Every rank calls it alike.
@@ -56,8 +57,8 @@ def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker)
         tracker: gets the number of images as they are made.
 
     Returns:
-        The folder with its files: the run directory, or one below it for the first images of a
-        run that has more.
+        The run, in its directory, or in a folder below it for the first images of a run that has
+        more.
 
     Raises:
         UserError: on every rank alike; finished shards stay.
@@ -73,14 +74,14 @@ def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker)
             pipeline = Pipeline(experiment, shared.loaded(engine))
             _generate(units, directory, pipeline, fingerprint(identity), tracker)
         entries = shared.entries
-        folder = distributed.on_main(
+        run = distributed.on_main(
             lambda: write_results(directory, experiment, engine, identity, entries)
         )
-        score_run(folder, experiment, shared)
+        run = score_run(run, experiment, shared)
     finally:
         directory.close()
-    log.info("%s: %s", folder, ", ".join(written_files(folder)))
-    return folder
+    log.info("%s: %s", run.folder, ", ".join(written_files(run.folder)))
+    return run
 
 
 def _prepare(
@@ -91,13 +92,13 @@ def _prepare(
     # A restarted attempt goes on with what the first one overwrote.
     directory.open(identity, experiment.config, run.overwrite and not distributed.restarts())
     with writing(directory.path):
-        held = larger_run(directory, experiment, fingerprint(identity))
+        held = larger_run(directory, experiment)
         if held:
             own, count = first_folder(directory.path, run.num_images), run.num_images
             log.info("%s: keeps its %d images; the first %d go to %s", own.parent, held, count, own)
-            return find_open_units(directory, whole_run(experiment, held), fingerprint(identity))
+            return find_open_units(directory, whole_run(experiment, held))
         write_config(directory.path, identity, experiment.config)
-    units = find_open_units(directory, experiment, fingerprint(identity))
+    units = find_open_units(directory, experiment)
     log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)
     return units
 

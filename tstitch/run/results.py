@@ -11,11 +11,11 @@ from tstitch.files.pictures import save_image
 from tstitch.files.writing import remove_leftovers, write_json, write_text
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.export import export_images, has_exported
+from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
 from tstitch.run.first_images import (
     copy_first,
     first_folder,
     first_metrics,
-    is_of,
     larger_run,
     whole_run,
 )
@@ -27,40 +27,40 @@ from tstitch.run.samples import (
     SAMPLES,
     count_images,
     is_whole,
+    read_whole,
     remove_shards,
     unpack,
     write_samples,
 )
 from tstitch.run.shards import listed, open_units, scan
+from tstitch.run.verified import VerifiedFiles
 from tstitch.sampling.experiment import Experiment
-from tstitch.sampling.identity import fingerprint
 from tstitch.sampling.units import Unit, cut
 
-GRID, METRICS, REPORT = "grid.png", "metrics.json", "report.md"
-EVALUATION = "evaluation.json"
 GRID_SIDE = 1200  # pixels, about
 GRID_COLUMNS = 10
 
 
-def find_open_units(directory: RunDirectory, experiment: Experiment, owner: str) -> list[Unit]:
+def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Unit]:
     """The batches still to sample; a run whose shards were removed is unpacked if it grows.
 
     Raises:
         UserError: not writable.
     """
-    run, samples = experiment.run, directory.path / SAMPLES
+    run, size = experiment.run, experiment.pair.space.image_size
+    samples, owner, verified = directory.path / SAMPLES, directory.fingerprint, directory.verified
     units = cut(run.num_images, run.batch_size)
     with writing(directory.path):
-        found = scan(directory.shards, owner)
-        whole = is_whole(samples, run.num_images, experiment.pair.space.image_size)
-        if not found and whole and _is_written(directory.path, run.num_images):
-            return []
-        missing = open_units(units, found)
+        shards = scan(directory.shards, owner, verified)
+        whole = is_whole(samples, run.num_images, size, verified)
+        finished = not shards and whole and _read_metrics(directory.path, run.num_images)
+        missing = [] if finished else open_units(units, shards)
         packed = count_images(samples)
-        if missing and packed and is_whole(samples, packed, experiment.pair.space.image_size):
-            done = {index for unit in found for index in unit.indices}
+        if missing and packed and is_whole(samples, packed, size, verified):
+            done = {index for unit in shards for index in unit.indices}
             unpack(samples, directory.shards, owner, run.batch_size, done)
-            missing = open_units(units, scan(directory.shards, owner))
+            missing = open_units(units, scan(directory.shards, owner, verified))
+        verified.save()
     return missing
 
 
@@ -70,8 +70,8 @@ def write_results(
     engine: Engine,
     identity: dict[str, Any],
     entries: dict[str, str | None],
-) -> Path:
-    """Writes everything outside shards/, each file by temporary name and rename.
+) -> FinishedRun:
+    """Writes everything outside shards/ but the report, by temporary name and rename.
 
     A run that is already finished is left as it is, also if it has more images than asked for:
     the first of them get a folder of their own below it.
@@ -80,18 +80,20 @@ def write_results(
         entries: of the denoisers' files, which hold their weights.
 
     Returns:
-        The folder with the files of as many images as asked for.
+        The run of as many images as asked for, not evaluated.
 
     Raises:
         UserError: not writable, or no space; the shards are kept.
     """
     with writing(directory.path):
-        held = larger_run(directory, experiment, fingerprint(identity))
+        held = larger_run(directory, experiment)
     if not held:
-        _write_results(directory, experiment, engine, identity, entries)
-        return directory.path
-    _write_results(directory, whole_run(experiment, held), engine, identity, entries)
-    return _write_first(directory, experiment, identity)
+        return _write_results(directory, experiment, engine, identity, entries)
+    larger = _write_results(directory, whole_run(experiment, held), engine, identity, entries)
+    with writing(directory.path):
+        if not (directory.path / REPORT).is_file():
+            write_text(directory.path / REPORT, render_report(larger.metrics))
+    return _write_first(larger, directory.fingerprint, experiment, identity)
 
 
 def _write_results(
@@ -100,20 +102,21 @@ def _write_results(
     engine: Engine,
     identity: dict[str, Any],
     entries: dict[str, str | None],
-) -> None:
+) -> FinishedRun:
     run, size = experiment.run, experiment.pair.space.image_size
-    folder, owner = directory.path, fingerprint(identity)
+    folder, verified = directory.path, directory.verified
     with writing(folder):
         samples = folder / SAMPLES
-        found = listed(directory.shards)
-        whole = is_whole(samples, run.num_images, size)
-        if not whole:
-            (folder / EVALUATION).unlink(missing_ok=True)  # of other images
-        if not (whole and _is_written(folder, run.num_images)):
+        shards = listed(directory.shards)
+        whole = is_whole(samples, run.num_images, size, verified)
+        metrics = _read_metrics(folder, run.num_images) if whole else None
+        if metrics is None:
+            _remove_stale(folder, whole)
             times = write_samples(
                 samples,
-                found,
-                owner,
+                shards,
+                directory.fingerprint,
+                verified,
                 num_images=run.num_images,
                 batch_size=run.batch_size,
                 size=size,
@@ -123,31 +126,36 @@ def _write_results(
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
         # Those of more images are a larger run's that was stopped.
-        inside = found and all(unit.end <= run.num_images for unit in found)
-        if not run.keep_shards and inside and is_whole(samples, run.num_images, size):
+        inside = shards and all(unit.end <= run.num_images for unit in shards)
+        if not run.keep_shards and inside and read_whole(samples, run.num_images, size):
             remove_shards(directory.shards)
+        verified.save()
+    return FinishedRun(folder, metrics)
 
 
-def _write_first(directory: RunDirectory, experiment: Experiment, identity: dict[str, Any]) -> Path:
+def _write_first(
+    larger: FinishedRun, owner: str, experiment: Experiment, identity: dict[str, Any]
+) -> FinishedRun:
     """The files of the first images of a finished run with more of them."""
     run, size = experiment.run, experiment.pair.space.image_size
-    folder = first_folder(directory.path, run.num_images)
-    samples = folder / SAMPLES
+    folder = first_folder(larger.folder, run.num_images)
+    samples, verified = folder / SAMPLES, VerifiedFiles(folder, owner)
     with writing(folder):
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
-        whole = is_whole(samples, run.num_images, size)
-        whole = whole and is_of(folder / METRICS, fingerprint(identity))
-        if not whole:
-            (folder / EVALUATION).unlink(missing_ok=True)
-        if not (whole and _is_written(folder, run.num_images)):
-            copy_first(directory.path / SAMPLES, samples, run.num_images)
-            metrics = first_metrics(directory.path / METRICS, run.num_images)
+        whole = is_whole(samples, run.num_images, size, verified)
+        metrics = _read_metrics(folder, run.num_images) if whole else None
+        if metrics is None or metrics.get("fingerprint") != owner:
+            _remove_stale(folder, whole=False)
+            copy_first(larger.folder / SAMPLES, samples, run.num_images)
+            verified.add(samples)
+            metrics = first_metrics(larger.metrics, run.num_images)
             _write_documents(folder, experiment, metrics)
         write_config(folder, identity, experiment.config)
         if run.export == "png":
             export_images(folder)
-    return folder
+        verified.save()
+    return FinishedRun(folder, metrics)
 
 
 def written_files(folder: Path) -> list[str]:
@@ -157,20 +165,26 @@ def written_files(folder: Path) -> list[str]:
     ]
 
 
-def _is_written(folder: Path, num_images: int) -> bool:
-    """Whether the report files are there and speak of this number of images."""
-    if not all((folder / name).is_file() for name in (GRID, METRICS, REPORT)):
-        return False
+def _read_metrics(folder: Path, num_images: int) -> dict[str, Any] | None:
+    """metrics.json, None unless it and the grid are there, and it is of this number of images."""
+    if not (folder / GRID).is_file():
+        return None
     try:
         metrics = json.loads((folder / METRICS).read_text())
-        return metrics["protocol"]["num_images"] == num_images
-    except (ValueError, KeyError, TypeError):
-        return False
+        return metrics if metrics["protocol"]["num_images"] == num_images else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove_stale(folder: Path, whole: bool) -> None:
+    """The report, and the evaluation unless the images are whole and stay."""
+    (folder / REPORT).unlink(missing_ok=True)
+    if not whole:
+        (folder / EVALUATION).unlink(missing_ok=True)
 
 
 def _write_documents(folder: Path, experiment: Experiment, metrics: dict[str, Any]) -> None:
     _write_grid(folder, experiment)
-    write_text(folder / REPORT, render_report(metrics))
     write_json(folder / METRICS, metrics, indent=2)
 
 

@@ -11,6 +11,7 @@ from evaluation.features.images import IMAGES, LABELS
 from evaluation.features.npz_stream import RowReader, load_array, stream_rows, verify
 from tstitch.files.npz import NpzWriter
 from tstitch.run.shards import UNTIMED, Shard, ShardError, cover, read_shard, write_shard
+from tstitch.run.verified import VerifiedFiles
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.units import Unit, cut
 
@@ -25,20 +26,45 @@ def count_images(path: Path) -> int:
         return 0
 
 
-def is_whole(path: Path, num_images: int, image_size: int) -> bool:
-    """Whether samples.npz holds exactly these images, every checksum right."""
+def is_whole(path: Path, num_images: int, image_size: int, verified: VerifiedFiles) -> bool:
+    """Whether samples.npz holds exactly these images, every checksum right.
+
+    Args:
+        verified: it is read if it is not among these, and added to them.
+    """
+    known = verified.holds(path)
+    whole = read_whole(path, num_images, image_size, read=not known)
+    if whole and not known:
+        verified.add(path)
+    return whole
+
+
+def read_whole(path: Path, num_images: int, image_size: int, read: bool = True) -> bool:
+    """The same without a record of verified files.
+
+    Args:
+        read: False = the headers alone.
+    """
     shape = (num_images, image_size, image_size, 3)
-    return verify(path, {IMAGES: shape, LABELS: (num_images,)})
+    return verify(path, {IMAGES: shape, LABELS: (num_images,)}, read)
 
 
 def write_samples(
-    path: Path, found: dict[Unit, Path], owner: str, *, num_images: int, batch_size: int, size: int
+    path: Path,
+    shards: dict[Unit, Path],
+    owner: str,
+    verified: VerifiedFiles,
+    *,
+    num_images: int,
+    batch_size: int,
+    size: int,
 ) -> list[dict[str, Any]]:
     """Streams the images of the shards into samples.npz, one shard in memory at a time.
 
     Args:
-        found: good shards that cover the images.
+        shards: good ones that cover the images.
         owner: the run's fingerprint.
+        verified: gets the shards and samples.npz.
         size: side of the images.
 
     Returns:
@@ -50,20 +76,22 @@ def write_samples(
     labels: list[np.ndarray] = []
     times: dict[Unit, dict[str, Any]] = {}
 
-    def rows() -> Iterator[np.ndarray]:
-        for unit, first, end in cover(cut(num_images, batch_size), found):
+    def images() -> Iterator[np.ndarray]:
+        for unit, first, end in cover(cut(num_images, batch_size), shards):
             try:
-                shard = read_shard(found[unit], owner)
+                shard = read_shard(shards[unit], owner)
             except ShardError as error:  # it was whole when the run began or when it was written
-                raise UserError(f"{found[unit]}: {error}; run the same command again") from error
-            own = slice(first - unit.first, end - unit.first)
-            labels.append(shard.labels[own])
+                raise UserError(f"{shards[unit]}: {error}; run the same command again") from error
+            verified.add(shards[unit])
+            rows = slice(first - unit.first, end - unit.first)
+            labels.append(shard.labels[rows])
             times[unit] = shard.times
-            yield shard.images[own]
+            yield shard.images[rows]
 
     with NpzWriter(path) as writer:
-        writer.add(IMAGES, (num_images, size, size, 3), np.dtype(np.uint8), rows())
+        writer.add(IMAGES, (num_images, size, size, 3), np.dtype(np.uint8), images())
         writer.add_array(LABELS, np.concatenate(labels))
+    verified.add(path)
     return list(times.values())
 
 

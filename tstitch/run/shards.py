@@ -13,6 +13,7 @@ import numpy as np
 
 from evaluation.features.npz_stream import load_arrays
 from tstitch.files.npz import NpzWriter
+from tstitch.run.verified import VerifiedFiles
 from tstitch.sampling.units import Unit
 
 NAME = re.compile(r"(\d{8})-(\d{8})\.npz")
@@ -81,12 +82,19 @@ def listed(folder: Path) -> dict[Unit, Path]:
     return {Unit(int(match[1]), int(match[2])): path for path, match in matches if match}
 
 
-def scan(folder: Path, fingerprint: str) -> dict[Unit, Path]:
-    """The good shards of a folder by unit; bad ones are named, removed, and made again."""
+def scan(folder: Path, fingerprint: str, verified: VerifiedFiles) -> dict[Unit, Path]:
+    """The good shards of a folder by unit; bad ones are named, removed, and made again.
+
+    Args:
+        verified: shards among these are not read; others are added.
+    """
     found = listed(folder)
     for unit, path in list(found.items()):
+        if verified.holds(path):
+            continue
         try:
             read_shard(path, fingerprint)
+            verified.add(path)
         except ShardError as error:
             log.warning("shard %s: %s; its images are made again", path, error)
             path.unlink()

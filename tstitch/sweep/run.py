@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tstitch.run.directory import writing
+from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import first_folder, run_name
 from tstitch.run.generate import complete_run
 from tstitch.run.shared_models import SharedModels
@@ -38,7 +39,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
     evaluations = sum(p.experiment.evaluations(distributed.world_size()) for p in plan.points)
     shared = SharedModels(plan.points[0].experiment, evaluations=evaluations)
     with start_tracking(plan.points[0].experiment.tracking, "sweep", config) as tracker:
-        folders, seen = [], set()
+        runs, seen = [], set()
         for number, point in enumerate(plan.points, 1):
             log.info("%d of %d: %s, %s", number, len(plan.points), point.series, point.label)
             experiment = point.experiment
@@ -46,22 +47,23 @@ def run_sweep(config: dict[str, Any]) -> Path:
             if key in seen:  # another schedule with the same steps: the same run
                 experiment = replace(experiment, run=replace(experiment.run, overwrite=False))
             seen.add(key)
-            folders.append(complete_run(experiment, shared, Tracker(None)))
-            if distributed.is_main():
-                track_point(tracker, point.series, point.label, folders[-1])
-        folder = Path(plan.settings.dir or _directory(plan, folders))
+            run = complete_run(experiment, shared, Tracker(None))
+            runs.append(run)
+            if distributed.is_main() and run.evaluation is not None:
+                track_point(tracker, point.series, point.label, run.metrics, run.evaluation)
+        folder = Path(plan.settings.dir or _directory(plan, runs))
         folder = distributed.on_main(lambda: _own_folder(plan, folder))
-        rounds = time_runs(plan, folders, folder, shared)
-        distributed.on_main(lambda: _report(plan, folders, folder, rounds, shared, tracker))
+        rounds = time_runs(plan, runs, folder, shared)
+        distributed.on_main(lambda: _report(plan, runs, folder, rounds, shared, tracker))
     log.info("%s: report.html, report.md, points.csv, plots", folder)
     return folder
 
 
-def _directory(plan: Plan, folders: list[Path]) -> str:
+def _directory(plan: Plan, runs: list[FinishedRun]) -> str:
     """A path that says which runs it is about, whatever their number of images."""
-    run, pair = plan.points[0].experiment.run, plan.points[0].experiment.pair
-    digest = fingerprint({"runs": [run_name(folder) for folder in folders]})[:8]
-    return f"{run.root}/{pair.name}/sweep-seed{run.seed}-{digest}"
+    first = plan.points[0].experiment
+    digest = fingerprint({"runs": [run_name(run.folder) for run in runs]})[:8]
+    return f"{first.run.root}/{first.pair.name}/sweep-seed{first.run.seed}-{digest}"
 
 
 def _own_folder(plan: Plan, folder: Path) -> Path:
@@ -77,17 +79,17 @@ def _own_folder(plan: Plan, folder: Path) -> Path:
 
 def _report(
     plan: Plan,
-    folders: list[Path],
+    runs: list[FinishedRun],
     folder: Path,
     rounds: Rounds | None,
     shared: SharedModels,
     tracker: Tracker,
 ) -> None:
-    points = collect_points(plan, folders, folder, rounds)
+    points = collect_points(plan, runs, folder, rounds)
     try:
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
-            write_report(plan, points, folders, folder, shared.floors)
+            write_report(plan, points, runs, folder, shared.floors)
     except ValueError as error:
         raise UserError(f"sweep: {error}") from error
     track_sweep(tracker, folder)

@@ -17,6 +17,7 @@ from evaluation.cost.machine import device_name, versions
 from tstitch.benchmark.measure import rotated
 from tstitch.files.writing import write_json
 from tstitch.run.directory import writing
+from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import run_name
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
@@ -41,13 +42,15 @@ class Rounds:
     conditions: dict[str, Any]  # of tstitch.sampling.provenance; load: least and most
 
 
-def time_runs(plan: Plan, folders: list[Path], folder: Path, shared: SharedModels) -> Rounds | None:
+def time_runs(
+    plan: Plan, finished: list[FinishedRun], folder: Path, shared: SharedModels
+) -> Rounds | None:
     """Measures every different run of the sweep in turn, or reads what an earlier command measured.
 
     Every rank calls it alike; rank 0 measures while the others wait.
 
     Args:
-        folders: the runs' directories, in the plan's order.
+        finished: the runs, in the plan's order.
         folder: of the report, where the measurement is kept.
 
     Returns:
@@ -59,7 +62,7 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, shared: SharedModel
     rounds = plan.settings.timing_rounds
     if not rounds:
         return None
-    runs = {run_name(f): p.experiment for p, f in zip(plan.points, folders, strict=True)}
+    runs = {run_name(r.folder): p.experiment for p, r in zip(plan.points, finished, strict=True)}
     run = plan.points[0].experiment.run
     size = min(run.batch_size, run.num_images)
     loaded: LoadedPair | None = None

@@ -1,7 +1,6 @@
 """Experiment tracking with Weights & Biases; the only file that knows wandb."""
 
 import csv
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -119,9 +118,10 @@ def start_tracking(
             run.finish(exit_code=exit_code)
 
 
-def track_run(tracker: Tracker, folder: Path) -> None:
+def track_run(
+    tracker: Tracker, folder: Path, metrics: dict[str, Any], evaluation: dict[str, Any] | None
+) -> None:
     """Reports a finished run's numbers and grid."""
-    metrics = json.loads((folder / "metrics.json").read_text())
     seconds = metrics["seconds_per_image"]
     tracker.summarize(
         {
@@ -133,8 +133,8 @@ def track_run(tracker: Tracker, folder: Path) -> None:
             "steps": {name: row["steps"] for name, row in metrics["denoisers"].items()},
         }
     )
-    if (folder / "evaluation.json").is_file():
-        tracker.summarize(evaluation_values(json.loads((folder / "evaluation.json").read_text())))
+    if evaluation is not None:
+        tracker.summarize(evaluation_values(evaluation))
     tracker.images("grid", [folder / "grid.png"])
 
 
@@ -147,10 +147,10 @@ def evaluation_values(evaluation: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def track_point(tracker: Tracker, series: str, label: str, folder: Path) -> None:
+def track_point(
+    tracker: Tracker, series: str, label: str, metrics: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
     """Reports one run of a sweep."""
-    evaluation = json.loads((folder / "evaluation.json").read_text())
-    metrics = json.loads((folder / "metrics.json").read_text())
     values = {"series": series, "label": label, "gmacs_per_image": metrics["gmacs_per_image"]}
     tracker.log({f"point/{k}": v for k, v in (values | evaluation_values(evaluation)).items()})
 

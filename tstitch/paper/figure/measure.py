@@ -1,6 +1,5 @@
 """Samples and evaluates the points of a figure; every point is a run directory."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,9 +9,8 @@ from typing import Any
 from evaluation.metrics.jackknife import Interval, interval, paired_difference
 from evaluation.report.points import Point
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names
-from tstitch.run.evaluation import read_evaluation
+from tstitch.run.finished import FinishedRun
 from tstitch.run.generate import complete_run
-from tstitch.run.results import METRICS
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
@@ -90,7 +88,7 @@ def measure_points(points: Sequence[CurvePoint], report: Path, cache: ModelCache
     """
     keys = [sharing_key(point.experiment) for point in points]
     order = sorted(range(len(points)), key=lambda i: (keys.index(keys[i]), i))
-    done: dict[int, tuple[Path, dict[str, Any]]] = {}
+    done: dict[int, FinishedRun] = {}
     for number, place in enumerate(order, 1):
         planned = points[place].planned
         log.info("%d of %d: %s, %s", number, len(points), planned.series, planned.label)
@@ -99,28 +97,27 @@ def measure_points(points: Sequence[CurvePoint], report: Path, cache: ModelCache
         return []
     results = []
     for place, point in enumerate(points):
-        folder, evaluation = done[place]
-        measured, protocol = None, json.loads((folder / METRICS).read_text())["protocol"]
-        if evaluation:
+        run, measured = done[place], None
+        if run.evaluation is not None:
             baseline = _baseline(place, points)
-            other = None if baseline in (None, place) else done[baseline][1]
-            measured = _named(make_point(point.planned, folder, evaluation, other, report), point)
-        results.append(Result(point, evaluation, measured, folder, protocol))
+            other = None if baseline in (None, place) else done[baseline].evaluation
+            measured = _named(make_point(point.planned, run, other, report), point)
+        protocol = run.metrics["protocol"]
+        results.append(Result(point, run.evaluation or {}, measured, run.folder, protocol))
     return results
 
 
-def complete(experiment: Experiment, shared: SharedModels) -> tuple[Path, dict[str, Any]]:
-    """The run's directory, and the evaluation of its images, empty where none is wanted.
+def complete(experiment: Experiment, shared: SharedModels) -> FinishedRun:
+    """The run, evaluated where that is wanted.
 
     The images asked for, whatever the run holds: of a run with more the first are evaluated.
     """
-    folder = complete_run(experiment, shared, Tracker(None))
+    run = complete_run(experiment, shared, Tracker(None))
     if not experiment.evaluation.enabled:
-        return folder, {}
-    evaluation = distributed.on_main(lambda: read_evaluation(folder))
-    if evaluation is None:
-        raise UserError(f"{folder}: is not evaluated; run the command again")
-    return folder, evaluation
+        return replace(run, evaluation=None)
+    if run.evaluation is None:
+        raise UserError(f"{run.folder}: is not evaluated; run the command again")
+    return run
 
 
 def _baseline(place: int, points: Sequence[CurvePoint]) -> int | None:
