@@ -134,18 +134,18 @@ def _check_order(pair: PairSpec, networks: list[nn.Module]) -> None:
     counts = [sum(p.numel() for p in network.parameters()) for network in networks]
     for index in range(1, len(networks)):
         sizes, costs = counts[index - 1 : index + 1], counts[index - 1 : index + 1]
-        told = [f"{count:,} parameters" for count in sizes]
+        texts = [f"{count:,} parameters" for count in sizes]
         if sizes[0] * CLEARLY > sizes[1]:  # patches may be of another size: FLOPs decide
             try:
                 costs = [count_flops(n, pair.space.shape) for n in networks[index - 1 : index + 1]]
-                told = [f"{t}, {c:.4g} FLOPs" for t, c in zip(told, costs, strict=True)]
+                texts = [f"{t}, {c:.4g} FLOPs" for t, c in zip(texts, costs, strict=True)]
             except Exception:  # networks of users, which may not run on the meta device
                 log.debug("pair.denoisers: FLOPs cannot be counted", exc_info=True)
         if costs[0] > costs[1]:
             before, after = (spec.name for spec in pair.denoisers[index - 1 : index + 1])
             raise UserError(
-                f"pair.denoisers: {before} ({told[0]}) is listed before {after} ({told[1]}); list "
-                "them small to large, or set order: as_listed in the pair if this is meant"
+                f"pair.denoisers: {before} ({texts[0]}) is listed before {after} ({texts[1]}); "
+                "list them small to large, or set order: as_listed in the pair if this is meant"
             )
 
 

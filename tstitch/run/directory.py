@@ -37,8 +37,8 @@ class RunDirectory:
         path: of the directory; made if it is not there.
 
     Attributes:
-        fingerprint: of the run, from `open` on.
-        verified: its files that are known to be whole, from `open` on.
+        fingerprint: of the run, where it is open.
+        verified: its files that are known to be whole, where it is open.
     """
 
     fingerprint: str

@@ -94,8 +94,9 @@ def _prepare(
     with writing(directory.path):
         held = larger_run(directory, experiment)
         if held:
-            own, count = first_folder(directory.path, run.num_images), run.num_images
-            log.info("%s: keeps its %d images; the first %d go to %s", own.parent, held, count, own)
+            places = (directory.path, held, run.num_images)
+            folder = first_folder(directory.path, run.num_images)
+            log.info("%s: keeps its %d images; the first %d go to %s", *places, folder)
             return find_open_units(directory, whole_run(experiment, held))
         write_config(directory.path, identity, experiment.config)
     units = find_open_units(directory, experiment)
@@ -108,7 +109,7 @@ def _generate(
 ) -> None:
     """Every rank samples its strided share; no collective until all are done."""
     run = pipeline.experiment.run
-    own = units[distributed.rank() :: distributed.world_size()]
+    share = units[distributed.rank() :: distributed.world_size()]
 
     def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
         shard = Shard(images, labels, np.array(unit.indices), owner, times)
@@ -119,4 +120,4 @@ def _generate(
     if distributed.is_main():
         bar = shard_progress(directory.shards, run.num_images, tracker.progress)
     with bar:
-        distributed.everywhere(lambda: sample_units(pipeline, own, store))
+        distributed.everywhere(lambda: sample_units(pipeline, share, store))

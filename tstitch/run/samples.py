@@ -107,8 +107,8 @@ def unpack(path: Path, shards: Path, owner: str, batch_size: int, done: set[int]
     for unit, images in zip(cut(num_images, batch_size), stream, strict=True):
         if not done.issuperset(unit.indices):
             times = UNTIMED | {"images": len(unit)}
-            own = labels[unit.first : unit.end]
-            shard = Shard(images, own, np.array(unit.indices), owner, times)
+            rows = labels[unit.first : unit.end]
+            shard = Shard(images, rows, np.array(unit.indices), owner, times)
             write_shard(shards, unit, shard)
 
 

@@ -88,8 +88,8 @@ def scan(folder: Path, fingerprint: str, verified: VerifiedFiles) -> dict[Unit, 
     Args:
         verified: shards among these are not read; others are added.
     """
-    found = listed(folder)
-    for unit, path in list(found.items()):
+    shards = listed(folder)
+    for unit, path in list(shards.items()):
         if verified.holds(path):
             continue
         try:
@@ -98,17 +98,17 @@ def scan(folder: Path, fingerprint: str, verified: VerifiedFiles) -> dict[Unit, 
         except ShardError as error:
             log.warning("shard %s: %s; its images are made again", path, error)
             path.unlink()
-            del found[unit]
-    return found
+            del shards[unit]
+    return shards
 
 
-def open_units(units: Iterable[Unit], found: Iterable[Unit]) -> list[Unit]:
-    """The units that no set of found shards covers."""
-    done = {index for unit in found for index in unit.indices}
+def open_units(units: Iterable[Unit], shards: Iterable[Unit]) -> list[Unit]:
+    """The units that the shards do not cover."""
+    done = {index for unit in shards for index in unit.indices}
     return [unit for unit in units if not done.issuperset(unit.indices)]
 
 
-def cover(units: Iterable[Unit], found: Iterable[Unit]) -> list[tuple[Unit, int, int]]:
+def cover(units: Iterable[Unit], shards: Iterable[Unit]) -> list[tuple[Unit, int, int]]:
     """Which rows of which shard give the images of the units, in order.
 
     A unit's own shard is preferred; a run whose batch size changed is covered by older ones.
@@ -116,16 +116,16 @@ def cover(units: Iterable[Unit], found: Iterable[Unit]) -> list[tuple[Unit, int,
     Returns:
         (shard's unit, first index, end index) parts that follow each other without a gap.
     """
-    have = set(found)
-    owner = {index: unit for unit in sorted(have, key=len) for index in unit.indices}
+    available = set(shards)
+    shard_of = {index: unit for unit in sorted(available, key=len) for index in unit.indices}
     parts: list[tuple[Unit, int, int]] = []
     for unit in units:
-        if unit in have:
+        if unit in available:
             parts.append((unit, unit.first, unit.end))
             continue
         for index in unit.indices:
-            if parts and parts[-1][0] == owner[index] and parts[-1][2] == index:
-                parts[-1] = (owner[index], parts[-1][1], index + 1)
+            if parts and parts[-1][0] == shard_of[index] and parts[-1][2] == index:
+                parts[-1] = (shard_of[index], parts[-1][1], index + 1)
             else:
-                parts.append((owner[index], index, index + 1))
+                parts.append((shard_of[index], index, index + 1))
     return parts

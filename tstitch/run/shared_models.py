@@ -147,8 +147,9 @@ class SharedModels:
 
 def _alike(engines: list[Engine]) -> list[Engine]:
     """Makes sure that every rank computes the same bits; drops choices that only some have."""
-    own = [{"dtype": engine.precision} | engine.identity() for engine in engines]
-    every = distributed.gather(own)
+    every = distributed.gather(
+        [{"dtype": engine.precision} | engine.identity() for engine in engines]
+    )
     first = every[0][0]
     for rank, (other, *_) in enumerate(every):
         for name in first:

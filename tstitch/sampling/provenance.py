@@ -64,15 +64,15 @@ def grouped(times: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for entry in without_warmup([entry for entry in times if entry["seconds"]]):
         key = tuple(entry.get(name, UNKNOWN) for name in DECIDE)
         groups.setdefault(key, []).append(entry)
-    found = []
+    described = []
     for key, batches in groups.items():
         loads = [b["load"] for b in batches if b.get("load") is not None]
-        found.append(
+        described.append(
             dict(zip(DECIDE, key, strict=True))
             | {"batches": len(batches), "images": sum(b["images"] for b in batches)}
             | {"load": [min(loads), max(loads)] if loads else None}
         )
-    return found
+    return described
 
 
 def agreed(groups: Sequence[Mapping[str, Any]], name: str) -> Any:

@@ -114,12 +114,12 @@ def add_over_ranks(total: Moments, device: torch.device) -> Moments:
     )
 
 
-def collect_groups(own: dict[int, Any]) -> list[Any]:
+def collect_groups(share: dict[int, Any]) -> list[Any]:
     """Every group's value, in order, on rank 0; an empty list on the others."""
-    found: dict[int, Any] = {}
-    for part in distributed.collect(own):
-        found |= part
-    return [found[number] for number in sorted(found)]
+    values: dict[int, Any] = {}
+    for part in distributed.collect(share):
+        values |= part
+    return [values[number] for number in sorted(values)]
 
 
 def locate_extractor(settings: EvaluationSettings) -> Path:

@@ -97,10 +97,10 @@ def _write_statistics(
         }
         if (counts := labelled_counts(images)) is not None:
             arrays["class_counts"] = np.array(counts)
-        for name, found in moments.items():
+        for name, gaussian in moments.items():
             mean, covariance = STATISTICS[name]
-            arrays[mean] = found.mean.cpu().numpy()
-            arrays[covariance] = found.covariance.cpu().numpy()
+            arrays[mean] = gaussian.mean.cpu().numpy()
+            arrays[covariance] = gaussian.covariance.cpu().numpy()
         arrays["features"] = _compact(features.numpy())
         with writing_file(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
@@ -136,13 +136,13 @@ def _write_floor(
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
     evaluator = Evaluator(replace(settings, reference=str(output), floor=None), device)
-    found = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
+    floors = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
 
     def write() -> None:
-        for entry in found:
+        for entry in floors:
             for metric in entry["metrics"].values():
                 del metric["replicates"]  # the floor is compared with, not paired
         with writing_file(floor, "floor"):
-            write_json(floor, found)
+            write_json(floor, floors)
 
     distributed.on_main(write)

@@ -73,12 +73,12 @@ def _count(reference: Reference) -> int | None:
 
 
 def _stored(reference: Reference, dimensions: dict[str, int]) -> dict[str, tuple[Tensor, Tensor]]:
-    found = {}
+    gaussians = {}
     for name, (mean, covariance) in reference.gaussians.items():
         if name in dimensions:
             _check_dimension(reference, STATISTICS[name][0], len(mean), dimensions[name])
-            found[name] = (torch.from_numpy(mean), torch.from_numpy(covariance))
-    return found
+            gaussians[name] = (torch.from_numpy(mean), torch.from_numpy(covariance))
+    return gaussians
 
 
 def _check_dimension(reference: Reference, key: str, found: int, wanted: int) -> None:

@@ -75,8 +75,8 @@ def time_runs(
         "threads": plan.points[0].experiment.engine.threads,
         "machine": [device_name(shared.engine.device), available_cores(), versions()["torch"]],
     }
-    found = distributed.on_main(lambda: _read(folder / TIMING, key))
-    if found is None:
+    stored = distributed.on_main(lambda: _read(folder / TIMING, key))
+    if stored is None:
         loaded = shared.loaded()
 
     def measure() -> Rounds:
@@ -88,7 +88,7 @@ def time_runs(
             write_json(folder / TIMING, content)
         return measured
 
-    return found or distributed.on_main(measure)
+    return stored or distributed.on_main(measure)
 
 
 def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
@@ -122,25 +122,25 @@ def _measure(pipelines: dict[str, Pipeline], size: int, rounds: int) -> Rounds:
 
 def _warming(pipelines: dict[str, Pipeline]) -> list[Pipeline]:
     """Some that between them run every denoiser under every guidance."""
-    found, seen = [], set()
+    chosen, seen = [], set()
     for pipeline in pipelines.values():
         scale = pipeline.experiment.guidance.scale
         ran = {(scale, step.model) for step in pipeline.experiment.sampler.plan}
         if not ran <= seen:
-            found.append(pipeline)
+            chosen.append(pipeline)
             seen |= ran
-    return found
+    return chosen
 
 
 def _one_batch(pipeline: Pipeline, size: int) -> dict[str, Any]:
     """Times of the run's first batch, as its shard has them."""
-    found: list[dict[str, Any]] = []
+    stored: list[dict[str, Any]] = []
 
     def keep(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
-        found.append(times)
+        stored.append(times)
 
     sample_units(pipeline, [Unit(0, size)], keep)
-    return found[0]
+    return stored[0]
 
 
 def _total(batch: dict[str, Any]) -> float:
