@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tstitch import evaluate, load
+from tstitch import UserError, evaluate, load
 from tstitch.config.cli import compose
 from tstitch.run.generate import run_sampling
-from tstitch.runtime.errors import UserError
 
 TRIAL = [
     "pair.denoisers.small.weights=random",

@@ -170,9 +170,10 @@ def test_no_cycles_of_folders(package):
     check_no_cycle(edges)
 
 
-def test_evaluation_is_rooms_alone():
+@pytest.mark.parametrize(("package", "beside"), [("evaluation", set()), ("tstitch", {"api.py"})])
+def test_packages_are_rooms(package, beside):
     """Catches: files that pile up again beside the rooms."""
-    assert [path.name for path in (ROOT / "evaluation").glob("*.py")] == ["__init__.py"]
+    assert {path.name for path in (ROOT / package).glob("*.py")} == {"__init__.py"} | beside
 
 
 def only_submodules(path: Path, package: str, modules: dict[str, Path]) -> bool:

@@ -11,8 +11,9 @@ from tstitch.runtime import siblings
 
 if TYPE_CHECKING:
     from tstitch.api import evaluate, load
+    from tstitch.runtime.errors import UserError
 
-__all__ = ["evaluate", "load"]
+__all__ = ["UserError", "evaluate", "load"]
 __version__ = "0.1.0"
 
 siblings.claim()

@@ -27,7 +27,7 @@ def load(pair: str, *overrides: str) -> Pipeline:
         overrides: e.g. `sampler=ddim`, `stitch.fraction=0.4`, `run.device=cuda`.
 
     Raises:
-        tstitch.runtime.errors.UserError: a bad value, or weights that are not there or do not fit.
+        tstitch.UserError: a bad value, or weights that are not there or do not fit.
     """
     _check_words([pair, *overrides])
     # One call of any size: nothing is compiled or padded unless asked for.
@@ -56,7 +56,7 @@ def evaluate(
         protocol.
 
     Raises:
-        tstitch.runtime.errors.UserError: images or reference that cannot be measured.
+        tstitch.UserError: images or reference that cannot be measured.
     """
     _check_words(overrides)
     images = _source("images", images)
