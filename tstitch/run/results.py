@@ -27,7 +27,6 @@ from tstitch.run.samples import (
     SAMPLES,
     count_images,
     is_whole,
-    read_whole,
     remove_shards,
     unpack,
     write_samples,
@@ -127,7 +126,7 @@ def _write_results(
             export_images(folder)
         # Those of more images are a larger run's that was stopped.
         inside = shards and all(unit.end <= run.num_images for unit in shards)
-        if not run.keep_shards and inside and read_whole(samples, run.num_images, size):
+        if not run.keep_shards and inside and is_whole(samples, run.num_images, size):
             remove_shards(directory.shards)
         verified.save()
     return FinishedRun(folder, metrics)

@@ -26,27 +26,20 @@ def count_images(path: Path) -> int:
         return 0
 
 
-def is_whole(path: Path, num_images: int, image_size: int, verified: VerifiedFiles) -> bool:
+def is_whole(
+    path: Path, num_images: int, image_size: int, verified: VerifiedFiles | None = None
+) -> bool:
     """Whether samples.npz holds exactly these images, every checksum right.
 
     Args:
-        verified: it is read if it is not among these, and added to them.
+        verified: it is not read if it is among these, else added; None = it is read.
     """
-    known = verified.holds(path)
-    whole = read_whole(path, num_images, image_size, read=not known)
-    if whole and not known:
+    shapes = {IMAGES: (num_images, image_size, image_size, 3), LABELS: (num_images,)}
+    known = verified is not None and verified.holds(path)
+    whole = verify(path, shapes, read=not known)
+    if whole and verified is not None:
         verified.add(path)
     return whole
-
-
-def read_whole(path: Path, num_images: int, image_size: int, read: bool = True) -> bool:
-    """The same without a record of verified files.
-
-    Args:
-        read: False = the headers alone.
-    """
-    shape = (num_images, image_size, image_size, 3)
-    return verify(path, {IMAGES: shape, LABELS: (num_images,)}, read)
 
 
 def write_samples(
