@@ -2,15 +2,13 @@
 
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 
 from tstitch.config.cli import compose
-from tstitch.paper.kinds import KINDS
+from tstitch.paper import kinds
 from tstitch.paper.run import run_reproduction
 
 TEXT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
@@ -40,12 +38,16 @@ def test_a_figure_is_one_yaml(reproduce_section):
     assert all(f"\n| {fraction} | small " in text for fraction in ("0", "0.2", "0.5"))
 
 
-def test_a_kind_is_one_class(reproduce_section, monkeypatch, tmp_path):
-    """Catches: machinery that asks for the name of a kind and leaves out what it does not know."""
-    module = ModuleType("sizes")
-    monkeypatch.setitem(sys.modules, "sizes", module)  # where dataclasses look for annotations
-    exec(compile(SIZES, "sizes", "exec"), module.__dict__)
-    monkeypatch.setitem(KINDS, "sizes", module.SizesFigure)
+def test_a_kind_is_one_file(reproduce_section, monkeypatch, tmp_path):
+    """Catches: machinery that asks for the name of a kind and leaves out what it does not know; a
+    list of kinds to keep beside their files."""
+    folder = tmp_path / "kinds"
+    folder.mkdir()
+    (folder / "sizes.py").write_text(SIZES)
+    monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(folder)])
+    found = kinds.find_kinds()
+    assert found.keys() - kinds.KINDS.keys() == {"sizes"}
+    monkeypatch.setitem(kinds.KINDS, "sizes", found["sizes"])
     report = reproduce_section(LATENTS)
     text = report.read_text()
     assert "latents-miniature/latents.png" in text

@@ -108,7 +108,8 @@ def torchvision_arrays(name: str, root: str, split: str = "train") -> TensorData
 class ImageFolder(Dataset):
     """Folder of class folders, each image scaled and centre-cropped to size x size uint8 RGB.
 
-    Which files count and how they are decoded: evaluation/image_files.py. What is left out is said.
+    Which files count and how they are decoded: evaluation/features/image_files.py. What is left
+    out is said.
 
     Args:
         folder: root of the class folders.

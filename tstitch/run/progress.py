@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tstitch.run.shards import NAME
+from tstitch.run.shards import listed
 
 POLL_S = 0.5
 LOG_S = 10.0  # between lines where standard error is no terminal
@@ -28,8 +28,7 @@ def shard_progress(folder: Path, total: int, report: Callable[[int, int], None])
     with tqdm(total=total, desc="sampling", unit="img", mininterval=interval) as bar:
 
         def refresh() -> None:
-            matches = [NAME.fullmatch(path.name) for path in folder.iterdir()]
-            done = sum(int(m[2]) - int(m[1]) for m in matches if m)
+            done = sum(map(len, listed(folder)))
             if done > bar.n:
                 bar.update(min(done, total) - bar.n)
                 report(bar.n, total)

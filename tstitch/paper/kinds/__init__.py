@@ -1,18 +1,22 @@
-"""The list of the kinds of figures; each is one file."""
+"""The kinds of figures: every file here with a class that names its kind; there is no list."""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from tstitch.paper.figure.base import Figure
-from tstitch.paper.kinds.curves import CurvesFigure
-from tstitch.paper.kinds.footprint import FootprintFigure
-from tstitch.paper.kinds.ledger import LedgerFigure
-from tstitch.paper.kinds.predict import PredictFigure
-from tstitch.paper.kinds.similarity import SimilarityFigure
-from tstitch.paper.kinds.spectrum import SpectrumFigure
-from tstitch.paper.kinds.tuning import TuningFigure
 
-KINDS: dict[str, type[Figure]] = {
-    figure.kind: figure
-    for figure in (
-        CurvesFigure, SimilarityFigure, SpectrumFigure, FootprintFigure, TuningFigure,
-        PredictFigure, LedgerFigure,
-    )
-}  # fmt: skip
+
+def find_kinds() -> dict[str, type[Figure]]:
+    """The classes of figures that the files of this folder define, by kind."""
+    modules = [import_module(f"{__name__}.{file.name}") for file in iter_modules(__path__)]
+    return {
+        value.kind: value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, Figure)
+        and value.__module__ == module.__name__
+    }
+
+
+KINDS = find_kinds()
