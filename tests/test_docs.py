@@ -1,0 +1,92 @@
+"""What README and docs say of the project: its folders, files, modules and links are there."""
+
+import re
+import subprocess
+from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("tstitch", "models", "samplers", "evaluation")
+# Their one line says what their folders hold.
+WITHOUT_FOLDERS = ("docs", "tests", "models/pretrained")
+NAME = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
+PATH = re.compile(
+    rf"(?<![\w./-])(?:configs|docs|scripts|tests|{'|'.join(PACKAGES)})/[\w.-]+(?:/[\w.-]+)*"
+)
+PLACEHOLDER = re.compile(r"\b[A-Z]+\b")  # as in configs/paper/NAME.yaml
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def tracked(*patterns: str) -> list[str]:
+    """Files that git has or would add, from the root."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+DOCUMENTS = tracked("*.md")
+
+
+def test_the_tree_names_every_folder():
+    """Catches: a room that is added, moved or removed without a word in the README."""
+    [tree] = re.findall(r"## Layout\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    named, above = [], []
+    for line in tree.splitlines():
+        indent, name = re.match(r"( *)([\w.]+)/ +\S", line).groups()
+        above[len(indent) // 2 :] = [name]
+        named.append("/".join(above))
+    there = {
+        folder.as_posix()
+        for name in tracked()
+        for folder in Path(name).parents
+        if folder != Path(".") and not folder.as_posix().startswith(".")
+    }
+    below = {f for f in there for without in WITHOUT_FOLDERS if f.startswith(f"{without}/")}
+    assert sorted(named) == sorted(there - below)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_names_of_modules_and_classes(document):
+    """Catches: a module that moved and is still named by its old place."""
+    keys = {
+        f"evaluation.{key}"
+        for path in (ROOT / "configs" / "evaluation").glob("*.yaml")
+        for key in yaml.safe_load(path.read_text())
+    }
+    gone = []
+    for name in sorted(set(NAME.findall((ROOT / document).read_text())) - keys):
+        if name.endswith((".json", ".md")) or PLACEHOLDER.search(name):
+            continue
+        try:
+            resolve_name(name)
+        except (ImportError, AttributeError):
+            gone.append(name)
+    assert not gone
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *tracked("*.py", "*.yaml")])
+def test_paths(document):
+    """Catches: a file that moved and is still named by its old place, in comments too."""
+    paths = {path.rstrip(".") for path in PATH.findall((ROOT / document).read_text())}
+    gone = [p for p in sorted(paths) if not PLACEHOLDER.search(p) and not (ROOT / p).exists()]
+    assert not gone
+
+
+def anchors(path: Path) -> set[str]:
+    """Names of the headings of a document, as GitHub links to them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links(document):
+    """Catches: a link to a file that is not there, or to a heading that was renamed."""
+    place = ROOT / document
+    for path, anchor in LINK.findall(CODE.sub("", place.read_text())):
+        target = place.parent / path if path else place
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
