@@ -22,11 +22,11 @@ from tstitch.loaded import LoadedPair
 from tstitch.pair import locate_weights
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
-from tstitch.scoring.settings import parse_evaluation
-from tstitch.settings import MAX_SEED
+from tstitch.scoring.settings import EvaluationSettings
 from tstitch.shards import Unit, cut
 from tstitch.stitcher import Stitcher
 from tstitch.threads import set_threads
+from tstitch.validation import MAX_SEED
 
 
 class StitchedSampler:
@@ -147,7 +147,7 @@ def evaluate(
             raise UserError(str(error)) from error
     elif reference is not None:
         section = section | {"reference": str(reference)}
-    settings = parse_evaluation(section)
+    settings = EvaluationSettings.parse(section)
     if settings.extractor is None:
         raise UserError("evaluation.extractor=None: choose evaluation=inception or fashion_mnist")
     if held is None and settings.reference is None:

@@ -1,11 +1,15 @@
 """Which device a process computes on, and in which precision."""
 
+from typing import Annotated
+
 import torch
 
 from tstitch import distributed
 from tstitch.errors import UserError
+from tstitch.validation import one_of
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+Device = Annotated[str, one_of(DEVICES)]
 DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,

@@ -10,10 +10,10 @@ import torch
 from tstitch import distributed
 from tstitch.engine.host import prepare_host
 from tstitch.engine.settings import Engine, choose_engines
-from tstitch.errors import UserError
+from tstitch.errors import UserError, errors_of
 from tstitch.experiment import Experiment
 from tstitch.loaded import LoadedPair
-from tstitch.pair import locate_entry, locate_weights, space_errors
+from tstitch.pair import locate_entry, locate_weights
 from tstitch.rundir import RunDirectory
 from tstitch.scoring.compare import read_floors
 from tstitch.scoring.evaluator import Evaluator
@@ -116,7 +116,7 @@ class Resources:
 
     def candidates(self, experiment: Experiment) -> list[dict[str, Any]]:
         """What decides the images under each engine that `auto` may come to, this run's first."""
-        with space_errors():
+        with errors_of("pair.space"):
             experiment.pair.space.to(self.engine.device)  # its precision is one of the values
             options = [
                 experiment.decides(self.digests, engine.precision, engine.decides())

@@ -4,46 +4,26 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from tstitch import distributed
 from tstitch.errors import UserError
-from tstitch.section import Section
+from tstitch.validation import Settings, Text, one_of
 
 MODES = ("online", "offline", "disabled")
 
 
-@dataclass(frozen=True, slots=True)
-class TrackingSettings:
+class TrackingSettings(Settings):
     """Where to track to; described in configs/tracking/wandb.yaml."""
 
-    mode: str
-    project: str | None
-    entity: str | None
-    group: str | None
-    dir: str
+    path = "tracking"
 
-
-def parse_tracking(config: Any) -> TrackingSettings:
-    """Checks the `tracking` section.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "tracking", [field.name for field in fields(TrackingSettings)])
-
-    def text(name: str) -> str | None:
-        return None if section.raw(name) is None else section.text(name)
-
-    return TrackingSettings(
-        mode=section.choice("mode", MODES),
-        project=text("project"),
-        entity=text("entity"),
-        group=text("group"),
-        dir=section.text("dir"),
-    )
+    mode: Annotated[str, one_of(MODES)]
+    project: Text | None
+    entity: Text | None
+    group: Text | None
+    dir: Text
 
 
 class Tracker:

@@ -1,10 +1,9 @@
 """`scripts/reference.py`: statistics of real images, and what other real images reach."""
 
 import json
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch.utils.data import Dataset
 from evaluation.features.reference import STATISTICS, labelled_counts
 from tstitch import distributed
 from tstitch.cli import instantiate
-from tstitch.device import DEVICES, choose_device
+from tstitch.device import Device, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text, writing_file
 from tstitch.items import CheckedItems
@@ -21,11 +20,21 @@ from tstitch.npz import NpzWriter
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.extractor import LoadedExtractor
 from tstitch.scoring.real import measure_real
-from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings, parse_evaluation
-from tstitch.section import Section
+from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
 from tstitch.threads import set_threads
+from tstitch.validation import PathText, Settings, whole, wholes
 
-FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
+
+class ReferenceSettings(Settings):
+    """The whole configuration; described in configs/reference.yaml."""
+
+    output: PathText
+    features: Annotated[int, whole(MIN_IMAGES)]
+    floor: PathText | None
+    floor_images: Annotated[tuple[int, ...], wholes(MIN_IMAGES)]
+    device: Device
+    data: Any
+    evaluation: Any
 
 
 class DatasetImages:
@@ -64,24 +73,21 @@ def make_reference(config: dict[str, Any]) -> None:
     Raises:
         UserError: bad input, on every rank alike.
     """
-    section = Section(config, "", FIELDS)
-    settings = parse_evaluation(config["evaluation"])
+    given = ReferenceSettings.parse(config)
+    settings = EvaluationSettings.parse(given.evaluation)
     if settings.extractor is None:
         raise UserError("evaluation.extractor=null: choose a feature space, evaluation=NAME")
-    output = Path(section.path("output"))
-    floor = None if section.raw("floor") is None else Path(section.path("floor"))
-    features = section.integer("features", MIN_IMAGES)
-    sizes = section.integers("floor_images", MIN_IMAGES)
-    device = choose_device(section.choice("device", DEVICES), "device")
+    device = choose_device(given.device, "device")
     distributed.start()
     set_threads()
-    images = DatasetImages(distributed.main_first(lambda: instantiate(config["data"], "data")))
-    if features > len(images):
-        raise section.refuse("features", f"the data has only {len(images)} images")
-    test = None if floor is None else _open_test(config["data"], sizes)
-    _write_statistics(images, LoadedExtractor(settings, device), features, output)
+    images = DatasetImages(distributed.main_first(lambda: instantiate(given.data, "data")))
+    if given.features > len(images):
+        raise UserError(f"features={given.features}: the data has only {len(images)} images")
+    test = None if given.floor is None else _open_test(given.data, given.floor_images)
+    extractor = LoadedExtractor(settings, device)
+    _write_statistics(images, extractor, given.features, Path(given.output))
     if test is not None:
-        _write_floor(test, settings, device, sizes, output, floor)
+        _write_floor(test, settings, device, given)
 
 
 def _write_statistics(
@@ -133,12 +139,12 @@ def _write_floor(
     test: Dataset,
     settings: EvaluationSettings,
     device: torch.device,
-    sizes: tuple[int, ...],
-    output: Path,
-    floor: Path,
+    given: ReferenceSettings,
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
-    evaluator = Evaluator(replace(settings, reference=str(output), floor=None), device)
+    settings = settings.model_copy(update={"reference": given.output, "floor": None})
+    evaluator = Evaluator(settings, device)
+    sizes, floor = given.floor_images, Path(given.floor)
     found = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
 
     def write() -> None:

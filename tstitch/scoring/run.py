@@ -6,18 +6,27 @@ from typing import Any
 
 from evaluation.features.images import ImageSource
 from tstitch import distributed
-from tstitch.device import DEVICES, choose_device
+from tstitch.device import Device, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text, writing_file
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples, report_pairing
-from tstitch.scoring.settings import parse_evaluation
+from tstitch.scoring.settings import EvaluationSettings
 from tstitch.scoring.table import render_table
-from tstitch.section import Section
 from tstitch.threads import set_threads
+from tstitch.validation import PathText, Settings, Text
 
-FIELDS = ("samples", "reference", "baseline", "output", "device", "evaluation")
+
+class EvaluateSettings(Settings):
+    """The whole configuration; described in configs/evaluate.yaml."""
+
+    samples: Text
+    reference: Text | None
+    baseline: Text | None
+    output: PathText | None
+    device: Device
+    evaluation: Any
 
 
 def run_evaluation(config: dict[str, Any]) -> None:
@@ -26,19 +35,16 @@ def run_evaluation(config: dict[str, Any]) -> None:
     Raises:
         UserError: bad input, on every rank alike.
     """
-    section = Section(config, "", FIELDS)
-    evaluation = dict(config["evaluation"]) if isinstance(config["evaluation"], dict) else None
-    if evaluation is not None and section.raw("reference") is not None:
-        evaluation["reference"] = section.text("reference")
-    settings = parse_evaluation(evaluation)
+    given = EvaluateSettings.parse(config)
+    samples, baseline, evaluation = given.samples, given.baseline, given.evaluation
+    if given.reference is not None and isinstance(evaluation, dict):
+        evaluation = evaluation | {"reference": given.reference}
+    settings = EvaluationSettings.parse(evaluation)
     if settings.extractor is None:
         raise UserError("evaluation.extractor=null: choose evaluation=inception or fashion_mnist")
     if not settings.enabled:
         raise UserError("reference=null: give the real images or their statistics")
-    samples = section.text("samples")
-    baseline = None if section.raw("baseline") is None else section.text("baseline")
-    output = None if section.raw("output") is None else Path(section.path("output"))
-    device = choose_device(section.choice("device", DEVICES), "device")
+    device = choose_device(given.device, "device")
     distributed.start()
     set_threads()
     images = _everywhere_open(samples, "samples")
@@ -59,7 +65,7 @@ def run_evaluation(config: dict[str, Any]) -> None:
     digest = evaluator.identity["reference"]
     floors = distributed.on_main(lambda: read_floors(settings.floor, evaluator.space, digest))
     floor = nearest_floor(floors, len(images))
-    distributed.on_main(lambda: _show(result, floor, output))
+    distributed.on_main(lambda: _show(result, floor, given.output))
 
 
 def _everywhere_open(source: str, field: str) -> ImageSource:
@@ -67,8 +73,8 @@ def _everywhere_open(source: str, field: str) -> ImageSource:
     return distributed.main_first(lambda: open_samples(source, field))
 
 
-def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: Path | None) -> None:
+def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: str | None) -> None:
     print(render_table(result, floor), flush=True)
     if output is not None:
-        with writing_file(output, "output"):
-            write_text(output, json.dumps(result, indent=1) + "\n")
+        with writing_file(Path(output), "output"):
+            write_text(Path(output), json.dumps(result, indent=1) + "\n")

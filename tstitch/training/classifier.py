@@ -5,13 +5,13 @@ import io
 import logging
 import os
 import time
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import AfterValidator, BeforeValidator
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
@@ -20,12 +20,24 @@ from models.checkpoints import CheckpointError, save_weights
 from tstitch import distributed
 from tstitch.cli import instantiate
 from tstitch.data import SPLITS, epoch_order
-from tstitch.device import DEVICES, choose_device
+from tstitch.device import Device, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text
-from tstitch.section import Section
-from tstitch.settings import MAX_SEED
 from tstitch.training.ema import Ema
+from tstitch.validation import (
+    Count,
+    Flag,
+    NotNegative,
+    Rule,
+    Seed,
+    Settings,
+    Share,
+    Text,
+    check_sections,
+    number,
+    text,
+    whole,
+)
 from tstitch.weights import fetch_weights, fill_network
 
 MOMENTUM = 0.9
@@ -34,53 +46,36 @@ SUFFIX = ".safetensors"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifierSettings:
+A_WEIGHTS_FILE = Rule(
+    lambda path: path.suffix == SUFFIX and not path.is_dir(), f"name a file that ends in {SUFFIX}"
+)
+WeightsFile = Annotated[
+    Path, BeforeValidator(text), AfterValidator(Path.expanduser), AfterValidator(A_WEIGHTS_FILE)
+]
+
+
+class ClassifierSettings(Settings):
     """How to train the classifier; the fields are described in configs/train_classifier.yaml."""
 
-    out: Path
-    init: str | None
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    ema_decay: float
-    flip: bool
-    shift: int
-    seed: int
-    device: str
+    path = "classifier"
+
+    out: WeightsFile
+    init: Text | None
+    epochs: Count
+    batch_size: Annotated[int, whole(2)]  # of one image there is no batch norm
+    learning_rate: NotNegative
+    warmup: Annotated[float, number(0, 0.9)]
+    weight_decay: NotNegative
+    ema_decay: Share
+    flip: Flag
+    shift: Annotated[int, whole(0, SIDE // 4)]
+    seed: Seed
+    device: Device
 
     def learning_rate_at(self, progress: float) -> float:
         """Linear from zero, then linear to zero; progress in 0..1 of all steps."""
         up = progress / self.warmup if self.warmup else 1.0
         return self.learning_rate * min(up, (1.0 - progress) / (1.0 - self.warmup))
-
-
-def parse_classifier(config: Any) -> ClassifierSettings:
-    """Checks the `classifier` section.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "classifier", [field.name for field in fields(ClassifierSettings)])
-    out = Path(section.text("out")).expanduser()
-    if out.suffix != SUFFIX or out.is_dir():
-        raise section.refuse("out", f"name a file that ends in {SUFFIX}")
-    return ClassifierSettings(
-        out=out,
-        init=None if section.raw("init") is None else section.text("init"),
-        epochs=section.integer("epochs", 1),
-        batch_size=section.integer("batch_size", 2),  # of one image there is no batch norm
-        learning_rate=section.number("learning_rate", 0.0),
-        warmup=section.number("warmup", 0.0, 0.9),
-        weight_decay=section.number("weight_decay", 0.0),
-        ema_decay=section.number("ema_decay", 0.0, 1.0),
-        flip=section.flag("flip"),
-        shift=section.integer("shift", 0, SIDE // 4),
-        seed=section.integer("seed", 0, MAX_SEED),
-        device=section.choice("device", DEVICES),
-    )
 
 
 def run_classifier_training(config: dict[str, Any]) -> None:
@@ -92,8 +87,8 @@ def run_classifier_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, unsuitable data, several processes, a folder without room.
     """
-    Section(config, "", ("data", "classifier"))
-    settings = parse_classifier(config["classifier"])
+    check_sections(config, ("data", "classifier"))
+    settings = ClassifierSettings.parse(config["classifier"])
     if distributed.world_size() > 1:
         raise UserError("scripts/train_classifier.py: one process only; start it with plain python")
     device = choose_device(settings.device, "classifier.device")
@@ -136,8 +131,8 @@ def fit(
         begin, total = time.perf_counter(), 0.0
         order = torch.from_numpy(epoch_order(len(images), settings.seed, epoch))
         network.train()
-        for number, indices in enumerate(order.split(size)[:per_epoch]):
-            progress = (epoch * per_epoch + number) / (settings.epochs * per_epoch)
+        for step, indices in enumerate(order.split(size)[:per_epoch]):
+            progress = (epoch * per_epoch + step) / (settings.epochs * per_epoch)
             optimizer.param_groups[0]["lr"] = settings.learning_rate_at(progress)
             batch = augmented(images[indices], settings.flip, settings.shift, draws)
             loss = F.cross_entropy(network(batch.to(device)), labels[indices].to(device))

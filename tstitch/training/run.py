@@ -17,7 +17,6 @@ from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.lock import FolderLock
 from tstitch.pair import PairSpec, build_network, load_space, parse_pair
-from tstitch.section import Section
 from tstitch.training.bias import sample_latents
 from tstitch.training.checkpoint import load_checkpoint, new_state
 from tstitch.training.dataset import open_data
@@ -28,6 +27,7 @@ from tstitch.training.objective import HybridObjective
 from tstitch.training.recorder import Recorder
 from tstitch.training.settings import TrainSettings, parse_train
 from tstitch.training.teacher import load_teacher
+from tstitch.validation import check_sections
 from tstitch.weights import fetch_weights, fill_network
 
 MOMENTS_FILE = "moments.npy"
@@ -40,7 +40,7 @@ def run_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, missing data, a checkpoint of another training, or a folder in use.
     """
-    Section(config, "", ("pair", "data", "train"))
+    check_sections(config, ("pair", "data", "train"))
     pair = parse_pair(config["pair"])
     names = [spec.name for spec in pair.denoisers]
     settings = parse_train(config["train"], names, distributed.world_size())

@@ -1,17 +1,17 @@
 """Trajectories that are looked into: the figures that do so, and the guided models along them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
+from pydantic import ValidationInfo, field_validator
 from torch import Tensor
 
 from samplers import Denoiser, Sampler, sample
 from tstitch import distributed
-from tstitch.paper.figure.base import Figure, Given
-from tstitch.paper.figure.curves import ROLES, Curve
-from tstitch.paper.figure.expected import Expected
+from tstitch.paper.figure.base import Figure
+from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import Result, Stock
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names, plan_points
@@ -20,58 +20,59 @@ from tstitch.pipeline import draw_unit
 from tstitch.resources import Resources
 from tstitch.shards import Unit
 from tstitch.stitcher import Batch, Stitcher
+from tstitch.validation import NotNegative, Settings, Text, whole
 
+T = TypeVar("T", bound=Settings)
 Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSettings:
+class ProbeSettings(Settings):
     """A trajectory that is looked into."""
 
-    sampler: str
-    steps: int
-    guidance: float
-    images: int
+    sampler: Text
+    steps: Annotated[int, whole(2)]
+    guidance: NotNegative
+    images: Annotated[int, whole(2)]
+
+
+def with_images(probe: T, images: int | None) -> T:
+    """The settings with another number of images; None = their own."""
+    return probe.model_copy(update={} if images is None else {"images": images})
 
 
 def probe_point(
     probe: ProbeSettings, settings: Reproduction, models: tuple[str, ...]
 ) -> CurvePoint:
     """The run, all by the largest of the models, whose trajectory is looked into."""
-    shares = tuple(float(role == models[-1]) for role in ROLES)
-    curve = Curve(
-        models, probe.sampler, (probe.steps,), (probe.guidance,), ("fraction",),
-        (shares,), probe.images, {"": {}}, Expected(),
-    )  # fmt: skip
+    shares = tuple(float(role == models[-1]) for role in models)
+    curve = Curve.model_construct(
+        models=models,
+        sampler=probe.sampler,
+        steps=(probe.steps,),
+        guidance=(probe.guidance,),
+        mixes=(shares,),
+        images=probe.images,
+    )
     return plan_points((curve,), settings, whole=True, scored=False)[0]
 
 
-@dataclass(frozen=True, kw_only=True)
 class ProbedFigure(Figure):
     """A figure that looks into a trajectory; a kind says what for (`look`)."""
 
-    own_fields: ClassVar = ("probe",)
     models: ClassVar[tuple[str, ...]] = ("small", "large")  # of the pair
     record: ClassVar[type]  # a dataclass of plain JSON
     fixed_images: ClassVar[bool] = False  # `images=` does not count
 
     probe: ProbeSettings
 
+    @field_validator("probe")
     @classmethod
-    def parse_own(cls, given: Given) -> dict[str, Any]:
-        fields = given.part("probe", ("sampler", "steps", "guidance", "images"))
-        images = None if cls.fixed_images else given.settings.images
-        probe = ProbeSettings(
-            sampler=fields.text("sampler"),
-            steps=fields.integer("steps", 2),
-            guidance=fields.number("guidance", 0),
-            images=fields.integer("images", 2) if images is None else images,
-        )
-        return {"probe": probe}
+    def _choose_images(cls, probe: ProbeSettings, info: ValidationInfo) -> ProbeSettings:
+        return probe if cls.fixed_images else with_images(probe, info.context["images"])
 
     @property
     def measurement(self) -> dict[str, Any]:
-        return {"probe": asdict(self.probe)}
+        return {"probe": self.probe.model_dump()}
 
     def check(self, settings: Reproduction) -> None:
         super().check(settings)

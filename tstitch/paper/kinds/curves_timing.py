@@ -19,16 +19,16 @@ from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.answers import Untestable, rows
 from tstitch.threads import available_cores
+from tstitch.validation import Count, Settings
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TimingSettings:
+class TimingSettings(Settings):
     """An interleaved measurement of time against fraction."""
 
-    batch_size: int
-    rounds: int
+    batch_size: Count
+    rounds: Count
 
 
 @dataclass(frozen=True, slots=True)
