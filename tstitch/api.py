@@ -9,7 +9,7 @@ import torch
 
 from evaluation.cost.timing import StageTimer
 from evaluation.features.reference import array_reference
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.class_names import labels_of
 from tstitch.cli import compose
 from tstitch.device import choose_device
@@ -26,7 +26,6 @@ from tstitch.scoring.settings import EvaluationSettings
 from tstitch.shards import Unit, cut
 from tstitch.stitcher import Stitcher
 from tstitch.threads import set_threads
-from tstitch.validation import MAX_SEED
 
 
 class StitchedSampler:
@@ -76,7 +75,7 @@ class StitchedSampler:
         except ValueError as error:
             raise UserError(f"classes: {error}") from error
         seed = _from_zero("seed", seed)
-        first_index = _from_zero("first_index", first_index, MAX_SEED + 1 - len(labels))
+        first_index = _from_zero("first_index", first_index, fields.MAX_SEED + 1 - len(labels))
         self._stitcher.prepare()
         return np.concatenate(
             [
@@ -161,7 +160,7 @@ def evaluate(
     return evaluator.evaluate(opened, "images")
 
 
-def _from_zero(name: str, value: Any, high: int = MAX_SEED) -> int:
+def _from_zero(name: str, value: Any, high: int = fields.MAX_SEED) -> int:
     number = whole_number(value)
     if number is None or not 0 <= number <= high:
         raise UserError(f"{name}={value!r}: choose a whole number from 0 to {high}")

@@ -4,12 +4,11 @@ from typing import Annotated
 
 import torch
 
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.errors import UserError
-from tstitch.validation import one_of
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-Device = Annotated[str, one_of(DEVICES)]
+Device = Annotated[str, fields.one_of(DEVICES)]
 DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,

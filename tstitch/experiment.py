@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from samplers import MATCHES, LinearVP, Matching, Process, Sampler, StitchSchedule
+from tstitch import fields
 from tstitch.cli import instantiate, not_a
 from tstitch.engine.settings import EngineSettings
 from tstitch.engine.worth import evaluations_per_process
@@ -14,7 +15,6 @@ from tstitch.pair import DenoiserSpec, PairSpec, condition_identity, parse_pair
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.settings import GuidanceSection, GuidanceSettings, RunSettings
 from tstitch.tracking import TrackingSettings
-from tstitch.validation import check_sections
 
 SECTIONS = ("pair", "sampler", "stitch", "guidance", "run", "engine", "evaluation", "tracking")
 
@@ -118,7 +118,7 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     Raises:
         UserError: the first bad field.
     """
-    check_sections(config, SECTIONS)
+    fields.check_sections(config, SECTIONS)
     pair = parse_pair(config["pair"])
     sampler = _parse_sampler(config, _parse_stitch(config), pair)
     guidance = GuidanceSection.parse(config["guidance"]).over(pair.guidance)

@@ -14,33 +14,26 @@ import torch
 from evaluation.cost.machine import device_name
 from evaluation.metrics.frechet import FrechetReference
 from evaluation.metrics.moments import Moments
+from tstitch import fields
 from tstitch.device import choose_device
-from tstitch.validation import (
-    Count,
-    Rule,
-    Seed,
-    Settings,
-    check_sections,
-    one_of,
-    whole,
-    wholes,
-)
 
 DECAY = 0.7  # of the features' scales: a spectrum that falls like a power, as Inception's does
 EPSILON = 1e-6  # added to the diagonals where the root is not finite, as pytorch-fid does
 
 
-class BenchmarkSettings(Settings):
+class BenchmarkSettings(fields.Settings):
     """What to time; the fields are described in configs/benchmark_frechet.yaml."""
 
     path = "benchmark"
 
-    dimension: Count
-    samples: Annotated[tuple[int, ...], Rule(len, "give at least one number"), wholes(2)]
-    reference: Annotated[int, whole(2)]
-    rounds: Count
-    seed: Seed
-    device: Annotated[str, one_of(("auto", "cpu", "cuda"))]
+    dimension: fields.Count
+    samples: Annotated[
+        tuple[int, ...], fields.Rule(len, "give at least one number"), fields.wholes(2)
+    ]
+    reference: Annotated[int, fields.whole(2)]
+    rounds: fields.Count
+    seed: fields.Seed
+    device: Annotated[str, fields.one_of(("auto", "cpu", "cuda"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +70,7 @@ def run_frechet_benchmark(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad field.
     """
-    check_sections(config, ("benchmark",))
+    fields.check_sections(config, ("benchmark",))
     settings = BenchmarkSettings.parse(config["benchmark"])
     device = choose_device(settings.device, "benchmark.device")
     real = random_features(settings.reference, settings.dimension, settings.seed)

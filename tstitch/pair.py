@@ -70,14 +70,11 @@ def parse_pair(config: Any) -> PairSpec:
         networks = [build_network(pair, spec) for spec in pair.denoisers]
     if section.order == ORDERS[0]:
         _check_order(pair, networks)
-    specs = tuple(
-        _completed(spec, network, section.denoisers[spec.name])
-        for spec, network in zip(specs, networks, strict=True)
-    )
+    specs = tuple(map(_completed, specs, networks))
     return replace(pair, denoisers=specs, sixteen_bits=all(map(names_full_precision, networks)))
 
 
-def _completed(spec: DenoiserSpec, network: nn.Module, config: Mapping[str, Any]) -> DenoiserSpec:
+def _completed(spec: DenoiserSpec, network: nn.Module) -> DenoiserSpec:
     """With what its network tells of itself: weights, prediction, identity."""
     weights, source = spec.weights, getattr(network, "pretrained", None)
     if weights == FROM_NETWORK and source is None:
@@ -87,10 +84,10 @@ def _completed(spec: DenoiserSpec, network: nn.Module, config: Mapping[str, Any]
         )
     if weights == FROM_NETWORK:
         weights = source if is_local(source) else f"{HUB}{source}"
-    prediction = config.get("prediction") or getattr(network, "prediction", None) or spec.prediction
+    prediction = getattr(network, "prediction", None) or spec.process.prediction
     own = {
         "weights": weights,
-        "prediction": prediction,
+        "prediction": spec.prediction or prediction,
         "identity": getattr(network, "identity", None),
         "has_null": getattr(network, "has_null", True),
     }
@@ -125,8 +122,8 @@ def _denoiser(section: PairSection, name: str) -> DenoiserSpec:
 
 def _condition(section: PairSection) -> Classes | Prompts:
     """Classes or prompts, whichever the pair names."""
-    if section.classes is not None:
-        return Classes(section.classes)
+    if section.prompts is None:
+        return Classes(section.classes or ())
     encoder = instantiate(section.text_encoder, "pair.text_encoder")
     return Prompts(section.prompts, section.negative_prompt, encoder)
 

@@ -6,22 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import ValidationInfo, field_validator
 
+from tstitch import fields
 from tstitch.device import DTYPES, Device
-from tstitch.validation import (
-    Count,
-    Flag,
-    NotNegative,
-    PathText,
-    Seed,
-    Settings,
-    one_of,
-    wholes,
-)
 
 LABELS = ("balanced", "random")
 
 
-class RunSettings(Settings):
+class RunSettings(fields.Settings):
     """How many images, of which classes, where to; described in configs/sample.yaml.
 
     Validated with the `num_classes` of the pair.
@@ -29,35 +20,35 @@ class RunSettings(Settings):
 
     path = "run"
 
-    root: PathText
-    dir: PathText | None
-    num_images: Count
-    batch_size: Count
-    seed: Seed
+    root: fields.PathText
+    dir: fields.PathText | None
+    num_images: fields.Count
+    batch_size: fields.Count
+    seed: fields.Seed
     classes: str | tuple[int, ...]
     device: Device
-    dtype: Annotated[str, one_of(("auto", *DTYPES))]
-    overwrite: Flag
-    keep_shards: Flag
-    export: Annotated[str, one_of(("png",))] | None
+    dtype: Annotated[str, fields.one_of(("auto", *DTYPES))]
+    overwrite: fields.Flag
+    keep_shards: fields.Flag
+    export: Annotated[str, fields.one_of(("png",))] | None
 
     @field_validator("classes", mode="plain")
     @classmethod
     def _check_classes(cls, value: Any, info: ValidationInfo) -> str | tuple[int, ...]:
         if isinstance(value, str):
-            return one_of(LABELS)(value)
+            return fields.one_of(LABELS)(value)
         if not isinstance(value, list) or not value:
             raise ValueError("choose balanced, random or a list of class indices")
-        return tuple(wholes(0, info.context["num_classes"] - 1)(value))
+        return tuple(fields.wholes(0, fields.context(info)["num_classes"] - 1)(value))
 
 
-class GuidanceSection(Settings):
+class GuidanceSection(fields.Settings):
     """The section as it is written; described in configs/guidance/cfg.yaml."""
 
     path = "guidance"
 
-    scale: NotNegative | None = None  # of every denoiser
-    channels: Count | None = None
+    scale: fields.NotNegative | None = None  # of every denoiser
+    channels: fields.Count | None = None
 
     def over(self, default: "GuidanceSettings") -> "GuidanceSettings":
         """With what `default` has in place of null."""

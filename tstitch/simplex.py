@@ -4,7 +4,7 @@ import math
 from itertools import product
 from typing import Any
 
-from tstitch.validation import number
+from tstitch import fields
 
 MAX_PARTS = 100
 
@@ -23,7 +23,7 @@ def list_simplex(step: Any, num_models: int) -> tuple[tuple[float, ...], ...]:
     """
     if step is None:
         return ()
-    parts = round(1 / number(1 / MAX_PARTS, 1.0)(step))
+    parts = round(1 / fields.number(1 / MAX_PARTS, 1.0)(step))
     if not math.isclose(parts * step, 1.0, rel_tol=1e-9):
         raise ValueError("choose a step that divides 1, e.g. 0.1 or 0.25")
     counts = product(range(parts + 1), repeat=num_models - 1)

@@ -7,23 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.errors import UserError
-from tstitch.validation import Settings, Text, one_of
 
 MODES = ("online", "offline", "disabled")
 
 
-class TrackingSettings(Settings):
+class TrackingSettings(fields.Settings):
     """Where to track to; described in configs/tracking/wandb.yaml."""
 
     path = "tracking"
 
-    mode: Annotated[str, one_of(MODES)]
-    project: Text | None
-    entity: Text | None
-    group: Text | None
-    dir: Text
+    mode: Annotated[str, fields.one_of(MODES)]
+    project: fields.Text | None
+    entity: fields.Text | None
+    group: fields.Text | None
+    dir: fields.Text
 
 
 class Tracker:

@@ -5,6 +5,7 @@ from typing import Annotated
 import pytest
 from pydantic import model_validator
 
+from tstitch import fields
 from tstitch.benchmark.settings import BenchmarkSettings
 from tstitch.cli import compose
 from tstitch.engine.settings import EngineSettings
@@ -19,7 +20,6 @@ from tstitch.sweep.settings import SweepSettings
 from tstitch.tracking import TrackingSettings
 from tstitch.training.classifier import ClassifierSettings
 from tstitch.training.settings import TrainSettings
-from tstitch.validation import Count, Settings, Text, numbers, refusal
 
 DECLARED = [
     ("sample", RunSettings),
@@ -50,23 +50,23 @@ def test_yaml_names_every_field(root, model):
     assert required == set(fields) or model is GuidanceSection  # which a pair has, too
 
 
-class Part(Settings):
-    size: Count
-    name: Text | None
+class Part(fields.Settings):
+    size: fields.Count
+    name: fields.Text | None
 
 
-class Whole(Settings):
+class Whole(fields.Settings):
     path = "whole"
     computed = ("found",)
 
     parts: tuple[Part, ...]
-    shares: Annotated[tuple[float, ...], numbers(0, 1)] = ()
+    shares: Annotated[tuple[float, ...], fields.numbers(0, 1)] = ()
     found: int = 0
 
     @model_validator(mode="after")
     def _check_sum(self):
         if sum(self.shares) > 1:
-            raise refusal("shares", "must not add up to more than 1")
+            raise fields.refusal("shares", "must not add up to more than 1")
         return self
 
 

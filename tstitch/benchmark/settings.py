@@ -9,21 +9,9 @@ import torch
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
 
 from evaluation.cost.machine import has_bfloat16
+from tstitch import fields
 from tstitch.cli import compose
 from tstitch.device import DTYPES, choose_dtype
-from tstitch.validation import (
-    Count,
-    NotNegative,
-    PathText,
-    Rule,
-    Settings,
-    is_flag,
-    is_text,
-    list_of,
-    number,
-    one_of,
-    whole,
-)
 
 PEER = "diffusers"
 PEERS = (f"{PEER} compiled", PEER)
@@ -31,22 +19,22 @@ PEERS = (f"{PEER} compiled", PEER)
 
 def _listed(is_good: Callable[[Any], bool], remedy: str) -> BeforeValidator:
     """Some values, each kept once."""
-    rule = Rule(lambda v: list_of(is_good)(v) and v, f"give a list of {remedy}")
+    rule = fields.Rule(lambda v: fields.list_of(is_good)(v) and v, f"give a list of {remedy}")
     return BeforeValidator(lambda value: tuple(dict.fromkeys(rule(value))))
 
 
-A_DTYPE = one_of(tuple(DTYPES))
+A_DTYPE = fields.one_of(tuple(DTYPES))
 WITH_ALL_LARGE = "numbers from 0 to 1, 0 among them"
-Counts = Annotated[tuple[int, ...], _listed(whole(1).is_good, "whole numbers of at least 1")]
+Counts = Annotated[tuple[int, ...], _listed(fields.whole(1).is_good, "whole numbers of at least 1")]
 Fractions = Annotated[
     tuple[float, ...],
     AfterValidator(lambda values: tuple(sorted(values))),
-    Rule(lambda values: 0 in values, f"give a list of {WITH_ALL_LARGE}"),
-    _listed(number(0, 1).is_good, WITH_ALL_LARGE),
+    fields.Rule(lambda values: 0 in values, f"give a list of {WITH_ALL_LARGE}"),
+    _listed(fields.number(0, 1).is_good, WITH_ALL_LARGE),
 ]
 
 
-class BenchmarkSettings(Settings):
+class BenchmarkSettings(fields.Settings):
     """What to time; the fields are described in configs/benchmark.yaml.
 
     Validated with the `device` and the `dtype` of the run, which decide what null means.
@@ -54,37 +42,38 @@ class BenchmarkSettings(Settings):
 
     path = "benchmark"
 
-    dir: PathText | None
-    minutes: NotNegative
+    dir: fields.PathText | None
+    minutes: fields.NotNegative
     batch_sizes: Counts
     dtypes: Annotated[tuple[str, ...], _listed(A_DTYPE.is_good, ", ".join(DTYPES))]
-    compile: Annotated[tuple[bool, ...], _listed(is_flag, "true and false")]
+    compile: Annotated[tuple[bool, ...], _listed(fields.is_a(bool), "true and false")]
     processes: Counts
     baseline: Annotated[str, A_DTYPE]
     fractions: Fractions
-    rounds: Count
-    batches: Count
+    rounds: fields.Count
+    batches: fields.Count
 
     @field_validator("batch_sizes", "dtypes", "baseline", "batches", mode="before")
     @classmethod
     def _choose(cls, value: Any, info: ValidationInfo) -> Any:
-        device, cuda = info.context["device"], info.context["device"].type == "cuda"
         if value is not None:
             return value
+        device, dtype = fields.context(info)["device"], fields.context(info)["dtype"]
         if info.field_name == "dtypes":
-            return _choose_dtypes(device, info.context["dtype"])
+            return _choose_dtypes(device, dtype)
+        cuda = device.type == "cuda"
         chosen = {
             "batch_sizes": (32, 8, 64) if cuda else (16,),
             "baseline": "tf32" if cuda else "fp32",
             "batches": 4 if cuda else 1,
         }
-        return chosen[info.field_name]
+        return chosen[str(info.field_name)]
 
     @field_validator("dtypes", "baseline")
     @classmethod
     def _check_dtypes(cls, value: Any, info: ValidationInfo) -> Any:
-        for name in (value,) if is_text(value) else value:
-            choose_dtype(name, info.context["device"], f"benchmark.{info.field_name}")
+        for name in (value,) if isinstance(value, str) else value:
+            choose_dtype(name, fields.context(info)["device"], f"benchmark.{info.field_name}")
         return value
 
 

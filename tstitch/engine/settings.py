@@ -1,24 +1,25 @@
 """The checked `engine` section, and what it comes to on a device."""
 
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import torch
 
+from tstitch import fields
 from tstitch.device import choose_device, choose_dtype
 from tstitch.engine.compiled import check_compiler, what_is_missing
 from tstitch.engine.worth import preparations
 from tstitch.errors import UserError
 from tstitch.settings import RunSettings
-from tstitch.validation import Flag, Rule, Settings, is_flag, or_auto, whole
 
 TENSOR_CORES = (8, 0)  # least compute capability for which `auto` leaves float32
-AutoFlag = Annotated[bool | None, or_auto(Rule(is_flag, "choose true, false or auto"))]
+FLAG_OR_AUTO = fields.or_auto(fields.Rule(fields.is_a(bool), "choose true, false or auto"))
+AutoFlag = Annotated[bool | None, FLAG_OR_AUTO]
 log = logging.getLogger(__name__)
 
 
-class EngineSettings(Settings):
+class EngineSettings(fields.Settings):
     """How denoisers are computed, described in configs/engine/auto.yaml; None = auto."""
 
     path = "engine"
@@ -26,8 +27,8 @@ class EngineSettings(Settings):
 
     compile: AutoFlag
     cuda_graphs: AutoFlag
-    offload: Flag
-    threads: Annotated[int | None, or_auto(whole(1))]
+    offload: fields.Flag
+    threads: Annotated[int | None, fields.or_auto(fields.whole(1))]
     keep_memory: AutoFlag
     sixteen_bits: bool = False  # whether every denoiser of the pair names what stays in float32
 
@@ -65,7 +66,7 @@ class Engine:
     def describe(self) -> dict[str, Any]:
         """Every decision but device and precision, for reports."""
         hidden = ("device", "precision", "threads")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
+        return {name: value for name, value in asdict(self).items() if name not in hidden}
 
 
 def choose_engine(

@@ -4,34 +4,34 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
+from tstitch import fields
 from tstitch.errors import UserError
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds import KINDS
-from tstitch.validation import Flag, Rule, Settings, Text, names, one_of
 
-A_NAME = Rule(re.compile(r"[\w-]+").fullmatch, "use only letters, digits, _ and -")
-Names = Annotated[tuple[str, ...], names()]
+A_NAME = fields.Rule(re.compile(r"[\w-]+").fullmatch, "use only letters, digits, _ and -")
+Names = Annotated[tuple[str, ...], fields.names()]
 
 
-class Head(Settings):
+class Head(fields.Settings):
     """What a figure has besides its section for each scale."""
 
     path = "paper"
 
-    name: Annotated[Text, AfterValidator(A_NAME)]
+    name: Annotated[str, A_NAME, fields.TEXT]
     kind: str
-    title: Text
+    title: fields.Text
     claims: Names = ()
     members: Names = Field((), validate_default=True)  # other figures that it gathers
-    picture: Flag = True  # whether to draw one
+    picture: fields.Flag = True  # whether to draw one
 
     @field_validator("kind", mode="plain")
     @classmethod
     def _check_kind(cls, value: Any) -> Any:
-        return one_of(tuple(KINDS))(value)
+        return fields.one_of(tuple(KINDS))(value)
 
     @field_validator("members")
     @classmethod
@@ -54,13 +54,12 @@ def parse_figure(config: Any, settings: Reproduction) -> Figure:
     scales -= Head.model_fields.keys()
     head = Head.parse({name: value for name, value in config.items() if name not in scales})
     kind = KINDS[head.kind]
-    context = {"default_images": scale.images}
-    own = {"images": settings.images, "checkpoints": settings.checkpoints}
-    figure = kind.parse(config[scale.name], f"paper.{scale.name}", context | own)
+    context = {"default_images": scale.images, "checkpoints": settings.checkpoints}
+    images = {"images": None if kind.fixed_images else settings.images}
+    figure = kind.parse(config[scale.name], f"paper.{scale.name}", context | images)
     update = {name: getattr(head, name) for name in kind.computed if name in Head.model_fields}
     if kind.shows_paper and config.get("full") is not None:  # checked at any scale
-        full = kind.parse(
-            config["full"], "paper.full", context | {"images": None, "checkpoints": {}}
-        )
+        context |= {"checkpoints": {}, "images": None}
+        full = kind.parse(config["full"], "paper.full", context)
         update["published"] = tuple(curve for curve in full.curves if curve.paper_values)
     return figure.model_copy(update=update).adapted()

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from evaluation.features.reference import STATISTICS, labelled_counts
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.cli import instantiate
 from tstitch.device import Device, choose_device
 from tstitch.errors import UserError
@@ -22,16 +22,15 @@ from tstitch.scoring.extractor import LoadedExtractor
 from tstitch.scoring.real import measure_real
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
 from tstitch.threads import set_threads
-from tstitch.validation import PathText, Settings, whole, wholes
 
 
-class ReferenceSettings(Settings):
+class ReferenceSettings(fields.Settings):
     """The whole configuration; described in configs/reference.yaml."""
 
-    output: PathText
-    features: Annotated[int, whole(MIN_IMAGES)]
-    floor: PathText | None
-    floor_images: Annotated[tuple[int, ...], wholes(MIN_IMAGES)]
+    output: fields.PathText
+    features: Annotated[int, fields.whole(MIN_IMAGES)]
+    floor: fields.PathText | None
+    floor_images: Annotated[tuple[int, ...], fields.wholes(MIN_IMAGES)]
     device: Device
     data: Any
     evaluation: Any

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.features.images import ImageSource
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.device import Device, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text, writing_file
@@ -15,16 +15,15 @@ from tstitch.scoring.samples import open_samples, report_pairing
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.scoring.table import render_table
 from tstitch.threads import set_threads
-from tstitch.validation import PathText, Settings, Text
 
 
-class EvaluateSettings(Settings):
+class EvaluateSettings(fields.Settings):
     """The whole configuration; described in configs/evaluate.yaml."""
 
-    samples: Text
-    reference: Text | None
-    baseline: Text | None
-    output: PathText | None
+    samples: fields.Text
+    reference: fields.Text | None
+    baseline: fields.Text | None
+    output: fields.PathText | None
     device: Device
     evaluation: Any
 

@@ -2,23 +2,23 @@
 
 from typing import Annotated, Any
 
-from tstitch.validation import Count, Rule, Settings, Text, is_section, whole
+from tstitch import fields
 
 MIN_IMAGES = 4  # one more than the neighbours of precision and recall
 CHOOSE = "needs a section with _target_; choose evaluation=NAME"
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(fields.Settings):
     """What to measure images with; described in configs/evaluation/inception.yaml."""
 
     path = "evaluation"
 
-    extractor: Annotated[dict[str, Any], Rule(is_section, CHOOSE)] | None
-    weights: Text | None
-    reference: Text | None
-    floor: Text | None
-    groups: Annotated[int, whole(2, 1000)]
-    batch_size: Count
+    extractor: Annotated[dict[str, Any], fields.Rule(fields.is_a(dict), CHOOSE)] | None
+    weights: fields.Text | None
+    reference: fields.Text | None
+    floor: fields.Text | None
+    groups: Annotated[int, fields.whole(2, 1000)]
+    batch_size: fields.Count
 
     @property
     def enabled(self) -> bool:

@@ -4,17 +4,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
+from tstitch import fields
 from tstitch.simplex import list_simplex
-from tstitch.validation import (
-    FIELD,
-    PathText,
-    Settings,
-    names,
-    numbers,
-    refusal,
-    whole,
-    wholes,
-)
 
 KINDS = ("fraction", "interleave", "large_to_small", "decreasing")
 
@@ -24,7 +15,7 @@ def _each_once(value: Any) -> Any:
     if value is None:
         return ()
     if not isinstance(value, list):
-        raise ValueError(f"write a list, {FIELD}=[{value}]")
+        raise ValueError(f"write a list, {fields.FIELD}=[{value}]")
     if len({str(entry) for entry in value}) != len(value):
         raise ValueError("holds a value twice; give each once")
     return value
@@ -33,38 +24,38 @@ def _each_once(value: Any) -> Any:
 EACH_ONCE = BeforeValidator(_each_once)
 
 
-class SweepSettings(Settings):
+class SweepSettings(fields.Settings):
     """What to vary; described in configs/sweep.yaml."""
 
     path = "sweep"
 
-    dir: PathText | None
-    fractions: Annotated[tuple[float, ...], numbers(0, 1), EACH_ONCE]
-    kinds: Annotated[tuple[str, ...], names(KINDS), EACH_ONCE]
+    dir: fields.PathText | None
+    fractions: Annotated[tuple[float, ...], fields.numbers(0, 1), EACH_ONCE]
+    kinds: Annotated[tuple[str, ...], fields.names(KINDS), EACH_ONCE]
     simplex: tuple[tuple[float, ...], ...]  # fractions of all denoisers, one entry per run
-    samplers: Annotated[tuple[str, ...], names(), EACH_ONCE]
-    steps: Annotated[tuple[int, ...], wholes(1), EACH_ONCE]
-    guidance: Annotated[tuple[float, ...], numbers(0), EACH_ONCE]
-    strip: Annotated[int, whole(0, 100)]
-    timing_rounds: Annotated[int, whole(0, 1000)]
+    samplers: Annotated[tuple[str, ...], fields.names(), EACH_ONCE]
+    steps: Annotated[tuple[int, ...], fields.wholes(1), EACH_ONCE]
+    guidance: Annotated[tuple[float, ...], fields.numbers(0), EACH_ONCE]
+    strip: Annotated[int, fields.whole(0, 100)]
+    timing_rounds: Annotated[int, fields.whole(0, 1000)]
 
     @field_validator("simplex", mode="before")
     @classmethod
     def _list_simplex(cls, step: Any, info: ValidationInfo) -> tuple[tuple[float, ...], ...]:
-        return list_simplex(step, info.context["num_models"])
+        return list_simplex(step, fields.context(info)["num_models"])
 
     @model_validator(mode="after")
     def _check_schedules(self, info: ValidationInfo) -> Self:
-        models = info.context["num_models"]
+        models = fields.context(info)["num_models"]
         if self.fractions and not self.simplex:
             if models != 2:
-                raise refusal(
+                raise fields.refusal(
                     "fractions",
                     f"the pair has {models} denoisers; choose sweep.simplex=0.1 (a step between "
                     "fractions), or sweep.fractions=[] for the one schedule of stitch",
                 )
             if not self.kinds:
-                raise refusal("kinds", f"choose at least one of {', '.join(KINDS)}")
+                raise fields.refusal("kinds", f"choose at least one of {', '.join(KINDS)}")
         return self
 
 

@@ -11,33 +11,19 @@ from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from evaluation.features.classifier import SIDE, Classifier
 from models.checkpoints import CheckpointError, save_weights
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.cli import instantiate
 from tstitch.data import SPLITS, epoch_order
 from tstitch.device import Device, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text
 from tstitch.training.ema import Ema
-from tstitch.validation import (
-    Count,
-    Flag,
-    NotNegative,
-    Rule,
-    Seed,
-    Settings,
-    Share,
-    Text,
-    check_sections,
-    number,
-    text,
-    whole,
-)
 from tstitch.weights import fetch_weights, fill_network
 
 MOMENTUM = 0.9
@@ -46,30 +32,29 @@ SUFFIX = ".safetensors"
 log = logging.getLogger(__name__)
 
 
-A_WEIGHTS_FILE = Rule(
-    lambda path: path.suffix == SUFFIX and not path.is_dir(), f"name a file that ends in {SUFFIX}"
-)
-WeightsFile = Annotated[
-    Path, BeforeValidator(text), AfterValidator(Path.expanduser), AfterValidator(A_WEIGHTS_FILE)
-]
+def _weights_file(value: Any) -> Path:
+    path = Path(fields.text(value)).expanduser()
+    if path.suffix != SUFFIX or path.is_dir():
+        raise ValueError(f"name a file that ends in {SUFFIX}")
+    return path
 
 
-class ClassifierSettings(Settings):
+class ClassifierSettings(fields.Settings):
     """How to train the classifier; the fields are described in configs/train_classifier.yaml."""
 
     path = "classifier"
 
-    out: WeightsFile
-    init: Text | None
-    epochs: Count
-    batch_size: Annotated[int, whole(2)]  # of one image there is no batch norm
-    learning_rate: NotNegative
-    warmup: Annotated[float, number(0, 0.9)]
-    weight_decay: NotNegative
-    ema_decay: Share
-    flip: Flag
-    shift: Annotated[int, whole(0, SIDE // 4)]
-    seed: Seed
+    out: Annotated[Path, BeforeValidator(_weights_file)]
+    init: fields.Text | None
+    epochs: fields.Count
+    batch_size: Annotated[int, fields.whole(2)]  # of one image there is no batch norm
+    learning_rate: fields.NotNegative
+    warmup: Annotated[float, fields.number(0, 0.9)]
+    weight_decay: fields.NotNegative
+    ema_decay: fields.Share
+    flip: fields.Flag
+    shift: Annotated[int, fields.whole(0, SIDE // 4)]
+    seed: fields.Seed
     device: Device
 
     def learning_rate_at(self, progress: float) -> float:
@@ -87,7 +72,7 @@ def run_classifier_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, unsuitable data, several processes, a folder without room.
     """
-    check_sections(config, ("data", "classifier"))
+    fields.check_sections(config, ("data", "classifier"))
     settings = ClassifierSettings.parse(config["classifier"])
     if distributed.world_size() > 1:
         raise UserError("scripts/train_classifier.py: one process only; start it with plain python")
@@ -131,8 +116,8 @@ def fit(
         begin, total = time.perf_counter(), 0.0
         order = torch.from_numpy(epoch_order(len(images), settings.seed, epoch))
         network.train()
-        for step, indices in enumerate(order.split(size)[:per_epoch]):
-            progress = (epoch * per_epoch + step) / (settings.epochs * per_epoch)
+        for number, indices in enumerate(order.split(size)[:per_epoch]):
+            progress = (epoch * per_epoch + number) / (settings.epochs * per_epoch)
             optimizer.param_groups[0]["lr"] = settings.learning_rate_at(progress)
             batch = augmented(images[indices], settings.flip, settings.shift, draws)
             loss = F.cross_entropy(network(batch.to(device)), labels[indices].to(device))

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from models.condition import Prompts
 from samplers import LinearVP
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.data import StepBatches, batches, together
 from tstitch.device import choose_device
 from tstitch.errors import UserError
@@ -27,7 +27,6 @@ from tstitch.training.objective import HybridObjective
 from tstitch.training.recorder import Recorder
 from tstitch.training.settings import TrainSettings, parse_train
 from tstitch.training.teacher import load_teacher
-from tstitch.validation import check_sections
 from tstitch.weights import fetch_weights, fill_network
 
 MOMENTS_FILE = "moments.npy"
@@ -40,7 +39,7 @@ def run_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, missing data, a checkpoint of another training, or a folder in use.
     """
-    check_sections(config, ("pair", "data", "train"))
+    fields.check_sections(config, ("pair", "data", "train"))
     pair = parse_pair(config["pair"])
     names = [spec.name for spec in pair.denoisers]
     settings = parse_train(config["train"], names, distributed.world_size())

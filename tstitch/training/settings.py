@@ -1,108 +1,88 @@
 """The checked `train` section of the configuration."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from samplers import NUM_TIMESTEPS
+from tstitch import fields
 from tstitch.device import Device
-from tstitch.validation import (
-    Count,
-    Flag,
-    NotNegative,
-    PathText,
-    Rule,
-    Seed,
-    Settings,
-    Share,
-    Text,
-    number,
-    one_of,
-    whole,
-    wholes,
-)
 
-NumSteps = Annotated[int, whole(0)]
-A_SPAN = Rule(
+NumSteps = Annotated[int, fields.whole(0)]
+A_SPAN = fields.Rule(
     lambda span: len(span) == 2 and span[0] < span[1],
     f"give [first,end] with 0 <= first < end <= {NUM_TIMESTEPS}",
 )
 # Drawn uniformly from the first up to below the second.
-Timesteps = Annotated[tuple[int, int], A_SPAN, wholes(0, NUM_TIMESTEPS)]
+Timesteps = Annotated[tuple[int, int], A_SPAN, fields.wholes(0, NUM_TIMESTEPS)]
 
 
-class TrainSettings(Settings):
+class TrainSettings(fields.Settings):
     """How to train one denoiser of a pair; the fields are described in configs/train.yaml."""
 
     path = "train"
 
     denoiser: str
-    dir: PathText
-    init: Text | None
-    grow: Flag
-    steps: Count
-    batch_size: Count
-    learning_rate: NotNegative
+    dir: fields.PathText
+    init: fields.Text | None
+    grow: fields.Flag
+    steps: fields.Count
+    batch_size: fields.Count
+    learning_rate: fields.NotNegative
     warmup_steps: NumSteps
     decay_steps: int
-    weight_decay: NotNegative
-    grad_clip: NotNegative
-    ema_decay: Share
-    label_dropout: Share
+    weight_decay: fields.NotNegative
+    grad_clip: fields.NotNegative
+    ema_decay: fields.Share
+    label_dropout: fields.Share
     timesteps: Timesteps
     focus: Timesteps  # the same, for a share of the draws
-    focus_share: Share
-    noise_weight_limit: Annotated[float, number(1)]
+    focus_share: fields.Share
+    noise_weight_limit: Annotated[float, fields.number(1)]
     teacher: str | None
-    dtype: Annotated[str, one_of(("fp32", "bf16"))]
-    compile: Flag
-    seed: Seed
+    dtype: Annotated[str, fields.one_of(("fp32", "bf16"))]
+    compile: fields.Flag
+    seed: fields.Seed
     device: Device
     workers: NumSteps
-    latents: Annotated[str, one_of(("encode", "cache"))]
-    flip: Flag
-    checkpoint_every: Count
-    log_every: Count
+    latents: Annotated[str, fields.one_of(("encode", "cache"))]
+    flip: fields.Flag
+    checkpoint_every: fields.Count
+    log_every: fields.Count
     sample_every: NumSteps
     snapshots: tuple[int, ...]
 
     @field_validator("denoiser", mode="plain")
     @classmethod
     def _check_denoiser(cls, value: Any, info: ValidationInfo) -> Any:
-        return one_of(info.context["denoisers"])(value)
+        return fields.one_of(fields.context(info)["denoisers"])(value)
 
     @field_validator("teacher", mode="plain")
     @classmethod
     def _check_teacher(cls, value: Any, info: ValidationInfo) -> Any:
         own = info.data.get("denoiser")
-        others = [name for name in info.context["denoisers"] if name != own]
-        return None if value is None else one_of(others)(value)
-
-    @field_validator("grow")
-    @classmethod
-    def _check_grow(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and info.data.get("init") in (None, "random"):
-            raise ValueError("give the smaller network's weights by train.init")
-        return value
-
-    @field_validator("batch_size")
-    @classmethod
-    def _divide_among_processes(cls, value: int, info: ValidationInfo) -> int:
-        if value % info.context["world_size"]:
-            raise ValueError(f"choose a multiple of the {info.context['world_size']} processes")
-        return value
+        others = [name for name in fields.context(info)["denoisers"] if name != own]
+        return None if value is None else fields.one_of(others)(value)
 
     @field_validator("decay_steps", mode="before")
     @classmethod
     def _check_decay_steps(cls, value: Any, info: ValidationInfo) -> Any:
         steps = info.data.get("steps", 1)
-        return steps // 5 if value is None else whole(0, steps)(value)
+        return steps // 5 if value is None else fields.whole(0, steps)(value)
 
     @field_validator("snapshots", mode="before")
     @classmethod
     def _check_snapshots(cls, value: Any, info: ValidationInfo) -> Any:
-        return wholes(1, info.data.get("steps", 1))(value)
+        return fields.wholes(1, info.data.get("steps", 1))(value)
+
+    @model_validator(mode="after")
+    def _check_together(self, info: ValidationInfo) -> Self:
+        if self.batch_size % (world := fields.context(info)["world_size"]):
+            raise fields.refusal("batch_size", f"choose a multiple of the {world} processes")
+        if self.grow and self.init in (None, "random"):
+            raise fields.refusal("grow", "give the smaller network's weights by train.init")
+        return self
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, constant, then linear decay to zero over the last decay_steps."""

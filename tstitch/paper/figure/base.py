@@ -7,16 +7,16 @@ from typing import Any, ClassVar, NamedTuple, Self
 from pydantic import Field, field_validator
 
 from evaluation.report.panels import Panel
+from tstitch import fields
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import Result, Stock
 from tstitch.paper.figure.plan import CurvePoint, plan_points
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.validation import NotNegative, Settings, Text, is_list
 
 Answer = tuple[bool | None, str]  # None: what was measured does not tell
 
 
-class Figure(Settings):
+class Figure(fields.Settings):
     """A figure or table of the paper at one scale; each kind of figure is a subclass.
 
     A kind declares the fields of its section for a scale in configs/paper/, and overrides the
@@ -27,12 +27,13 @@ class Figure(Settings):
     computed = ("name", "title", "claims", "members", "picture", "published")
     kind: ClassVar[str]  # in configs/paper/
     needs_curves: ClassVar[bool] = False
+    fixed_images: ClassVar[bool] = False  # `images=` does not count
     shows_paper: ClassVar[bool] = False  # beside its own values
     claim_tests: ClassVar[Mapping[str, Callable[..., Answer]]] = {}  # by claim, of FigureData
     panel_columns: ClassVar[int] = 3  # of the picture
 
-    minutes: NotNegative | None = None  # on 2 cores; None = not stated
-    about: Text  # what the scale changes
+    minutes: fields.NotNegative | None = None  # on 2 cores; None = not stated
+    about: fields.Text  # what the scale changes
     curves: tuple[Curve, ...] = Field((), validate_default=True)
     name: str = ""
     title: str = ""
@@ -44,7 +45,7 @@ class Figure(Settings):
     @field_validator("curves", mode="before")
     @classmethod
     def _check_curves(cls, curves: Any) -> Any:
-        if not is_list(curves) or (cls.needs_curves and not curves):
+        if not fields.is_list(curves) or (cls.needs_curves and not curves):
             raise ValueError("give a list of curves")
         return curves
 

@@ -7,47 +7,34 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tstitch.paper.figure.expected import Expected
+from tstitch import fields
+from tstitch.paper.figure.expected import ROLES, Expected
 from tstitch.simplex import list_simplex
-from tstitch.validation import (
-    EACH_ONCE,
-    Rule,
-    Settings,
-    Text,
-    is_list,
-    is_number,
-    is_text,
-    names,
-    numbers,
-    refusal,
-    whole,
-    wholes,
-)
 
-ROLES = ("small", "medium", "large")
 SCHEDULES = ("fraction", "interleave", "decreasing", "large_to_small")
-IN_ORDER = Rule(
+IN_ORDER = fields.Rule(
     lambda models: len(models) > 1 and list(models) == [r for r in ROLES if r in models],
     f"choose two or three of {', '.join(ROLES)}, in this order",
 )
+MIXES = fields.Rule(fields.is_list, "give a list of lists of shares")
 Shares = tuple[float, float, float]
 
 
-class Curve(Settings):
+class Curve(fields.Settings):
     """Runs that differ in their schedule, for each number of steps, guidance and variant.
 
     Validated with the number of images of curves that name none (`default_images`), what replaces
     it (`images`), and weights by label of a variant (`checkpoints`).
     """
 
-    models: Annotated[tuple[str, ...], IN_ORDER, names(ROLES)]
-    sampler: Text
-    steps: Annotated[tuple[int, ...], EACH_ONCE, wholes(1)]
-    guidance: Annotated[tuple[float, ...], EACH_ONCE, numbers(0)] = (1.5,)
-    fractions: Annotated[tuple[float, ...], numbers(0, 1)] = ()  # of the smaller of two models
-    kinds: Annotated[tuple[str, ...], EACH_ONCE, names(SCHEDULES)] = ("fraction",)
+    models: Annotated[tuple[str, ...], IN_ORDER, fields.names(ROLES)]
+    sampler: fields.Text
+    steps: Annotated[tuple[int, ...], fields.EACH_ONCE, fields.wholes(1)]
+    guidance: Annotated[tuple[float, ...], fields.EACH_ONCE, fields.numbers(0)] = (1.5,)
+    fractions: Annotated[tuple[float, ...], fields.numbers(0, 1)] = ()  # of the smaller one
+    kinds: Annotated[tuple[str, ...], fields.EACH_ONCE, fields.names(SCHEDULES)] = ("fraction",)
     simplex: tuple[tuple[float, ...], ...] = ()
-    mixes: Annotated[tuple[Any, ...], Rule(is_list, "give a list of lists of shares")] = ()
+    mixes: Annotated[tuple[Any, ...], MIXES] = ()
     images: int = Field(None, validate_default=True)
     # Other weights by model, by label; None = still to be given.
     variants: dict[str, dict[str, str | None]] = {"": {}}
@@ -61,8 +48,8 @@ class Curve(Settings):
     @field_validator("images", mode="before")
     @classmethod
     def _choose_images(cls, value: Any, info: ValidationInfo) -> Any:
-        own = info.context["default_images"] if value is None else whole(4)(value)
-        return info.context["images"] or own
+        own = fields.context(info)["default_images"] if value is None else fields.whole(4)(value)
+        return fields.context(info)["images"] or own
 
     @field_validator("variants", mode="plain")
     @classmethod
@@ -71,26 +58,27 @@ class Curve(Settings):
         if not isinstance(given, Mapping) or not given:
             raise ValueError("give weights by model for each label")
         for label, weights in given.items():
-            if not is_text(label):
+            if not isinstance(label, str):
                 raise ValueError(f"{label} is no text; choose another label")
             if not isinstance(weights, Mapping) or not set(weights) <= set(models):
                 raise ValueError(f"{label}: give weights of {', '.join(models)}")
-            if not all(v is None or (is_text(v) and v) for v in weights.values()):
+            if not all(v is None or (isinstance(v, str) and v) for v in weights.values()):
                 raise ValueError(f"{label}: weights are a path, URL, random or null")
-            checkpoint = info.context["checkpoints"].get(label)
+            checkpoint = fields.context(info)["checkpoints"].get(label)
             found[label] = {role: checkpoint or v for role, v in weights.items()}
         return found
 
     @model_validator(mode="after")
     def _check_schedules(self) -> Self:
         if len(self.models) > 2 and self.kinds != ("fraction",):
-            raise refusal("kinds", "choose [fraction]; the others are for two models")
+            raise fields.refusal("kinds", "choose [fraction]; the others are for two models")
         if self.fractions and len(self.models) != 2:
-            raise refusal("fractions", "are of two models; choose mixes or simplex for three")
+            remedy = "are of two models; choose mixes or simplex for three"
+            raise fields.refusal("fractions", remedy)
         if not self.shares:
-            raise refusal("fractions", "give fractions, mixes or simplex")
+            raise fields.refusal("fractions", "give fractions, mixes or simplex")
         if len(set(self.shares)) < len(self.shares):
-            raise refusal(self._mixes[-1][0], "has a schedule twice; give each once")
+            raise fields.refusal(self._mixes[-1][0], "has a schedule twice; give each once")
         _ = self.paper_values  # which must be those of these schedules
         return self
 
@@ -109,14 +97,14 @@ class Curve(Settings):
             try:
                 found.append(shares_of(mix, self.models))
             except ValueError as error:
-                raise refusal(field, str(error)) from error
+                raise fields.refusal(field, str(error)) from error
         return tuple(found)
 
     @cached_property
     def paper_values(self) -> tuple[dict[str, float], ...]:
         """The paper's values by metric, of every schedule, kind and variant; empty = not known."""
         points = list(self.shares) * (len(self.kinds) * len(self.variants))
-        return self.expected.of_points(points, ROLES)
+        return self.expected.of_points(points)
 
     def published(self, metric: str) -> dict[float, float]:
         """The paper's values by fraction (of all models but the largest).
@@ -141,8 +129,8 @@ def shares_of(values: Any, models: tuple[str, ...]) -> Shares:
         ValueError: another number of values, values that are no shares, or a sum that is not 1;
             the message is the remedy.
     """
-    good = is_list(values) and len(values) == len(models)
-    if not good or not all(is_number(v) and 0 <= v <= 1 for v in values):
+    good = fields.is_list(values) and len(values) == len(models)
+    if not good or not all(fields.is_number(v) and 0 <= v <= 1 for v in values):
         raise ValueError(f"give a share from 0 to 1 of each of {', '.join(models)}")
     if not math.isclose(sum(values), 1, abs_tol=1e-7):
         raise ValueError(f"shares of {', '.join(models)} must add up to 1")

@@ -3,98 +3,84 @@
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from tstitch.validation import (
-    NotNegative,
-    Rule,
-    Settings,
-    is_number,
-    is_text,
-    list_of,
-    number,
-    refusal,
-)
+from pydantic import BeforeValidator
 
+from tstitch import fields
+
+ROLES = ("small", "medium", "large")
 METRICS = ("fid", "inception_score", "precision", "recall", "seconds")
 OF_MIXES = ("fid", "inception_score", "seconds")  # in rows of `mixes`
+WIDTH = len(ROLES) + len(OF_MIXES)
+A_ROW = f"{WIDTH} numbers: shares of {', '.join(ROLES)}, then {', '.join(OF_MIXES)}"
+Shares = tuple[float, ...]
 
 
-def _values(least: float) -> Rule:
-    is_known = number(least).is_good
-    is_good = list_of(lambda value: value is None or is_known(value))
-    return Rule(is_good, "give a list of positive numbers, null if not known")
+def _values(least: float) -> fields.Rule:
+    is_known = fields.number(least).is_good
+    is_good = fields.list_of(lambda value: value is None or is_known(value))
+    return fields.Rule(is_good, "give a list of positive numbers, null if not known")
 
 
-Values = Annotated[tuple[float | None, ...], _values(0)] | None
-Seconds = Annotated[tuple[float | None, ...], _values(1e-9)] | None
+def _rows(rows: Any) -> dict[Shares, tuple[float, ...]]:
+    """Values by shares."""
+    if not isinstance(rows, list):
+        raise ValueError(f"give rows of {A_ROW}")
+    found: dict[Shares, tuple[float, ...]] = {}
+    for row in rows:
+        if not isinstance(row, list) or len(row) != WIDTH or not all(map(fields.is_number, row)):
+            raise fields.refusal(None, f"{row!r} is no row of {A_ROW}", show=False)
+        shares = tuple(round(float(share), 9) for share in row[: len(ROLES)])
+        if shares in found:
+            remedy = f"has two rows for the shares {shares}; leave one out"
+            raise fields.refusal(None, remedy, show=False)
+        found[shares] = tuple(row[len(ROLES) :])
+    return found
 
 
-class Expected(Settings):
+Values = Annotated[tuple[float | None, ...], _values(0)]
+
+
+class Expected(fields.Settings):
     """The section `expected` of a curve.
 
     Either one list per metric, in the order of the points, null where the paper has no value; or
     `mixes`: rows of the models' shares followed by FID, Inception Score and seconds, in any order.
     """
 
-    fid: Values = None
-    inception_score: Values = None
-    precision: Values = None
-    recall: Values = None
-    seconds: Seconds = None
-    mixes: Any = None
-    error: NotNegative = 0.0  # of reading its FID
-    source: Annotated[str, Rule(is_text, "give a text")] = ""
+    fid: Values | None = None
+    inception_score: Values | None = None
+    precision: Values | None = None
+    recall: Values | None = None
+    seconds: Annotated[tuple[float | None, ...], _values(1e-9)] | None = None
+    mixes: Annotated[dict[Shares, tuple[float, ...]], BeforeValidator(_rows)] | None = None
+    error: fields.NotNegative = 0.0  # of reading its FID
+    source: Annotated[str, fields.Rule(fields.is_a(str), "give a text")] = ""
 
-    def of_points(
-        self, points: Sequence[tuple[float, ...]], models: Sequence[str]
-    ) -> tuple[dict[str, float], ...]:
+    def of_points(self, points: Sequence[Shares]) -> tuple[dict[str, float], ...]:
         """What is known by metric, of every point; empty if nothing is.
 
         Args:
-            points: shares of the models, of every point.
-            models: their names.
+            points: shares of small, medium and large.
 
         Raises:
             ValidationError: lists or rows that are not those of the points.
         """
-        columns = {name: getattr(self, name) for name in METRICS}
-        columns = {name: values for name, values in columns.items() if values is not None}
+        columns = {name: getattr(self, name) for name in METRICS if getattr(self, name) is not None}
         if self.mixes is not None:
             for name in columns:
-                raise refusal(f"expected.{name}", "leave it out, or mixes beside it", show=False)
-            columns = self._columns(points, models)
+                remedy = "leave it out, or mixes beside it"
+                raise fields.refusal(f"expected.{name}", remedy, show=False)
+            for shares in points:
+                if shares not in self.mixes:
+                    remedy = f"has no row for the shares {shares}; add one"
+                    raise fields.refusal("expected.mixes", remedy, show=False)
+            rows = [self.mixes[shares] for shares in points]
+            columns = dict(zip(OF_MIXES, zip(*rows, strict=True), strict=True))
         for name, values in columns.items():
             if len(values) != len(points):
                 remedy = f"has {len(values)} values; give {len(points)}, one per point"
-                raise refusal(f"expected.{name}", remedy, show=False)
-        known = {name: values for name, values in columns.items() if values}
+                raise fields.refusal(f"expected.{name}", remedy, show=False)
         return tuple(
-            {name: values[i] for name, values in known.items() if values[i] is not None}
+            {name: values[i] for name, values in columns.items() if values[i] is not None}
             for i in range(len(points) if columns else 0)
         )
-
-    def _columns(
-        self, points: Sequence[tuple[float, ...]], models: Sequence[str]
-    ) -> dict[str, list[float]]:
-        rows = self._rows(models)
-        for shares in points:
-            if shares not in rows:
-                remedy = f"has no row for the shares {shares}; add one"
-                raise refusal("expected.mixes", remedy, show=False)
-        return {n: [float(rows[shares][k]) for shares in points] for k, n in enumerate(OF_MIXES)}
-
-    def _rows(self, models: Sequence[str]) -> dict[tuple[float, ...], list[float]]:
-        """Values by shares."""
-        width = len(models) + len(OF_MIXES)
-        wanted = f"{width} numbers: shares of {', '.join(models)}, then {', '.join(OF_MIXES)}"
-        if not isinstance(self.mixes, list):
-            raise refusal("expected.mixes", f"give rows of {wanted}")
-        found = {}
-        for row in self.mixes:
-            if not isinstance(row, list) or len(row) != width or not all(map(is_number, row)):
-                raise refusal("expected.mixes", f"{row!r} is no row of {wanted}", show=False)
-            shares = tuple(round(float(share), 9) for share in row[: len(models)])
-            if shares in found:
-                remedy = f"has two rows for the shares {shares}; leave one out"
-                raise refusal("expected.mixes", remedy, show=False)
-            found[shares] = row[len(models) :]
-        return found

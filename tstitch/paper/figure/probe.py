@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import ValidationInfo, field_validator
+from pydantic import BeforeValidator, ValidationInfo
 from torch import Tensor
 
 from samplers import Denoiser, Sampler, sample
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.kept import measure_once, measurement_key
@@ -20,24 +20,25 @@ from tstitch.pipeline import draw_unit
 from tstitch.resources import Resources
 from tstitch.shards import Unit
 from tstitch.stitcher import Batch, Stitcher
-from tstitch.validation import NotNegative, Settings, Text, whole
 
-T = TypeVar("T", bound=Settings)
 Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 
 
-class ProbeSettings(Settings):
+def _images(value: Any, info: ValidationInfo) -> int:
+    """The section's own number of images, or what replaces it."""
+    return fields.context(info)["images"] or fields.whole(2)(value)
+
+
+ProbeImages = Annotated[int, BeforeValidator(_images)]
+
+
+class ProbeSettings(fields.Settings):
     """A trajectory that is looked into."""
 
-    sampler: Text
-    steps: Annotated[int, whole(2)]
-    guidance: NotNegative
-    images: Annotated[int, whole(2)]
-
-
-def with_images(probe: T, images: int | None) -> T:
-    """The settings with another number of images; None = their own."""
-    return probe.model_copy(update={} if images is None else {"images": images})
+    sampler: fields.Text
+    steps: Annotated[int, fields.whole(2)]
+    guidance: fields.NotNegative
+    images: ProbeImages
 
 
 def probe_point(
@@ -61,14 +62,8 @@ class ProbedFigure(Figure):
 
     models: ClassVar[tuple[str, ...]] = ("small", "large")  # of the pair
     record: ClassVar[type]  # a dataclass of plain JSON
-    fixed_images: ClassVar[bool] = False  # `images=` does not count
 
     probe: ProbeSettings
-
-    @field_validator("probe")
-    @classmethod
-    def _choose_images(cls, probe: ProbeSettings, info: ValidationInfo) -> ProbeSettings:
-        return probe if cls.fixed_images else with_images(probe, info.context["images"])
 
     @property
     def measurement(self) -> dict[str, Any]:

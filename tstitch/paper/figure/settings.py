@@ -1,25 +1,16 @@
 """The checked configuration of scripts/reproduce.py, the figure aside."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
+from tstitch import fields
 from tstitch.errors import UserError
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.throughput import Throughput, fastest_case, rate_of
-from tstitch.validation import (
-    Flag,
-    PathText,
-    Rule,
-    Settings,
-    Text,
-    is_section,
-    number,
-    whole,
-    words,
-)
 
 # Of a run's overrides.
 RESERVED = ("pair", "run.dir", "run.root", "run.num_images", "run.overwrite")
@@ -45,7 +36,7 @@ def _folder(report: str) -> str:
 def _throughput(value: Any) -> Throughput:
     """Of a number of TFLOP/s, or the path of a benchmark.json."""
     if not isinstance(value, str):
-        return Throughput(number(1e-6)(value) * 1e12)
+        return Throughput(fields.number(1e-6)(value) * 1e12)
     try:
         document = json.loads(Path(value).read_text())
         protocol, case = document["protocol"], fastest_case(document)
@@ -86,44 +77,45 @@ def _given(values: dict[Any, Any]) -> dict[Any, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-Images = Annotated[int, whole(4)]
-Overrides = Annotated[tuple[str, ...], words("run.dtype=bf16")]
-SOME_PATHS = Rule(is_section, "give a path for each, e.g. checkpoints.at400K=/path")
+Images = Annotated[int, fields.whole(4)]
+Overrides = Annotated[tuple[str, ...], fields.words("run.dtype=bf16")]
+EXAMPLE = "give a path for each, e.g. checkpoints.at400K=/path"
+PATHS = fields.Rule(fields.is_a(Mapping), EXAMPLE)
 
 
-class Scale(Settings):
+class Scale(fields.Settings):
     """Which pairs stand for the paper's models; described in configs/scale/."""
 
-    name: Text
+    name: fields.Text
     pairs: Annotated[dict[tuple[str, ...], str], BeforeValidator(_pairs)]  # by the models they hold
     images: Images
     overrides: Overrides
 
 
-class Weights(Settings):
+class Weights(fields.Settings):
     """Weights in place of the configured ones."""
 
-    small: Text | None
-    medium: Text | None
-    large: Text | None
+    small: fields.Text | None
+    medium: fields.Text | None
+    large: fields.Text | None
 
 
 def _weights(config: Any) -> dict[str, str]:
     return Weights.model_validate(config).model_dump(exclude_none=True)
 
 
-class Reproduction(Settings):
+class Reproduction(fields.Settings):
     """The whole configuration; described in configs/reproduce.yaml."""
 
     paper: Any
     scale: Scale
-    root: PathText
-    report: Annotated[PathText, AfterValidator(_folder)] | None  # None = the figure's, below root
-    dry_run: Flag
+    root: fields.PathText
+    report: Annotated[fields.PathText, AfterValidator(_folder)] | None  # null = below root
+    dry_run: fields.Flag
     throughput: Annotated[Throughput, BeforeValidator(_throughput)] | None
     images: Images | None  # in place of the figures' own
     overrides: Annotated[Overrides, AfterValidator(_free)]
     weights: Annotated[dict[str, str], BeforeValidator(_weights)]  # by model
     # By label of a variant.
-    checkpoints: Annotated[dict[Any, Text | None], AfterValidator(_given), SOME_PATHS]
-    training: Annotated[tuple[str, ...], words("train.steps=1000")]
+    checkpoints: Annotated[dict[Any, fields.Text | None], AfterValidator(_given), PATHS]
+    training: Annotated[tuple[str, ...], fields.words("train.steps=1000")]

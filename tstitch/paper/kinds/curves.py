@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from evaluation.report.panels import Panel
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import Result, Stock
@@ -23,7 +23,6 @@ from tstitch.paper.kinds.curves_timing import (
     timing_table,
 )
 from tstitch.rundir import writing
-from tstitch.validation import refusal
 
 
 class CurvesFigure(Figure):
@@ -40,7 +39,7 @@ class CurvesFigure(Figure):
     def _check_timing(self) -> Self:
         first = self.curves[0]
         if self.timing and (len(first.models) > 2 or "fraction" not in first.kinds):
-            raise refusal("timing", "needs a first curve of two models and kind fraction")
+            raise fields.refusal("timing", "needs a first curve of two models and kind fraction")
         return self
 
     @property

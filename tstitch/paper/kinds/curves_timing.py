@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluation.report.speed import above_arithmetic
 from evaluation.report.table import Table, table_lines
+from tstitch import fields
 from tstitch.benchmark.measure import rotated, running
 from tstitch.benchmark.settings import Case
 from tstitch.engine.settings import choose_engine
@@ -19,16 +20,15 @@ from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.answers import Untestable, rows
 from tstitch.threads import available_cores
-from tstitch.validation import Count, Settings
 
 log = logging.getLogger(__name__)
 
 
-class TimingSettings(Settings):
+class TimingSettings(fields.Settings):
     """An interleaved measurement of time against fraction."""
 
-    batch_size: Count
-    rounds: Count
+    batch_size: fields.Count
+    rounds: fields.Count
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
+from tstitch import fields
 from tstitch.paper.figure.base import Figure
-from tstitch.validation import EACH_ONCE
 
 
 class LedgerFigure(Figure):
@@ -15,4 +15,4 @@ class LedgerFigure(Figure):
     def check_members(cls, members: tuple[str, ...]) -> None:
         if cls.kind in members:
             raise ValueError(f"leave out {cls.kind} itself")
-        EACH_ONCE(members)
+        fields.EACH_ONCE(members)

@@ -16,11 +16,11 @@ from statistics import mean
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import model_validator
 
 from evaluation.report.panels import Line, Panel
 from evaluation.report.table import Table, table_lines
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.archive import IMAGES, SAMPLES
 from tstitch.npz import stream_rows
 from tstitch.paper.figure.base import Figure, FigureData
@@ -28,29 +28,28 @@ from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import Result, Stock
 from tstitch.paper.figure.plan import CurvePoint, plan_points
-from tstitch.paper.figure.probe import ProbeSettings, look_on_main, probe_point, with_images
+from tstitch.paper.figure.probe import ProbeImages, ProbeSettings, look_on_main, probe_point
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_picture import FRACTION
 from tstitch.paper.kinds.similarity import Similarity, measure_similarity
-from tstitch.validation import Flag, NotNegative, Settings, number, refusal, whole
 
 METHODS = ("similarity", "change")
 CHANGE = "change, relative to f = 1"
 
 
-class Thresholds(Settings):
+class Thresholds(fields.Settings):
     """Of each method."""
 
-    similarity: NotNegative
-    change: NotNegative
+    similarity: fields.NotNegative
+    change: fields.NotNegative
 
 
-class PredictionSettings(Settings):
+class PredictionSettings(fields.Settings):
     """How the safe fraction is predicted; described in configs/paper/predict.yaml."""
 
-    images: Annotated[int, whole(2)]
-    rise: Annotated[float, number(0, 10)]
-    check: Flag
+    images: ProbeImages
+    rise: Annotated[float, fields.number(0, 10)]
+    check: fields.Flag
     thresholds: Thresholds
 
 
@@ -91,11 +90,6 @@ class PredictFigure(Figure):
 
     probe: PredictionSettings
 
-    @field_validator("probe")
-    @classmethod
-    def _choose_images(cls, probe: PredictionSettings, info: ValidationInfo) -> PredictionSettings:
-        return with_images(probe, info.context["images"])
-
     @model_validator(mode="after")
     def _check_rows(self) -> Self:
         """Every curve must be one row of two models, from all large to all small."""
@@ -104,13 +98,13 @@ class PredictFigure(Figure):
             ends = {shares[ROLES.index(curve.models[-1])] for shares in curve.shares} >= {0.0, 1.0}
             if len(curve.models) > 2 or any(len(values) > 1 for values in single):
                 needs = "give each two models, one steps, guidance, kind, variant"
-                raise refusal("curves", needs)
+                raise fields.refusal("curves", needs)
             if curve.kinds != ("fraction",) or not ends:
                 needs = "give each kind fraction, and fractions 0 and 1 among them"
-                raise refusal("curves", needs)
+                raise fields.refusal("curves", needs)
             if self.probe.check and curve.images < self.probe.images:
                 needs = f"choose at most the {curve.images} images of its curves"
-                raise refusal("probe", needs)
+                raise fields.refusal("probe", needs)
         return self
 
     def adapted(self) -> Self:

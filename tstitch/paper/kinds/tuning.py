@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, model_validator
 
 from samplers import NUM_TIMESTEPS
-from tstitch import distributed
+from tstitch import distributed, fields
 from tstitch.cli import compose, override
 from tstitch.fingerprint import fingerprint
 from tstitch.pair import parse_pair
@@ -20,7 +20,6 @@ from tstitch.paper.report.answers import text
 from tstitch.sizes import network_sizes
 from tstitch.training.run import open_data, run_training
 from tstitch.training.settings import parse_train
-from tstitch.validation import refusal, words
 from tstitch.weights import fetch_weights, weights_digest
 
 ALL, OWN, BEFORE = "all timesteps", "own interval", "pretrained"
@@ -45,15 +44,15 @@ class TuningFigure(Figure):
     claim_tests: ClassVar = {"C22": c22}
 
     mix: Annotated[Shares, BeforeValidator(lambda mix: shares_of(mix, ROLES))]
-    training: Annotated[tuple[str, ...], words("train.steps=1000")]  # of scripts/train.py
+    training: Annotated[tuple[str, ...], fields.words("train.steps=1000")]  # of scripts/train.py
 
     @model_validator(mode="after")
     def _check_trained(self) -> Self:
         if len(self.curves) > 1:
-            raise refusal("curves", "give one; its variants name the models to train")
+            raise fields.refusal("curves", "give one; its variants name the models to train")
         for role in (role for weights in self.curves[0].variants.values() for role in weights):
             if not self.mix[ROLES.index(role)]:
-                raise refusal("mix", f"give {role}, which is trained, a share")
+                raise fields.refusal("mix", f"give {role}, which is trained, a share")
         return self
 
     def check_inputs(self, settings: Reproduction) -> None:
@@ -76,7 +75,7 @@ class TuningFigure(Figure):
         """FLOPs of all trainings, a backward pass counted as two forward ones."""
         # Without the data, whose folder may still have to be given.
         words = [w for w in (*self.training, *settings.training) if w.startswith("train.")]
-        fields = compose("train", words)["train"]
+        train = compose("train", words)["train"]
         sizes = network_sizes(configured_pair(settings.scale.pairs[ROLES]))
         trained = [
             role
@@ -85,7 +84,7 @@ class TuningFigure(Figure):
             if given is None
         ]
         total = sum(3.0 * sizes[role].flops for role in trained)
-        return total * fields["steps"] * fields["batch_size"]
+        return total * train["steps"] * train["batch_size"]
 
     def prepared(self, settings: Reproduction, stock: Stock) -> Self:
         """The figure with the weights of a training for each variant; trains what is missing.

@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     ValidationError,
+    ValidationInfo,
     create_model,
     model_validator,
 )
@@ -49,7 +50,7 @@ class Settings(BaseModel):
         Args:
             config: mapping of plain values.
             path: its dotted name, where it is not the class's own.
-            context: what validators need to know besides, as `info.context`; `path` is added.
+            context: what validators need to know besides; `path` is added.
 
         Raises:
             UserError: the first bad field: its full name, its value and what is allowed.
@@ -73,22 +74,28 @@ class Settings(BaseModel):
         return values
 
 
+def context(info: ValidationInfo) -> Any:
+    """What `Settings.parse` was told besides, in a validator."""
+    return info.context
+
+
 def check_sections(config: Any, names: Sequence[str]) -> None:
     """Raises UserError for a whole configuration with other sections, or without one of these."""
     fields: dict[str, Any] = dict.fromkeys(names, (Any, ...))
     create_model("Configuration", __base__=Settings, **fields).parse(config)
 
 
-def refusal(field: str, remedy: str, *, show: bool = True) -> ValidationError:
+def refusal(field: str | None, remedy: str, *, show: bool = True) -> ValidationError:
     """What a validator of a whole section raises about one of its fields.
 
     Args:
-        field: dotted where it is of a section within.
+        field: dotted where it is of a section within; None = the validator's own.
         show: the value; a long one is left out.
     """
+    place = () if field is None else tuple(field.split("."))
     reason = {"error": ValueError(remedy)}
     kind = PydanticCustomError("shown" if show else NOT_SHOWN, "{error}", reason)
-    details = InitErrorDetails(type=kind, loc=tuple(field.split(".")), input=None)
+    details = InitErrorDetails(type=kind, loc=place, input=None)
     return ValidationError.from_exception_data("section", [details])
 
 
@@ -158,7 +165,7 @@ def one_of(options: Sequence[str]) -> Rule:
 def names(options: Sequence[str] | None = None) -> Rule:
     """A list of words, out of the options if there are any."""
     if options is None:
-        return Rule(list_of(is_text), "give a list of names")
+        return Rule(list_of(is_a(str)), "give a list of names")
     return Rule(
         list_of(one_of(options).is_good), f"give a list of names out of {', '.join(options)}"
     )
@@ -172,7 +179,7 @@ def or_auto(rule: Rule) -> BeforeValidator:
 def words(example: str) -> Rule:
     """A list of overrides of a command line."""
     remedy = f"give quoted overrides, \"{FIELD}=['{example}']\""
-    return Rule(list_of(is_text), remedy)
+    return Rule(list_of(is_a(str)), remedy)
 
 
 def list_of(is_good: Callable[[Any], object]) -> Callable[[Any], bool]:
@@ -186,19 +193,9 @@ def is_number(value: Any) -> bool:
     return good and abs(value) <= sys.float_info.max
 
 
-def is_text(value: Any) -> bool:
-    """Whether a value of the configuration is a text, maybe an empty one."""
-    return isinstance(value, str)
-
-
-def is_section(value: Any) -> bool:
-    """Whether a value of the configuration is a mapping."""
-    return isinstance(value, Mapping)
-
-
-def is_flag(value: Any) -> bool:
-    """Whether a value of the configuration is true or false."""
-    return isinstance(value, bool)
+def is_a(kind: type) -> Callable[[Any], bool]:
+    """Whether a value of the configuration is of a type."""
+    return lambda value: isinstance(value, kind)
 
 
 def is_list(value: Any) -> bool:
@@ -244,12 +241,13 @@ def _is_encodable(path: str) -> bool:
     return True
 
 
-Flag = Annotated[bool, Rule(is_flag, "choose true or false")]
+Flag = Annotated[bool, Rule(is_a(bool), "choose true or false")]
 Count = Annotated[int, whole(1)]
 Seed = Annotated[int, whole(0, MAX_SEED)]
 NotNegative = Annotated[float, number(0)]
 Share = Annotated[float, number(0, 1)]
-Text = Annotated[str, BeforeValidator(text)]
+TEXT = BeforeValidator(text)
+Text = Annotated[str, TEXT]
 # Whatever the file system takes, as run.dir=2024; `~/` at its beginning is the home directory.
 PathText = Annotated[str, BeforeValidator(_path)]
 EACH_ONCE = Rule(
