@@ -1,6 +1,6 @@
 """Measures how fast a pair samples: python scripts/benchmark.py"""
 
-from tstitch.cli import command
+from tstitch.config.cli import command
 
 
 def run(config: dict) -> None:

@@ -1,6 +1,6 @@
 """Measures images against a reference: scripts/evaluate.py samples=PATH reference=PATH"""
 
-from tstitch.cli import command
+from tstitch.config.cli import command
 
 
 def run(config: dict) -> None:

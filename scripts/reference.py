@@ -1,6 +1,6 @@
 """Statistics of a data set's images in a feature space: scripts/reference.py data=NAME"""
 
-from tstitch.cli import command
+from tstitch.config.cli import command
 
 
 def run(config: dict) -> None:

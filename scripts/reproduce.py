@@ -1,6 +1,6 @@
 """Reproduces a figure or table of the paper: torchrun scripts/reproduce.py paper=fig1"""
 
-from tstitch.cli import command
+from tstitch.config.cli import command
 
 
 def run(config: dict) -> None:

@@ -1,11 +1,11 @@
 """Samples images with stitched denoisers: torchrun scripts/sample.py"""
 
-from tstitch.cli import command
+from tstitch.config.cli import command
 
 
 def run(config: dict) -> None:
     """The command; torch is imported only once the command line is understood."""
-    from tstitch.generate import run_sampling
+    from tstitch.run.generate import run_sampling
 
     run_sampling(config)
 

@@ -1,6 +1,6 @@
 """Samples and evaluates a list of schedules: torchrun scripts/sweep.py"""
 
-from tstitch.cli import command
+from tstitch.config.cli import command
 
 
 def run(config: dict) -> None:

@@ -1,6 +1,6 @@
 """Trains one denoiser of a pair: torchrun scripts/train.py train.denoiser=small"""
 
-from tstitch.cli import command
+from tstitch.config.cli import command
 
 
 def run(config: dict) -> None:

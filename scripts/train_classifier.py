@@ -1,6 +1,6 @@
 """Trains the classifier that measures samples: python scripts/train_classifier.py"""
 
-from tstitch.cli import command
+from tstitch.config.cli import command
 
 
 def run(config: dict) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from tstitch.cli import CONFIGS, to_plain
+from tstitch.config.cli import CONFIGS, to_plain
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("tstitch", "models", "samplers", "evaluation")
@@ -21,8 +21,8 @@ LOWER = {"models", "samplers", "evaluation"}
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_SCRIPT_LINES = 400, 60, 30
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
-# tstitch.cli.instantiate hands a section's keys on to the class that the section names.
-KEYWORDS_ALLOWED = {("tstitch/cli.py", "instantiate")}
+# tstitch.config.cli.instantiate hands a section's keys on to the class that the section names.
+KEYWORDS_ALLOWED = {("tstitch/config/cli.py", "instantiate")}
 DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
 
 
@@ -150,22 +150,30 @@ def test_no_import_cycles():
     check_no_cycle(needs())
 
 
-@pytest.mark.parametrize("package", ["evaluation"])
+def room_of(module: str, package: str) -> str | None:
+    """The folder directly in a package that holds a module; the package itself of its own files."""
+    if module != package and not module.startswith(f"{package}."):
+        return None
+    room = ".".join(module.split(".")[: package.count(".") + 2])
+    return room if (ROOT / room.replace(".", "/")).is_dir() else package
+
+
+@pytest.mark.parametrize("package", ["evaluation", "tstitch", "tstitch.paper"])
 def test_no_cycles_of_folders(package):
     """Catches: rooms that need each other, each file of which is in no cycle."""
     edges: dict[str, set[str]] = {}
     for module, followers in needs().items():
-        room, *others = (".".join(name.split(".")[:2]) for name in (module, *followers))
-        if room.startswith(f"{package}."):
-            own = {other for other in others if other.startswith(f"{package}.")}
-            edges.setdefault(room, set()).update(own - {room})
+        room, *others = (room_of(name, package) for name in (module, *followers))
+        if room is not None:
+            edges.setdefault(room, set()).update({*others} - {room, None})
     assert len(edges) > 1
     check_no_cycle(edges)
 
 
-def test_evaluation_is_rooms_alone():
+@pytest.mark.parametrize(("package", "beside"), [("evaluation", set()), ("tstitch", {"api.py"})])
+def test_packages_are_rooms(package, beside):
     """Catches: files that pile up again beside the rooms."""
-    assert [path.name for path in (ROOT / "evaluation").glob("*.py")] == ["__init__.py"]
+    assert {path.name for path in (ROOT / package).glob("*.py")} == {"__init__.py"} | beside
 
 
 def only_submodules(path: Path, package: str, modules: dict[str, Path]) -> bool:
@@ -181,7 +189,7 @@ def only_submodules(path: Path, package: str, modules: dict[str, Path]) -> bool:
 
 def test_one_home_of_torch_distributed():
     """Catches: a collective outside the file that knows about plain python."""
-    home = {"tstitch/distributed.py"}
+    home = {"tstitch/runtime/distributed.py"}
     assert importers("torch.distributed") == home
     for path in (*FILES, *SCRIPTS):
         uses = [n for n in ast.walk(tree(path)) if dotted(n).startswith("torch.distributed")]
@@ -191,7 +199,7 @@ def test_one_home_of_torch_distributed():
 def test_one_home_of_hydra():
     """Catches: DictConfig objects that wander through the application."""
     assert {n for n in importers("hydra", "omegaconf") if not n.startswith("scripts/")} == {
-        "tstitch/cli.py"
+        "tstitch/config/cli.py"
     }
 
 
@@ -285,14 +293,14 @@ def test_importing_prints_and_changes_nothing():
 def test_heavy_imports_wait():
     """Catches: a command line that spends its first seconds on what it may not need."""
     heavy = ["diffusers", "transformers", "matplotlib", "wandb", "scipy", "pandas", "gdown"]
-    code = f"import sys, tstitch.generate; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, tstitch.run.generate; print([m for m in {heavy} if m in sys.modules])"
     done = run_python(code)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
 def test_command_line_is_parsed_without_torch():
     """Catches: seconds of waiting for --help or for a misspelt key."""
-    code = "import sys, tstitch, tstitch.cli, tstitch.errors; print('torch' in sys.modules)"
+    code = "import sys, tstitch.config.cli; print('torch' in sys.modules)"
     assert run_python(code).stdout == "False\n"
 
 

@@ -7,12 +7,13 @@ images = sampler(classes=[0, 1, 2], seed=0)  # uint8 (3, 28, 28, 3)
 
 from typing import TYPE_CHECKING, Any
 
-from tstitch import siblings
+from tstitch.runtime import siblings
 
 if TYPE_CHECKING:
     from tstitch.api import evaluate, load
+    from tstitch.runtime.errors import UserError
 
-__all__ = ["evaluate", "load"]
+__all__ = ["UserError", "evaluate", "load"]
 __version__ = "0.1.0"
 
 siblings.claim()

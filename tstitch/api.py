@@ -7,90 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.cost.timing import StageTimer
 from evaluation.features.reference import array_reference
-from tstitch import distributed, fields
-from tstitch.class_names import labels_of
-from tstitch.cli import compose
-from tstitch.device import choose_device
-from tstitch.engine.host import prepare_host
-from tstitch.engine.settings import choose_engine
-from tstitch.errors import UserError
-from tstitch.experiment import parse_experiment
-from tstitch.items import whole_number
-from tstitch.loaded import LoadedPair
-from tstitch.pair import locate_weights
+from tstitch.config.cli import compose
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.start import start_process
+from tstitch.sampling.bootstrap import load_pair
+from tstitch.sampling.experiment import parse_experiment
+from tstitch.sampling.pipeline import Pipeline
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import EvaluationSettings
-from tstitch.shards import Unit, cut
-from tstitch.stitcher import Stitcher
-from tstitch.threads import set_threads
 
 
-class StitchedSampler:
-    """Loaded denoisers with their sampler; call it for images.
-
-    Args:
-        stitcher: what it samples with.
-    """
-
-    def __init__(self, stitcher: Stitcher) -> None:
-        self._stitcher = stitcher
-
-    @property
-    def steps_per_denoiser(self) -> dict[str, int]:
-        """The realised stitch schedule, small to large."""
-        return self._stitcher.experiment.steps_per_denoiser
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The pair's classes, by label."""
-        return self._stitcher.experiment.pair.class_names
-
-    def __call__(
-        self,
-        classes: Sequence[int | str] | np.ndarray | torch.Tensor,
-        *,
-        seed: int = 0,
-        first_index: int = 0,
-    ) -> np.ndarray:
-        """One image per class, in batches of run.batch_size.
-
-        Args:
-            classes: N labels in 0..num_classes-1, as integers of any kind, or names of classes.
-            seed: from 0; with the image's index it decides its noise.
-            first_index: from 0; index of the first image; images of a run with the same seed and
-                index start from the same noise.
-
-        Returns:
-            uint8 (N, H, W, 3).
-
-        Raises:
-            UserError: a class that the pair does not have, or none at all; another seed or index;
-                values that are not finite, as in float16.
-        """
-        try:
-            labels = torch.tensor(labels_of(classes, self.class_names), dtype=torch.int64)
-        except ValueError as error:
-            raise UserError(f"classes: {error}") from error
-        seed = _from_zero("seed", seed)
-        first_index = _from_zero("first_index", first_index, fields.MAX_SEED + 1 - len(labels))
-        self._stitcher.prepare()
-        return np.concatenate(
-            [
-                self._batch(unit, labels[unit.first : unit.end], seed, first_index)
-                for unit in cut(len(labels), self._stitcher.experiment.run.batch_size)
-            ]
-        )
-
-    def _batch(self, unit: Unit, labels: torch.Tensor, seed: int, first_index: int) -> np.ndarray:
-        indices = range(first_index + unit.first, first_index + unit.end)
-        batch = self._stitcher.draw(indices, labels, seed=seed)
-        return self._stitcher.sample(batch, StageTimer(self._stitcher.device)).wait()
-
-
-def load(pair: str, *overrides: str) -> StitchedSampler:
+def load(pair: str, *overrides: str) -> Pipeline:
     """Loads a pair of configs/pair with the overrides of the command line.
 
     Args:
@@ -98,17 +27,13 @@ def load(pair: str, *overrides: str) -> StitchedSampler:
         overrides: e.g. `sampler=ddim`, `stitch.fraction=0.4`, `run.device=cuda`.
 
     Raises:
-        tstitch.errors.UserError: a bad value, or weights that are not there or do not fit.
+        tstitch.UserError: a bad value, or weights that are not there or do not fit.
     """
     _check_words([pair, *overrides])
     # One call of any size: nothing is compiled or padded unless asked for.
     words = [f"pair={pair}", "engine=plain", *overrides]
     experiment = parse_experiment(compose("sample", words))
-    weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
-    engine = choose_engine(experiment.engine, experiment.run)
-    prepare_host(engine)
-    loaded = LoadedPair(experiment.pair, engine, weights)
-    return StitchedSampler(Stitcher(experiment, loaded))
+    return Pipeline(experiment, load_pair(experiment))
 
 
 def evaluate(
@@ -131,7 +56,7 @@ def evaluate(
         protocol.
 
     Raises:
-        tstitch.errors.UserError: images or reference that cannot be measured.
+        tstitch.UserError: images or reference that cannot be measured.
     """
     _check_words(overrides)
     images = _source("images", images)
@@ -151,20 +76,10 @@ def evaluate(
         raise UserError("evaluation.extractor=None: choose evaluation=inception or fashion_mnist")
     if held is None and settings.reference is None:
         raise UserError("reference=None: give the real images, or their statistics")
-    device = choose_device(config["device"], "device")
-    distributed.start()
-    set_threads()
-    evaluator = Evaluator(settings, device, held)
+    evaluator = Evaluator(settings, start_process(config["device"], "device"), held)
     opened = open_samples(images, "images")
     evaluator.check_labels(opened, "images")
     return evaluator.evaluate(opened, "images")
-
-
-def _from_zero(name: str, value: Any, high: int = fields.MAX_SEED) -> int:
-    number = whole_number(value)
-    if number is None or not 0 <= number <= high:
-        raise UserError(f"{name}={value!r}: choose a whole number from 0 to {high}")
-    return number
 
 
 def _check_words(words: Sequence[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Rows of an array in an npz or npy file, by number; never the whole array in memory."""
+"""Reading npz and npy files: whole arrays, and rows by number without the whole in memory."""
 
 import io
 import os
@@ -6,8 +6,8 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -54,12 +54,65 @@ def load_array(path: Path, name: str) -> np.ndarray:
     Raises:
         ArrayError: no such array, damaged, or Python objects, which are never unpickled.
     """
-    damage = f"{name} cannot be read"
-    with _one_line(damage), zipfile.ZipFile(path) as archive:
-        stream = io.BytesIO(archive.read(f"{name}.npy"))  # checks the CRC
-        _header(stream)
-        stream.seek(0)
-        return np.lib.format.read_array(stream, allow_pickle=False)
+    return load_arrays(path, (name,))[0]
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
+    """Several of them; arguments and errors as of `load_array`."""
+    arrays = []
+    with ExitStack() as opened:
+        for name in names:
+            with _one_line(f"{name} cannot be read"):
+                if not arrays:
+                    archive = opened.enter_context(zipfile.ZipFile(path))
+                stream = io.BytesIO(archive.read(f"{name}.npy"))  # checks the CRC
+                _header(stream)
+                stream.seek(0)
+                arrays.append(np.lib.format.read_array(stream, allow_pickle=False))
+    return arrays
+
+
+def stream_rows(path: Path, name: str, rows: int) -> Iterator[np.ndarray]:
+    """The array of an npz in chunks of at most `rows` rows.
+
+    Raises:
+        ArrayError: as of RowReader.
+    """
+    reader = RowReader(path, name)
+    for first in range(0, reader.shape[0], rows):
+        yield reader.read(first, min(first + rows, reader.shape[0]))
+
+
+def member_checksums(path: Path) -> list[int]:
+    """The CRC-32 that an npz states for each of its arrays, which are not read.
+
+    Raises:
+        ArrayError: no npz, or one whose end is missing.
+    """
+    with _one_line("is no npz, or is cut short"), zipfile.ZipFile(path) as archive:
+        return [info.CRC for info in archive.infolist()]
+
+
+def verify(path: Path, shapes: Mapping[str, tuple[int, ...]], read: bool = True) -> bool:
+    """Whether an npz holds exactly these arrays, whole.
+
+    Args:
+        shapes: by name.
+        read: whether everything is read for its checksum, or only what the headers say.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if set(archive.namelist()) != {f"{name}.npy" for name in shapes}:
+                return False
+            if read and archive.testzip() is not None:
+                return False
+            for name, shape in shapes.items():
+                with archive.open(f"{name}.npy") as member:
+                    if read_header(member)[0] != shape:
+                        return False
+    except (ValueError, *DAMAGES):
+        return False
+    return True
 
 
 class RowReader:

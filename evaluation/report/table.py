@@ -11,9 +11,15 @@ class Table:
     rows: list[list[str]]
 
 
-def table_lines(table: Table, numbers: bool = True) -> list[str]:
-    """A table in Markdown; numbers are set to the right, texts to the left."""
-    rule = "|" + "|".join(["---"] + ["--:" if numbers else "---"] * (len(table.header) - 1)) + "|"
+def table_lines(table: Table, numbers: bool = True, labels: bool = True) -> list[str]:
+    """A table in Markdown; numbers are set to the right, texts to the left.
+
+    Args:
+        numbers: what the columns hold, but for the first one.
+        labels: whether the first one holds texts.
+    """
+    right = [not labels, *[numbers] * (len(table.header) - 1)]
+    rule = "|" + "|".join("--:" if column else "---" for column in right) + "|"
     rows = ["| " + " | ".join(map(plain, row)) + " |" for row in [table.header, *table.rows]]
     return [rows[0], rule, *rows[1:]]
 

@@ -9,9 +9,9 @@ from tstitch.benchmark.results import summarise
 from tstitch.benchmark.run import run_benchmark
 from tstitch.benchmark.settings import Case
 from tstitch.benchmark.worker import with_fraction
-from tstitch.cli import compose
-from tstitch.errors import UserError
-from tstitch.threads import available_cores
+from tstitch.config.cli import compose
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.threads import available_cores
 
 
 def test_numbers(folder):

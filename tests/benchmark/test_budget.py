@@ -7,7 +7,7 @@ import time
 from tstitch.benchmark.budget import Costs
 from tstitch.benchmark.run import run_benchmark
 from tstitch.benchmark.settings import Case
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 
 PATIENCE_S = 240
 

@@ -8,7 +8,7 @@ import torch
 from models.dit import DiT
 from tstitch.benchmark.diffusers_dit import NULL_CLASS, as_diffusers, what_does_not_fit
 from tstitch.benchmark.run import run_benchmark
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 
 
 def random_dit(**sizes):

@@ -1,15 +1,16 @@
 """What bfloat16 costs in quality; products as bfloat16 units compute them, everywhere."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from bfloat16 import Bfloat16Products
 
 from evaluation.cost.machine import has_bfloat16
-from tstitch.cli import compose
-from tstitch.generate import run_sampling
+from tstitch.config.cli import compose
+from tstitch.run.generate import run_sampling
 from tstitch.scoring.compare import compare
-from tstitch.scoring.runs import read_evaluation
 
 RUN = ("sampler.steps=10", "run.num_images=200", "run.batch_size=50", "run.device=cpu")
 
@@ -37,8 +38,9 @@ def test_quality(tmp_path):
     def run(name, dtype):
         config = compose("sample", [*RUN, f"run.dtype={dtype}", f"run.dir={tmp_path / name}"])
         folder = run_sampling(config)
+        evaluation = json.loads((folder / "evaluation.json").read_text())
         with np.load(folder / "samples.npz") as samples:
-            return samples["arr_0"].astype(int), read_evaluation(folder)
+            return samples["arr_0"].astype(int), evaluation
 
     exact, reference = run("exact", "fp32")
     with Bfloat16Products():

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 from tstitch.engine.settings import EngineSettings, auto_precision, decide
 from tstitch.engine.worth import LEAST_EVALUATIONS, evaluations_per_process, preparations
-from tstitch.experiment import parse_experiment
+from tstitch.sampling.experiment import parse_experiment
 
 
 def auto(device: str, images: int, processes: int, *overrides: str):

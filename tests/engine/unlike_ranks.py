@@ -2,15 +2,15 @@
 
 import os
 
-from tstitch import distributed
-from tstitch.cli import compose
-from tstitch.errors import UserError
-from tstitch.experiment import parse_experiment
-from tstitch.resources import Resources
+from tstitch.config.cli import compose
+from tstitch.run.shared_models import SharedModels
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import parse_experiment
 
 dtype = ("fp32", "bf16")[int(os.environ["RANK"])]
 try:
-    Resources(parse_experiment(compose("sample", [f"run.dtype={dtype}"])))
+    SharedModels(parse_experiment(compose("sample", [f"run.dtype={dtype}"])))
 except UserError as error:
     print(error)
 distributed.barrier()

@@ -141,7 +141,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_entry_that_is_not_guessed(tmp_path, case):
-    """Catches: one of two candidates taken in silence, or a message that blames the wrong one."""
+    """Catches: one of two identities taken in silence, or a message that blames the wrong one."""
     content, words = REFUSED[case]
     torch.save(content, tmp_path / "c.pt")
     network = Net()

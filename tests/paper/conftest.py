@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tstitch.cli import compose
-from tstitch.errors import UserError
+from tstitch.config.cli import compose
 from tstitch.paper.run import run_reproduction
+from tstitch.runtime.errors import UserError
 
 PATIENCE_S = 900
 

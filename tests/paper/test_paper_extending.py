@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import yaml
 
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 from tstitch.paper.kinds import KINDS
 from tstitch.paper.run import run_reproduction
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 from tstitch.paper.run import run_reproduction
 
 RANDOM = {"small": "random", "medium": "random", "large": "random"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from samplers import Fractions
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 from tstitch.paper.cost import count_cost, describe_cost
 from tstitch.paper.figure.settings import Reproduction, benchmark_throughput
 from tstitch.paper.kinds.tuning import interval_of

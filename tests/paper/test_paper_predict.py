@@ -2,7 +2,7 @@
 
 import pytest
 
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 from tstitch.paper.run import run_reproduction
 
 FEW = "[0, 0.5, 1]"

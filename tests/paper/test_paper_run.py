@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tstitch.cli import compose
-from tstitch.generate import run_sampling
+from tstitch.config.cli import compose
 from tstitch.paper.run import run_reproduction
+from tstitch.run.generate import run_sampling
 
 STATUS = "holds|does not hold|not resolved|not tested"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation.metrics.jackknife import GROUPS, Interval
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 from tstitch.paper.figure.base import FigureData
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.figure.settings import Reproduction

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from models.checkpoints import save_weights
-from tstitch.cli import compose
-from tstitch.errors import UserError
-from tstitch.experiment import parse_experiment
-from tstitch.generate import run_sampling
-from tstitch.pair import build_network
+from tstitch.config.cli import compose
+from tstitch.pair.spec import build_network
+from tstitch.run.generate import run_sampling
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import parse_experiment
 
 LONG_S = 240
 RANDOM = ("pair.denoisers.small.weights=random", "pair.denoisers.large.weights=random")

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tstitch.weights import PRETRAINED
+from tstitch.pair.weights import PRETRAINED
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 
 
 def exported(directory) -> dict[str, np.ndarray]:

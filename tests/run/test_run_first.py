@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tstitch.cli import compose
-from tstitch.errors import UserError
+from tstitch.config.cli import compose
+from tstitch.runtime.errors import UserError
 from tstitch.sweep.run import run_sweep
 
 

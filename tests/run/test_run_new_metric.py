@@ -8,7 +8,7 @@ import pytest
 from evaluation.metrics.catalogue import METRICS
 from evaluation.metrics.comparison import ReferenceStatistics, Samples
 from evaluation.metrics.metric import Estimate, Metric
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 from tstitch.sweep.run import run_sweep
 
 

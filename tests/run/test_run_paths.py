@@ -5,9 +5,9 @@ import os
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from tstitch.cli import compose, override
-from tstitch.errors import UserError
-from tstitch.generate import run_sampling
+from tstitch.config.cli import compose, override
+from tstitch.run.generate import run_sampling
+from tstitch.runtime.errors import UserError
 
 NAMES = ("\u00f6", "a b", "a=b", "~", "a~b", "#1 (x) [y] {z}", "a,b", "100%", "it's", 'a"b', "a\\b",
          "o\u0308", "\u65e5\u672c", "-x", ".hidden", "a&b!", "a:b@c+d")  # fmt: skip

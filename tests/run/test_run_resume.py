@@ -1,6 +1,7 @@
 """The same command again: resumes, extends, finishes at once; byte for byte."""
 
 import logging
+import os
 import shutil
 import zipfile
 
@@ -130,6 +131,22 @@ def test_missing_report(copy, sample, whole, name, keep):
     assert (copy / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["samples.npz", "shards/00000008-00000016.npz"])
+def test_what_is_verified_is_not_read_again(copy, sample, caplog, name):
+    """Catches: a finished run that reads all its images to say so; a record that outlives a change
+    of the file, which only its time tells."""
+    path = copy / name
+    content, changed = bytearray(path.read_bytes()), path.stat().st_mtime_ns
+    content[4000] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(changed, changed))  # only whoever reads it sees that it is another
+    sample(copy)
+    assert path.read_bytes() == content and "made again" not in caplog.text
+    os.utime(path, ns=(changed, changed + 1))
+    sample(copy)
+    assert path.read_bytes() != content
+
+
 def state(run):
     return {
         path: (path.read_bytes(), path.stat().st_mtime_ns)
@@ -238,5 +255,6 @@ def test_format(whole):
     with zipfile.ZipFile(whole / "samples.npz") as archive:
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert sorted(path.name for path in whole.iterdir() if path.name != ".lock") == [
-        "config.yaml", "grid.png", "metrics.json", "report.md", "samples.npz", "shards",
+        ".verified.json", "config.yaml", "grid.png", "metrics.json", "report.md", "samples.npz",
+        "shards",
     ]  # fmt: skip

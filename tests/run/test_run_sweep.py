@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from tstitch.cli import compose
-from tstitch.errors import UserError
+from tstitch.config.cli import compose
+from tstitch.runtime.errors import UserError
 from tstitch.sweep.plan import plan_sweep
 from tstitch.sweep.run import run_sweep
 from tstitch.sweep.settings import parse_sweep

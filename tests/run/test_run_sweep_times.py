@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tstitch.cli import compose
-from tstitch.shards import listed, read_shard, write_shard
+from tstitch.config.cli import compose
+from tstitch.run.shards import listed, read_shard, write_shard
 from tstitch.sweep.run import run_sweep
 
 FRACTIONS = (0.0, 0.25, 0.5, 1.0)

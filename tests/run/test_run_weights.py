@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from models.dit import sincos_position_table
 from models.spaces import WEIGHTS
-from tstitch.cli import compose
-from tstitch.errors import UserError
-from tstitch.generate import run_sampling
+from tstitch.config.cli import compose
+from tstitch.run.generate import run_sampling
+from tstitch.runtime.errors import UserError
 
 SMALL, LARGE = "pair.denoisers.small", "pair.denoisers.large"
 SWAPPED = (

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from evaluation.features.classifier import Classifier
-from tstitch.cli import compose
-from tstitch.errors import UserError
+from tstitch.config.cli import compose
+from tstitch.runtime.errors import UserError
 from tstitch.scoring.run import run_evaluation
 
 CLASSES = 10

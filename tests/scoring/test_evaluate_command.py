@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tstitch.cli import compose
-from tstitch.errors import UserError
+from tstitch.config.cli import compose
+from tstitch.runtime.errors import UserError
 
 
 def same(a: dict, b: dict, rel: float = 1e-6) -> None:

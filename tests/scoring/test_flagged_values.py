@@ -8,9 +8,9 @@ import pytest
 from evaluation.features.reference import open_reference
 from evaluation.report.points import Measured
 from tstitch import evaluate as evaluate_api
-from tstitch.cli import compose
+from tstitch.config.cli import compose
+from tstitch.pair.weights import PRETRAINED
 from tstitch.scoring.run import run_evaluation
-from tstitch.weights import PRETRAINED
 
 SHIPPED = PRETRAINED / "fashion_mnist" / "reference.npz"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from idx_files import visible_classes, write_idx
 
-from tstitch.cli import compose
+from tstitch.config.cli import compose
 from tstitch.training.run import run_training
 
 TINY = (

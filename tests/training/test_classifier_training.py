@@ -9,10 +9,14 @@ import torch
 from idx_files import write_idx
 
 from evaluation.features.classifier import ClassifierExtractor
-from tstitch.cli import compose
-from tstitch.data import idx_folder
-from tstitch.errors import UserError
-from tstitch.training.classifier import ClassifierSettings, augmented, run_classifier_training
+from tstitch.config.cli import compose
+from tstitch.data.datasets import idx_folder
+from tstitch.runtime.errors import UserError
+from tstitch.training.classifier import (
+    ClassifierSettings,
+    augmented,
+    run_classifier_training,
+)
 
 SCRIPT = "train_classifier.py"
 

@@ -6,8 +6,8 @@ import torch
 from idx_files import visible_classes, write_idx
 from PIL import Image
 
-from tstitch.cli import instantiate
-from tstitch.data import ImageFolder, batches, idx_folder, read_idx
+from tstitch.config.cli import instantiate
+from tstitch.data.datasets import ImageFolder, batches, idx_folder, read_idx
 from tstitch.training.latents import encoded
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -87,14 +87,17 @@ def test_damaged_idx_files_name_the_folder(tmp_path, kind):
 @pytest.mark.parametrize(
     ("section", "begin"),
     [
-        ({"_target_": "tstitch.data.idx_folder", "folder": "x", "split": "val"}, "data.split=val:"),
         (
-            {"_target_": "tstitch.data.torchvision_arrays", "name": "MNIST", "root": "x",
+            {"_target_": "tstitch.data.datasets.idx_folder", "folder": "x", "split": "val"},
+            "data.split=val:",
+        ),
+        (
+            {"_target_": "tstitch.data.datasets.torchvision_arrays", "name": "MNIST", "root": "x",
              "split": "tset"},
             "data.split=tset:",
         ),
         (
-            {"_target_": "tstitch.data.torchvision_arrays", "name": "Mnist", "root": "x"},
+            {"_target_": "tstitch.data.datasets.torchvision_arrays", "name": "Mnist", "root": "x"},
             "data.name=Mnist:",
         ),
     ],
@@ -192,7 +195,11 @@ def test_failed_download_is_one_line(tmp_path, name):
     """Catches: torchvision's traceback where there is no network or no place to write."""
     (tmp_path / "file").write_text("")
     root = tmp_path / "file" / "data"
-    section = {"_target_": "tstitch.data.torchvision_arrays", "name": name, "root": str(root)}
+    section = {
+        "_target_": "tstitch.data.datasets.torchvision_arrays",
+        "name": name,
+        "root": str(root),
+    }
     message = error_of(instantiate, section, "data")
     assert message.startswith(f"data.root={root}: {name} cannot be downloaded (")
     assert "data=idx_folder" in message

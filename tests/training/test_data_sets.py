@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from tstitch.cli import compose
-from tstitch.data import StepBatches, batches
-from tstitch.errors import UserError
-from tstitch.items import CheckedItems
+from tstitch.config.cli import compose
+from tstitch.data.datasets import StepBatches, batches
+from tstitch.data.items import CheckedItems
+from tstitch.runtime.errors import UserError
 from tstitch.training.dataset import open_data
 from tstitch.training.run import parse_pair, run_training
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from tstitch.cli import compose
-from tstitch.data import StepBatches, epoch_order
+from tstitch.config.cli import compose
+from tstitch.data.datasets import StepBatches, epoch_order
 from tstitch.training.ema import Ema
 from tstitch.training.loop import draw, step_generator
 from tstitch.training.settings import TrainSettings, parse_train

@@ -5,7 +5,7 @@ import torch
 
 from models.checkpoints import save_weights
 from models.dit import DiT
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 from tstitch.training.grow import grow_network
 
 SIZES = {"input_size": 8, "in_channels": 1, "patch_size": 4, "num_heads": 2, "num_classes": 3}

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from models.spaces import VAESpace
-from tstitch.cli import compose
-from tstitch.data import ImageFolder
-from tstitch.errors import UserError
+from tstitch.config.cli import compose
+from tstitch.data.datasets import ImageFolder
+from tstitch.runtime.errors import UserError
 from tstitch.training.latents import CachedMoments, cached, encoded
 from tstitch.training.run import run_training
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.spaces import WEIGHTS, VAESpace
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 from tstitch.training.latents import cached, encoded
 
 CPU = torch.device("cpu")

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 from evaluation.features.classifier import Classifier, ClassifierExtractor
 from evaluation.features.reference import open_reference
-from tstitch.cli import compose
-from tstitch.data import idx_folder
-from tstitch.errors import UserError
+from tstitch.config.cli import compose
+from tstitch.data.datasets import idx_folder
+from tstitch.runtime.errors import UserError
 from tstitch.scoring.make_reference import make_reference
 
 COUNT = 60

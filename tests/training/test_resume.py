@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from samplers import LinearVP
-from tstitch.cli import compose
-from tstitch.data import StepBatches, idx_folder
-from tstitch.errors import UserError
-from tstitch.pair import build_network, parse_pair
+from tstitch.config.cli import compose
+from tstitch.data.datasets import StepBatches, idx_folder
+from tstitch.pair.spec import build_network, parse_pair
+from tstitch.runtime.errors import UserError
 from tstitch.training import loop, recorder, run
 from tstitch.training.ema import Ema
 from tstitch.training.latents import to_float

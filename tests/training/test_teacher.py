@@ -7,9 +7,9 @@ from test_objective import batch
 
 from models.checkpoints import save_weights
 from samplers import LinearVP
-from tstitch.cli import compose
-from tstitch.errors import UserError
-from tstitch.pair import build_network, parse_pair
+from tstitch.config.cli import compose
+from tstitch.pair.spec import build_network, parse_pair
+from tstitch.runtime.errors import UserError
 from tstitch.training.objective import HybridObjective
 from tstitch.training.run import run_training
 from tstitch.training.settings import parse_train

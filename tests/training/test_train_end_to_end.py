@@ -11,10 +11,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from samplers import LinearVP
-from tstitch.cli import compose
-from tstitch.data import idx_folder
-from tstitch.generate import run_sampling
-from tstitch.pair import load_network, parse_pair
+from tstitch.config.cli import compose
+from tstitch.data.datasets import idx_folder
+from tstitch.pair.spec import load_network, parse_pair
+from tstitch.run.generate import run_sampling
 from tstitch.training.bias import TIMESTEPS
 from tstitch.training.latents import to_float
 from tstitch.training.objective import HybridObjective

@@ -6,9 +6,9 @@ import torch
 from idx_files import write_idx
 from safetensors.torch import load_file
 
-from tstitch.cli import compose
-from tstitch.errors import UserError
-from tstitch.lock import FolderLock
+from tstitch.config.cli import compose
+from tstitch.files.lock import FolderLock
+from tstitch.runtime.errors import UserError
 from tstitch.training import recorder
 from tstitch.training.run import run_training
 
@@ -61,7 +61,11 @@ def error_of(overrides: list[str]) -> str:
         ("data.folder=/nowhere/at/all", "data.folder=/nowhere/at/all", "missing there"),
         ("data.split=val", "data.split=val", "choose one of train, test"),
         ("+data.size=28", "data.size: unknown key", "choose from folder, split"),
-        ("data._target_=tstitch.data.folders", "data._target_=tstitch.data.folders", "no such"),
+        (
+            "data._target_=tstitch.data.datasets.folders",
+            "data._target_=tstitch.data.datasets.folders",
+            "no such",
+        ),
         (f"{NETWORK}.hidden_size=15", f"{NETWORK}.hidden_size=15", "multiple of 4"),
         (f"{NETWORK}.patch_size=5", f"{NETWORK}.patch_size=5", "divisor"),
         (f"+{NETWORK}.deepth=3", f"{NETWORK}.deepth: unknown key", "depth"),
@@ -191,7 +195,7 @@ def test_divergence_found_late_names_its_step(tmp_path, tiny, trained, monkeypat
 
 def test_folder_of_a_training_at_work_is_refused(tmp_path, tiny, monkeypatch):
     """Catches: two trainings that write one checkpoint in turns."""
-    monkeypatch.setattr("tstitch.lock.LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr("tstitch.files.lock.LOCK_WAIT_S", 0.1)
     other = FolderLock(tmp_path, "train.dir", "training")
     other.take()
     message = error_of(tiny(tmp_path))

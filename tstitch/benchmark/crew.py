@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tstitch.benchmark.serve import serve
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 
 PATIENCE_S = 5  # for a process whose connection is closed
 

@@ -62,10 +62,10 @@ def start(case: Case, config: dict[str, Any]) -> Crew:
     Args:
         config: of a run, without the section `benchmark`.
     """
-    own = case.config(config)
+    adjusted = case.config(config)
     if case.is_peer:
-        return Crew(partial(PeerWorker, own, case.dtype, case.is_compiled), case.processes)
-    return Crew(partial(Worker, own), case.processes)
+        return Crew(partial(PeerWorker, adjusted, case.dtype, case.is_compiled), case.processes)
+    return Crew(partial(Worker, adjusted), case.processes)
 
 
 @contextmanager

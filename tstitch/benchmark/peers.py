@@ -10,13 +10,13 @@ import torch
 from evaluation.cost.machine import device_name, has_bfloat16
 from models.spaces import DTYPES, VAESpace
 from tstitch.benchmark.diffusers_dit import as_diffusers, what_does_not_fit
-from tstitch.device import choose_device
 from tstitch.engine.compiled import what_is_missing
-from tstitch.engine.memory import peak_bytes
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.pair import PairSpec, build_network, load_network, locate_weights
-from tstitch.threads import set_threads
+from tstitch.pair.spec import PairSpec, build_network, load_network, locate_weights
+from tstitch.runtime.device import choose_device
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.memory import peak_bytes
+from tstitch.runtime.threads import set_threads
+from tstitch.sampling.experiment import Experiment, parse_experiment
 
 if TYPE_CHECKING:
     from diffusers import DiTPipeline

@@ -106,18 +106,19 @@ def _prepared(case: dict[str, Any]) -> str:
 
 
 def _fractions(case: dict[str, Any]) -> list[str]:
-    lines = [
-        "| fraction | steps | images/s | speed-up | ideal | measured / ideal |",
-        "|--:|--:|--:|--:|--:|--:|",
+    header = ["fraction", "steps", "images/s", "speed-up", "ideal", "measured / ideal"]
+    rows = [
+        [
+            f"{row['fraction']:g}",
+            " + ".join(str(count) for count in row["steps"].values()),
+            _spread(row["images_per_second"], "{:.3g}"),
+            f"{row['speedup']['median']:.2f}x",
+            f"{row['ideal_speedup']['median']:.2f}x",
+            _spread(row["share_of_ideal"], "{:.3f}"),
+        ]
+        for row in case["fractions"]
     ]
-    for row in case["fractions"]:
-        steps = " + ".join(str(count) for count in row["steps"].values())
-        lines.append(
-            f"| {row['fraction']:g} | {steps} | {_spread(row['images_per_second'], '{:.3g}')} "
-            f"| {row['speedup']['median']:.2f}x | {row['ideal_speedup']['median']:.2f}x "
-            f"| {_spread(row['share_of_ideal'], '{:.3f}')} |"
-        )
-    return lines
+    return table_lines(Table(header, rows), labels=False)
 
 
 def save_plot(document: dict[str, Any], path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tstitch.benchmark.measure import Measured
-from tstitch.experiment import Experiment
+from tstitch.sampling.experiment import Experiment
 
 
 def summarise(

@@ -1,13 +1,11 @@
 """`scripts/benchmark.py`: how fast a pair samples under several engines."""
 
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from evaluation.cost.machine import versions
-from tstitch import distributed
 from tstitch.benchmark.measure import Measured
 from tstitch.benchmark.peers import peer_dtype, why_no_peer
 from tstitch.benchmark.report import render_benchmark, save_plot
@@ -15,15 +13,16 @@ from tstitch.benchmark.results import summarise, summarise_peers
 from tstitch.benchmark.session import Session
 from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases
 from tstitch.benchmark.worker import with_fraction
-from tstitch.device import choose_device
 from tstitch.engine.settings import choose_engine
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.files import replacing, write_text
-from tstitch.pair import locate_weights
-from tstitch.rundir import writing
-from tstitch.sizes import network_sizes
-from tstitch.threads import available_cores
+from tstitch.files.writing import replacing, write_json, write_text
+from tstitch.pair.network_cost import network_costs
+from tstitch.pair.spec import locate_weights
+from tstitch.run.directory import writing
+from tstitch.runtime import distributed
+from tstitch.runtime.device import choose_device
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.threads import available_cores
+from tstitch.sampling.experiment import Experiment, parse_experiment
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ def run_benchmark(config: dict[str, Any]) -> Path:
     folder = Path(settings.dir or f"{first.run.root}/{first.pair.name}/benchmark")
     with writing(folder, "benchmark.dir"):
         folder.mkdir(parents=True, exist_ok=True)
-    flops = {name: size.flops for name, size in network_sizes(first.pair).items()}
+    flops = {name: size.flops for name, size in network_costs(first.pair).items()}
     peer_reason = why_no_peer(first.pair)
     groups = list_cases(settings, None if peer_reason else peer_dtype(device))
     _check(groups, base)
@@ -94,7 +93,7 @@ def _write(document: dict[str, Any], folder: Path) -> None:
     with replacing(folder / "benchmark.png") as part:
         save_plot(document, part)
     write_text(folder / "benchmark.md", render_benchmark(document))
-    write_text(folder / "benchmark.json", json.dumps(document, indent=2) + "\n")
+    write_json(folder / "benchmark.json", document, indent=2)
 
 
 def _identity(experiment: Experiment) -> dict[str, Any]:
@@ -105,7 +104,7 @@ def _identity(experiment: Experiment) -> dict[str, Any]:
         "space": {"shape": list(pair.space.shape), "image_size": pair.space.image_size},
         "networks": {
             name: {"gmacs": size.flops / 2e9, "parameters": size.parameters}
-            for name, size in network_sizes(pair).items()
+            for name, size in network_costs(pair).items()
         },
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 
 NO_MEMORY = (
     "benchmark.batch_sizes: out of device memory with all engines loaded; choose smaller ones, or "

@@ -13,7 +13,7 @@ from tstitch.benchmark.budget import Budget, Costs
 from tstitch.benchmark.crew import Crew
 from tstitch.benchmark.measure import Measured, measure_once, rotated, running, start
 from tstitch.benchmark.settings import BenchmarkSettings, Case
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 
 FIRST_SHARE = 0.25  # of the time: a round of the first case, so that some others fit
 HEADLINE = 0.4  # the fraction that the paper speaks of

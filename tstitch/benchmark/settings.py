@@ -9,9 +9,9 @@ import torch
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
 
 from evaluation.cost.machine import has_bfloat16
-from tstitch import fields
-from tstitch.cli import compose
-from tstitch.device import DTYPES, choose_dtype
+from tstitch.config import fields
+from tstitch.config.cli import compose
+from tstitch.runtime.device import DTYPES, choose_dtype
 
 PEER = "diffusers"
 PEERS = (f"{PEER} compiled", PEER)

@@ -12,17 +12,15 @@ import torch
 
 from evaluation.cost.matmul import matmul_rate
 from evaluation.cost.timing import StageTimer
-from tstitch.engine.host import prepare_host
-from tstitch.engine.memory import peak_bytes
-from tstitch.engine.settings import choose_engine
-from tstitch.engine.steps import LEAST_S, time_step
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.loaded import LoadedPair
-from tstitch.options import option
-from tstitch.pair import locate_weights
-from tstitch.pipeline import draw_unit, sample_units
-from tstitch.shards import Shard, Unit, cut, write_shard
-from tstitch.stitcher import Batch, Stitcher
+from tstitch.config.groups import group_option
+from tstitch.run.shards import Shard, write_shard
+from tstitch.runtime.memory import peak_bytes
+from tstitch.sampling.batches import draw_unit, sample_units
+from tstitch.sampling.bootstrap import load_pair
+from tstitch.sampling.experiment import Experiment, parse_experiment
+from tstitch.sampling.pipeline import Batch, Pipeline
+from tstitch.sampling.step_time import LEAST_S, time_step
+from tstitch.sampling.units import Unit, cut
 
 
 class Worker:
@@ -35,11 +33,9 @@ class Worker:
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
         experiment = parse_experiment(config)
-        self._engine = choose_engine(experiment.engine, experiment.run)
-        prepare_host(self._engine)
-        weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
-        self._loaded = LoadedPair(experiment.pair, self._engine, weights)
-        self._stitchers: dict[float, Stitcher] = {}
+        self._loaded = load_pair(experiment)
+        self._engine = self._loaded.engine
+        self._pipelines: dict[float, Pipeline] = {}
 
     def prepare(self, fractions: tuple[float, ...]) -> dict[str, Any]:
         """Loads, compiles and runs every schedule's denoisers once.
@@ -50,9 +46,9 @@ class Worker:
         """
         seconds: dict[str, float] = {}
         for fraction in fractions:
-            stitcher = Stitcher(with_fraction(self._config, fraction), self._loaded)
-            self._stitchers[fraction] = stitcher
-            for name, value in stitcher.prepare().items():
+            pipeline = Pipeline(with_fraction(self._config, fraction), self._loaded)
+            self._pipelines[fraction] = pipeline
+            for name, value in pipeline.prepare().items():
                 seconds[name] = max(value, seconds.get(name, 0.0))
         steps = self.step_seconds(0.0)
         return {
@@ -73,10 +69,10 @@ class Worker:
 
     def step_seconds(self, least: float = LEAST_S) -> dict[str, float]:
         """Seconds of one guided evaluation of a batch, by denoiser."""
-        stitcher = next(iter(self._stitchers.values()))
-        batch = self._first_batch(stitcher)
+        pipeline = next(iter(self._pipelines.values()))
+        batch = self._first_batch(pipeline)
         names = enumerate(self._loaded.networks)
-        return {name: time_step(stitcher, k, batch, least) for k, name in names}
+        return {name: time_step(pipeline, k, batch, least) for k, name in names}
 
     def sample(self, fraction: float, batches: int, folder: str) -> dict[str, Any]:
         """Samples and stores some batches, below a folder from which they are removed again.
@@ -85,8 +81,8 @@ class Worker:
             images, seconds from the first noise to the last file, and sums of the stages: in a
             row, and of those that run beside them.
         """
-        stitcher = self._stitchers[fraction]
-        size = stitcher.experiment.run.batch_size
+        pipeline = self._pipelines[fraction]
+        size = pipeline.experiment.run.batch_size
         stages, beside = Counter(), Counter()
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
 
@@ -98,7 +94,7 @@ class Worker:
                 stages.update(times["seconds"])
 
             started = time.perf_counter()
-            sample_units(stitcher, cut(size * batches, size), store)
+            sample_units(pipeline, cut(size * batches, size), store)
             seconds = time.perf_counter() - started
         return {
             "images": size * batches,
@@ -109,19 +105,19 @@ class Worker:
 
     def latents(self, fraction: float) -> np.ndarray:
         """x_0 of the first batch, float32 (N, C, H, W)."""
-        stitcher = self._stitchers[fraction]
-        return stitcher.denoise(self._first_batch(stitcher), self._timer()).cpu().numpy()
+        pipeline = self._pipelines[fraction]
+        return pipeline.denoise(self._first_batch(pipeline), self._timer()).cpu().numpy()
 
     def peak_bytes(self) -> int:
         """Of the device's memory on CUDA since the last matmul(), else of the process."""
         return peak_bytes(self._engine.device)
 
     def _predicted(self, fraction: float, steps: dict[str, float]) -> float:
-        counts = self._stitchers[fraction].experiment.steps_per_denoiser
+        counts = self._pipelines[fraction].experiment.steps_per_denoiser
         return sum(count * steps[name] for name, count in counts.items())
 
-    def _first_batch(self, stitcher: Stitcher) -> Batch:
-        return draw_unit(stitcher, Unit(0, stitcher.experiment.run.batch_size))[0]
+    def _first_batch(self, pipeline: Pipeline) -> Batch:
+        return draw_unit(pipeline, Unit(0, pipeline.experiment.run.batch_size))[0]
 
     def _timer(self) -> StageTimer:
         return StageTimer(self._engine.device)
@@ -129,6 +125,6 @@ class Worker:
 
 def with_fraction(config: dict[str, Any], fraction: float) -> Experiment:
     """A run's configuration with this stitch fraction instead of its schedule."""
-    section = option("stitch", "fraction") | {"fraction": fraction}
+    section = group_option("stitch", "fraction") | {"fraction": fraction}
     axis = config["stitch"].get("axis", section["axis"])
     return parse_experiment(copy.deepcopy(config) | {"stitch": section | {"axis": axis}})

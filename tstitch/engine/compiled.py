@@ -8,7 +8,7 @@ import sys
 import torch
 from torch import nn
 
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 
 OLDEST_GPU = (7, 0)  # that triton has code for
 SHAPES = 64  # of all networks of one class together; PyTorch's own limit is 8

@@ -6,7 +6,7 @@ import sys
 
 from evaluation.cost.machine import has_bfloat16
 from tstitch.engine.settings import Engine
-from tstitch.threads import set_threads
+from tstitch.runtime.threads import set_threads
 
 # Parameters of glibc's mallopt and the largest value that its int takes.
 TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import torch
 
-from tstitch import fields
-from tstitch.device import choose_device, choose_dtype
+from tstitch.config import fields
+from tstitch.config.settings import RunSettings
 from tstitch.engine.compiled import check_compiler, what_is_missing
 from tstitch.engine.worth import preparations
-from tstitch.errors import UserError
-from tstitch.settings import RunSettings
+from tstitch.runtime.device import choose_device, choose_dtype
+from tstitch.runtime.errors import UserError
 
 TENSOR_CORES = (8, 0)  # least compute capability for which `auto` leaves float32
 FLAG_OR_AUTO = fields.or_auto(fields.Rule(fields.is_a(bool), "choose true, false or auto"))
@@ -55,7 +55,7 @@ class Engine:
         """Whether a batch that is not full is padded: kernels are made for one shape."""
         return self.compile or self.cuda_graphs
 
-    def decides(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What of it, beside the precision, decides the images bit for bit."""
         return {
             "device": self.device.type,

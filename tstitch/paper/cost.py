@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tstitch.experiment import Experiment
+from tstitch.pair.network_cost import NetworkCost, network_costs
 from tstitch.paper.figure.plan import CurvePoint
 from tstitch.paper.figure.throughput import Throughput, identity
-from tstitch.sizes import NetworkSize, network_sizes
+from tstitch.sampling.experiment import Experiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ def count_cost(points: Sequence[CurvePoint]) -> Cost:
         key = _identity(point.experiment)
         images = max(point.images, runs[key][1] if key in runs else 0)
         runs[key] = (point.experiment, images)
-    known: dict[str, dict[str, NetworkSize]] = {}
+    known: dict[str, dict[str, NetworkCost]] = {}
     evaluations, shares = 0, {}
     for experiment, images in runs.values():
         networks = _networks(experiment)
         if networks not in known:
-            known[networks] = network_sizes(experiment.pair)
+            known[networks] = network_costs(experiment.pair)
         kind = identity([size.flops for size in known[networks].values()])
         pair, flops = shares.get(kind, (experiment.pair.name, 0.0))
         for name, size in known[networks].items():

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from tstitch import fields
-from tstitch.errors import UserError
+from tstitch.config import fields
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds import KINDS
+from tstitch.runtime.errors import UserError
 
 A_NAME = fields.Rule(re.compile(r"[\w-]+").fullmatch, "use only letters, digits, _ and -")
 Names = Annotated[tuple[str, ...], fields.names()]

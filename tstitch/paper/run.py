@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tstitch import distributed
-from tstitch.errors import UserError
-from tstitch.files import write_text
-from tstitch.options import figure_section
+from tstitch.config.groups import figure_section
+from tstitch.files.writing import write_text
 from tstitch.paper.dry_run import describe_figures
 from tstitch.paper.figure.base import Figure, FigureData
-from tstitch.paper.figure.measure import Stock, measure_points
+from tstitch.paper.figure.measure import ModelCache, measure_points
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.claims import Outcome, check_claims, claims_of, judge
 from tstitch.paper.report.document import render_report, verdict_lines
 from tstitch.paper.report.ledger import render_ledger
 from tstitch.paper.report.place import images_of, marked, report_folder
-from tstitch.rundir import writing
+from tstitch.run.directory import writing
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,9 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
     for name, reason in missing.items():
         log.warning("%s is left out: %s", name, reason)
     folder = distributed.on_main(lambda: _make_folder(figure, figures, settings))
-    stock = Stock()
+    cache = ModelCache()
     data = {
-        one.name: produce(one, settings, stock, folder)
+        one.name: produce(one, settings, cache, folder)
         for one in figures
         if one.name not in missing
     }
@@ -96,7 +96,7 @@ def _make_folder(figure: Figure, figures: Sequence[Figure], settings: Reproducti
     return folder
 
 
-def produce(figure: Figure, settings: Reproduction, stock: Stock, report: Path) -> FigureData:
+def produce(figure: Figure, settings: Reproduction, cache: ModelCache, report: Path) -> FigureData:
     """Measures what is missing of a figure; every rank calls it alike.
 
     Args:
@@ -106,9 +106,9 @@ def produce(figure: Figure, settings: Reproduction, stock: Stock, report: Path) 
         UserError: bad input; what is measured stays.
     """
     log.info("%s: %s", figure.name, figure.title)
-    figure = figure.prepared(settings, stock)
-    results = measure_points(figure.plan(settings), report, stock)
-    return FigureData(figure, results, figure.measure(settings, stock, results))
+    figure = figure.prepared(settings, cache)
+    results = measure_points(figure.plan(settings), report, cache)
+    return FigureData(figure, results, figure.measure(settings, cache, results))
 
 
 def _write(outcome: Outcome) -> Path:

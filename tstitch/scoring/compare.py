@@ -5,8 +5,8 @@ import logging
 from typing import Any
 
 from evaluation.metrics.jackknife import paired_difference
-from tstitch.errors import UserError
-from tstitch.scoring.sources import fetch_file
+from tstitch.runtime.errors import UserError
+from tstitch.scoring.fetch import fetch_file
 
 log = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from evaluation.metrics.catalogue import METRICS
 from evaluation.metrics.comparison import ReferenceStatistics, Samples
 from evaluation.metrics.jackknife import group_ranges, interval
 from evaluation.metrics.metric import Estimate, Metric
-from tstitch import distributed
-from tstitch.errors import UserError
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor, add_over_ranks, collect_groups
+from tstitch.scoring.fetch import fetch_file
 from tstitch.scoring.flagging import ClassCounts, flagged
 from tstitch.scoring.reference import prepare_reference
 from tstitch.scoring.samples import report_left_out
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
-from tstitch.scoring.sources import fetch_file
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,8 @@ class Evaluator:
         estimates: list[tuple[Metric, Estimate]] = []
         for metric in METRICS:
             if dimensions.keys() >= set(metric.kinds):
-                found = metric.estimate(samples, self._statistics)
-                estimates += [] if found is None else [(metric, found)]
+                estimate = metric.estimate(samples, self._statistics)
+                estimates += [] if estimate is None else [(metric, estimate)]
         seen = self._classes_seen(samples, images)
         result = {}
         if distributed.is_main():
@@ -109,10 +109,10 @@ class Evaluator:
         counts = labelled_counts(images)
         if counts is not None:
             return ClassCounts(counts, guessed=False)
-        found = samples.all("classes")
-        return (
-            None if found is None else ClassCounts(tuple(found.bincount().tolist()), guessed=True)
-        )
+        classes = samples.all("classes")
+        if classes is None:
+            return None
+        return ClassCounts(tuple(classes.bincount().tolist()), guessed=True)
 
     def check_size(self, height: int, width: int, field: str) -> None:
         """Refuses a size that the extractor cannot take or that the reference does not have.

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from evaluation.features.extraction import Images, extract
 from evaluation.metrics.moments import Moments
-from tstitch import distributed
-from tstitch.cli import instantiate, not_a
-from tstitch.errors import UserError
+from tstitch.config.cli import instantiate, not_a
+from tstitch.pair.weights import weights_digest
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.scoring.fetch import fetch_file
 from tstitch.scoring.settings import EvaluationSettings
-from tstitch.scoring.sources import fetch_file
-from tstitch.weights import weights_digest
 
 INCEPTION = "evaluation.features.inception.InceptionExtractor"
 
@@ -114,12 +114,12 @@ def add_over_ranks(total: Moments, device: torch.device) -> Moments:
     )
 
 
-def collect_groups(own: dict[int, Any]) -> list[Any]:
+def collect_groups(share: dict[int, Any]) -> list[Any]:
     """Every group's value, in order, on rank 0; an empty list on the others."""
-    found: dict[int, Any] = {}
-    for part in distributed.collect(own):
-        found |= part
-    return [found[number] for number in sorted(found)]
+    values: dict[int, Any] = {}
+    for part in distributed.collect(share):
+        values |= part
+    return [values[number] for number in sorted(values)]
 
 
 def locate_extractor(settings: EvaluationSettings) -> Path:

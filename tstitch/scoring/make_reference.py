@@ -1,6 +1,5 @@
 """`scripts/reference.py`: statistics of real images, and what other real images reach."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,18 +9,19 @@ import torch
 from torch.utils.data import Dataset
 
 from evaluation.features.reference import STATISTICS, labelled_counts
-from tstitch import distributed, fields
-from tstitch.cli import instantiate
-from tstitch.device import Device, choose_device
-from tstitch.errors import UserError
-from tstitch.files import write_text, writing_file
-from tstitch.items import CheckedItems
-from tstitch.npz import NpzWriter
+from tstitch.config import fields
+from tstitch.config.cli import instantiate
+from tstitch.config.settings import Device
+from tstitch.data.items import CheckedItems
+from tstitch.files.npz import NpzWriter
+from tstitch.files.writing import write_json, writing_file
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.start import start_process
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.extractor import LoadedExtractor
-from tstitch.scoring.real import measure_real
+from tstitch.scoring.real_images import measure_real_images
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
-from tstitch.threads import set_threads
 
 
 class ReferenceSettings(fields.Settings):
@@ -76,9 +76,7 @@ def make_reference(config: dict[str, Any]) -> None:
     settings = EvaluationSettings.parse(given.evaluation)
     if settings.extractor is None:
         raise UserError("evaluation.extractor=null: choose a feature space, evaluation=NAME")
-    device = choose_device(given.device, "device")
-    distributed.start()
-    set_threads()
+    device = start_process(given.device, "device")
     images = DatasetImages(distributed.main_first(lambda: instantiate(given.data, "data")))
     if given.features > len(images):
         raise UserError(f"features={given.features}: the data has only {len(images)} images")
@@ -94,7 +92,7 @@ def _write_statistics(
 ) -> None:
     extractor.check(images.height, images.width, "data")
     names = [name for name in STATISTICS if name in extractor.dimensions(images)]
-    moments, features = measure_real(
+    moments, features = measure_real_images(
         extractor, images, names, num_features=num_features, field="data"
     )
 
@@ -105,10 +103,10 @@ def _write_statistics(
         }
         if (counts := labelled_counts(images)) is not None:
             arrays["class_counts"] = np.array(counts)
-        for name, found in moments.items():
+        for name, gaussian in moments.items():
             mean, covariance = STATISTICS[name]
-            arrays[mean] = found.mean.cpu().numpy()
-            arrays[covariance] = found.covariance.cpu().numpy()
+            arrays[mean] = gaussian.mean.cpu().numpy()
+            arrays[covariance] = gaussian.covariance.cpu().numpy()
         arrays["features"] = _compact(features.numpy())
         with writing_file(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
@@ -142,15 +140,14 @@ def _write_floor(
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
     settings = settings.model_copy(update={"reference": given.output, "floor": None})
-    evaluator = Evaluator(settings, device)
-    sizes, floor = given.floor_images, Path(given.floor)
-    found = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
+    evaluator, floor = Evaluator(settings, device), Path(given.floor)
+    floors = [evaluator.evaluate(DatasetImages(test, n), "data") for n in given.floor_images]
 
     def write() -> None:
-        for entry in found:
+        for entry in floors:
             for metric in entry["metrics"].values():
                 del metric["replicates"]  # the floor is compared with, not paired
         with writing_file(floor, "floor"):
-            write_text(floor, json.dumps(found, indent=1) + "\n")
+            write_json(floor, floors)
 
     distributed.on_main(write)

@@ -5,10 +5,10 @@ from torch import Tensor
 
 from evaluation.features.reference import STATISTICS, Reference
 from evaluation.metrics.comparison import ReferenceStatistics
-from tstitch import distributed
-from tstitch.errors import UserError
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
 from tstitch.scoring.extractor import LoadedExtractor
-from tstitch.scoring.real import measure_real
+from tstitch.scoring.real_images import measure_real_images
 from tstitch.scoring.settings import MIN_IMAGES
 
 
@@ -50,7 +50,7 @@ def prepare_reference(
         extractor.check(images.height, images.width, f"reference={reference.label}")
         missing = [n for n in STATISTICS if n in dimensions and n not in gaussians]
         field = f"reference={reference.label}"
-        moments, features = measure_real(
+        moments, features = measure_real_images(
             extractor, images, missing, num_features=len(images), field=field
         )
         gaussians |= {name: (found.mean, found.covariance) for name, found in moments.items()}
@@ -73,12 +73,12 @@ def _count(reference: Reference) -> int | None:
 
 
 def _stored(reference: Reference, dimensions: dict[str, int]) -> dict[str, tuple[Tensor, Tensor]]:
-    found = {}
+    gaussians = {}
     for name, (mean, covariance) in reference.gaussians.items():
         if name in dimensions:
             _check_dimension(reference, STATISTICS[name][0], len(mean), dimensions[name])
-            found[name] = (torch.from_numpy(mean), torch.from_numpy(covariance))
-    return found
+            gaussians[name] = (torch.from_numpy(mean), torch.from_numpy(covariance))
+    return gaussians
 
 
 def _check_dimension(reference: Reference, key: str, found: int, wanted: int) -> None:

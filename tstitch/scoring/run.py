@@ -1,20 +1,20 @@
 """`scripts/evaluate.py`: metrics of any images against any reference."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from evaluation.features.images import ImageSource
-from tstitch import distributed, fields
-from tstitch.device import Device, choose_device
-from tstitch.errors import UserError
-from tstitch.files import write_text, writing_file
+from tstitch.config import fields
+from tstitch.config.settings import Device
+from tstitch.files.writing import write_json, writing_file
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.start import start_process
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples, report_pairing
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.scoring.table import render_table
-from tstitch.threads import set_threads
 
 
 class EvaluateSettings(fields.Settings):
@@ -43,9 +43,7 @@ def run_evaluation(config: dict[str, Any]) -> None:
         raise UserError("evaluation.extractor=null: choose evaluation=inception or fashion_mnist")
     if not settings.enabled:
         raise UserError("reference=null: give the real images or their statistics")
-    device = choose_device(given.device, "device")
-    distributed.start()
-    set_threads()
+    device = start_process(given.device, "device")
     images = _everywhere_open(samples, "samples")
     others = None if baseline is None else _everywhere_open(baseline, "baseline")
     if others and len(others) != len(images):
@@ -76,4 +74,4 @@ def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: str | No
     print(render_table(result, floor), flush=True)
     if output is not None:
         with writing_file(Path(output), "output"):
-            write_text(Path(output), json.dumps(result, indent=1) + "\n")
+            write_json(Path(output), result)

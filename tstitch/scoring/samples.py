@@ -8,8 +8,8 @@ import numpy as np
 
 from evaluation.features.images import ImageSource, open_images
 from models.download import is_remote
-from tstitch.errors import UserError
-from tstitch.scoring.sources import fetch_file
+from tstitch.runtime.errors import UserError
+from tstitch.scoring.fetch import fetch_file
 
 log = logging.getLogger(__name__)
 

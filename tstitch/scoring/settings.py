@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from tstitch import fields
+from tstitch.config import fields
 
 MIN_IMAGES = 4  # one more than the neighbours of precision and recall
 CHOOSE = "needs a section with _target_; choose evaluation=NAME"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.options import all_large, option
-from tstitch.pair import parse_pair
+from tstitch.config.groups import all_large, group_option
+from tstitch.pair.spec import parse_pair
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import Experiment, parse_experiment
 from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.sweep.settings import SweepSettings, parse_sweep
 
@@ -87,7 +87,7 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
 def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[str, Any]]:
     sections = [base["sampler"]]
     if settings.samplers:
-        sections = [option("sampler", name) for name in settings.samplers]
+        sections = [group_option("sampler", name) for name in settings.samplers]
         # Of another sampler only the number of steps has the same meaning.
         same = {"steps": base["sampler"].get("steps")}
         sections = [section | same for section in sections]
@@ -98,7 +98,7 @@ def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[st
 def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedule]:
     """Kind, label, stitch section, fraction of the first denoiser, fractions of all."""
     for fractions in settings.simplex:
-        section = _axis(option("stitch", "fractions"), base) | {"fractions": list(fractions)}
+        section = _axis(group_option("stitch", "fractions"), base) | {"fractions": list(fractions)}
         yield "fractions", "/".join(f"{f:g}" for f in fractions), section, fractions[0], fractions
     if settings.simplex:
         return
@@ -106,7 +106,7 @@ def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedu
         kind = base["stitch"]["_target_"].rpartition(".")[2].lower()
         yield kind, kind, base["stitch"], None, None
     for kind in settings.kinds:
-        section = option("stitch", kind)
+        section = group_option("stitch", kind)
         if "fraction" not in section:  # a single schedule, such as `decreasing`
             yield kind, kind, section, None, None
             continue

@@ -1,6 +1,5 @@
 """The points of a sweep, from what its runs have written."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,43 +7,42 @@ from statistics import median_low
 from typing import Any
 
 from evaluation.report.points import Difference, Measured, Point
-from tstitch.errors import UserError
-from tstitch.finish import METRICS
-from tstitch.first import run_name
-from tstitch.provenance import describe, timed_in
+from tstitch.run.finished import FinishedRun
+from tstitch.run.first_images import run_name
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.pipeline import DENOISE
+from tstitch.sampling.provenance import describe, timed_in
 from tstitch.scoring.compare import compare
-from tstitch.scoring.runs import read_evaluation
-from tstitch.stitcher import DENOISE
 from tstitch.sweep.plan import Plan, PlannedPoint
 from tstitch.sweep.timing import Rounds
 
 
 def collect_points(
-    plan: Plan, folders: list[Path], report: Path, rounds: Rounds | None = None
+    plan: Plan, runs: list[FinishedRun], report: Path, rounds: Rounds | None = None
 ) -> list[Point]:
     """One point per run, with its paired differences to the all-large run of its protocol.
 
     Args:
-        folders: the runs' directories, in the plan's order.
+        runs: in the plan's order.
         report: folder of the report, to which the points name their directories.
         rounds: the runs' times in turn, which replace those of their own batches.
 
     Raises:
         UserError: a run without a current evaluation.
     """
-    evaluations = [_evaluation(folder) for folder in folders]
+    evaluations = [_evaluation(run) for run in runs]
     baselines = {
         point.protocol: evaluation
         for point, evaluation in zip(plan.points, evaluations, strict=True)
         if _all_large(point)
     }
     points = [
-        make_point(planned, folder, evaluation, _other(baselines, planned), report)
-        for planned, folder, evaluation in zip(plan.points, folders, evaluations, strict=True)
+        make_point(planned, run, _other(baselines, planned), report)
+        for planned, run in zip(plan.points, runs, strict=True)
     ]
     if rounds is None:
         return points
-    return [_retimed(p, rounds, run_name(f)) for p, f in zip(points, folders, strict=True)]
+    return [_retimed(p, rounds, run_name(r.folder)) for p, r in zip(points, runs, strict=True)]
 
 
 def _retimed(point: Point, rounds: Rounds, run: str) -> Point:
@@ -60,13 +58,13 @@ def _retimed(point: Point, rounds: Rounds, run: str) -> Point:
     )
 
 
-def _evaluation(folder: Path) -> dict[str, Any]:
-    evaluation = read_evaluation(folder)
-    if evaluation is None:
+def _evaluation(run: FinishedRun) -> dict[str, Any]:
+    if run.evaluation is None:
         raise UserError(
-            f"{folder}: is not evaluated; choose a larger run.num_images, or run the command again"
+            f"{run.folder}: is not evaluated; choose a larger run.num_images, or run the command "
+            "again"
         )
-    return evaluation
+    return run.evaluation
 
 
 def _all_large(point: PlannedPoint) -> bool:
@@ -80,19 +78,17 @@ def _other(baselines: dict[str, Any], planned: PlannedPoint) -> dict[str, Any] |
 
 def make_point(
     planned: PlannedPoint,
-    folder: Path,
-    evaluation: dict[str, Any],
+    run: FinishedRun,
     baseline: dict[str, Any] | None,
     report: Path,
 ) -> Point:
-    """The record of a run.
+    """The record of a run that is evaluated.
 
     Args:
-        folder: of the run.
         baseline: evaluation of the run to compare with, if there is one.
         report: folder of the report, to which the point names the run's.
     """
-    metrics = json.loads((folder / METRICS).read_text())
+    metrics, evaluation = run.metrics, run.evaluation
     seconds = metrics["seconds_per_image"] or {"total": None, "stages": {}}
     where = tuple(describe(group) for group in timed_in(metrics))
     differences = compare(evaluation, baseline) if baseline else {}
@@ -116,7 +112,7 @@ def make_point(
         num_images=evaluation["num_images"],
         metrics={name: Measured.from_json(entry) for name, entry in evaluation["metrics"].items()},
         differences={name: Difference(**entry) for name, entry in differences.items()},
-        run_dir=os.path.relpath(folder, report),
+        run_dir=os.path.relpath(run.folder, report),
         protocol={key: metrics["protocol"][key] for key in ("sampler", "stitch", "guidance")}
         | {"timed in": " and ".join(where) or "not timed"},
         timed_in=where,

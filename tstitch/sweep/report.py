@@ -1,25 +1,23 @@
 """What a sweep leaves: points.csv, plots, the strip of images, report.md and report.html."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evaluation.cost.machine import versions
+from evaluation.features.npz_stream import stream_rows
 from evaluation.report.markdown import render_markdown
 from evaluation.report.page import render_page
 from evaluation.report.plots import plot_metrics, plot_pareto
 from evaluation.report.points import Floor, Point, points_csv
 from evaluation.report.sheets import draw_strip
-from tstitch.archive import IMAGES, LABELS, SAMPLES
-from tstitch.files import write_text
-from tstitch.finish import METRICS
-from tstitch.npz import stream_rows
-from tstitch.pictures import save_figure, save_image
+from tstitch.files.pictures import save_figure, save_image
+from tstitch.files.writing import write_text
+from tstitch.run.finished import FinishedRun
+from tstitch.run.samples import IMAGES, LABELS, SAMPLES
 from tstitch.scoring.compare import nearest_floor
-from tstitch.scoring.runs import read_evaluation
 from tstitch.sweep.plan import Plan
 
 STRIP, PLOTS, POINTS = "strip.png", ("metrics", "pareto"), "points.csv"
@@ -34,14 +32,14 @@ MAX_COLUMNS = 22
 def write_report(
     plan: Plan,
     points: list[Point],
-    folders: list[Path],
+    runs: list[FinishedRun],
     folder: Path,
     floors: list[dict[str, Any]],
 ) -> None:
     """Writes every file of the report, each by temporary name and rename.
 
     Args:
-        points, folders: of the plan's runs, in its order.
+        points, runs: of the plan, in its order.
         folder: where to.
         floors: evaluations of real images.
     """
@@ -51,9 +49,9 @@ def write_report(
     for name, figure in zip(PLOTS, (plot_metrics, plot_pareto), strict=True):
         save_figure(figure(points, floor), folder / name)
     if plan.settings.strip:
-        _write_strip(plan, folders, folder / STRIP)
+        _write_strip(plan, runs, folder / STRIP)
     names = [name for name in CAPTIONS if name != STRIP or plan.settings.strip]
-    protocol, title = _protocol(plan, folders), f"{_pair(plan)}: stitched trajectories"
+    protocol, title = _protocol(plan, runs[0]), f"{_pair(plan)}: stitched trajectories"
     pictures = [(CAPTIONS[name], name) for name in names]
     text = render_markdown(points, floor, protocol, title=title, pictures=pictures)
     write_text(folder / "report.md", text)
@@ -71,12 +69,12 @@ def counted_images(path: Path) -> int:
         return 0
 
 
-def _write_strip(plan: Plan, folders: list[Path], path: Path) -> None:
+def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
     """The first images of every run of the first series."""
     members = [i for i, p in enumerate(plan.points) if p.series == plan.points[0].series]
     members = members[:MAX_COLUMNS]
     rows = min(plan.settings.strip, plan.points[0].experiment.run.num_images)
-    archives = [folders[i] / SAMPLES for i in members]
+    archives = [runs[i].folder / SAMPLES for i in members]
     images = np.stack([next(stream_rows(archive, IMAGES, rows)) for archive in archives])
     labels = next(stream_rows(archives[0], LABELS, rows))
     names = plan.points[0].experiment.pair.class_names
@@ -88,11 +86,10 @@ def _pair(plan: Plan) -> str:
     return plan.points[0].experiment.pair.name
 
 
-def _protocol(plan: Plan, folders: list[Path]) -> dict[str, Any]:
+def _protocol(plan: Plan, first: FinishedRun) -> dict[str, Any]:
     """What all points share."""
     experiment = plan.points[0].experiment
-    evaluation = read_evaluation(folders[0])
-    run = json.loads((folders[0] / METRICS).read_text())["protocol"]
+    evaluation, run = first.evaluation, first.metrics["protocol"]
     return {
         "pair": experiment.pair.name,
         "images": {

@@ -5,18 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tstitch import distributed
-from tstitch.errors import UserError
-from tstitch.fingerprint import fingerprint
-from tstitch.first import first_folder, run_name
-from tstitch.generate import complete_run
-from tstitch.resources import Resources
-from tstitch.rundir import writing
+from tstitch.run.directory import writing
+from tstitch.run.finished import FinishedRun
+from tstitch.run.first_images import first_folder, run_name
+from tstitch.run.generate import complete_run
+from tstitch.run.shared_models import SharedModels
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.identity import fingerprint
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
 from tstitch.sweep.report import POINTS, counted_images, write_report
 from tstitch.sweep.timing import Rounds, time_runs
-from tstitch.tracking import Tracker, start_tracking, track_point, track_sweep
+from tstitch.tracking.tracker import Tracker, start_tracking, track_point, track_sweep
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,9 @@ def run_sweep(config: dict[str, Any]) -> Path:
     plan = plan_sweep(config)
     # All points of the sweep count, whatever is there: a resumed one decides alike.
     evaluations = sum(p.experiment.evaluations(distributed.world_size()) for p in plan.points)
-    resources = Resources(plan.points[0].experiment, evaluations=evaluations)
+    shared = SharedModels(plan.points[0].experiment, evaluations=evaluations)
     with start_tracking(plan.points[0].experiment.tracking, "sweep", config) as tracker:
-        folders, seen = [], set()
+        runs, seen = [], set()
         for number, point in enumerate(plan.points, 1):
             log.info("%d of %d: %s, %s", number, len(plan.points), point.series, point.label)
             experiment = point.experiment
@@ -47,22 +48,23 @@ def run_sweep(config: dict[str, Any]) -> Path:
                 run = experiment.run.model_copy(update={"overwrite": False})
                 experiment = replace(experiment, run=run)
             seen.add(key)
-            folders.append(complete_run(experiment, resources, Tracker(None)))
-            if distributed.is_main():
-                track_point(tracker, point.series, point.label, folders[-1])
-        folder = Path(plan.settings.dir or _directory(plan, folders))
+            run = complete_run(experiment, shared, Tracker(None))
+            runs.append(run)
+            if distributed.is_main() and run.evaluation is not None:
+                track_point(tracker, point.series, point.label, run.metrics, run.evaluation)
+        folder = Path(plan.settings.dir or _directory(plan, runs))
         folder = distributed.on_main(lambda: _own_folder(plan, folder))
-        rounds = time_runs(plan, folders, folder, resources)
-        distributed.on_main(lambda: _report(plan, folders, folder, rounds, resources, tracker))
+        rounds = time_runs(plan, runs, folder, shared)
+        distributed.on_main(lambda: _report(plan, runs, folder, rounds, shared, tracker))
     log.info("%s: report.html, report.md, points.csv, plots", folder)
     return folder
 
 
-def _directory(plan: Plan, folders: list[Path]) -> str:
+def _directory(plan: Plan, runs: list[FinishedRun]) -> str:
     """A path that says which runs it is about, whatever their number of images."""
-    run, pair = plan.points[0].experiment.run, plan.points[0].experiment.pair
-    digest = fingerprint({"runs": [run_name(folder) for folder in folders]})[:8]
-    return f"{run.root}/{pair.name}/sweep-seed{run.seed}-{digest}"
+    first = plan.points[0].experiment
+    digest = fingerprint({"runs": [run_name(run.folder) for run in runs]})[:8]
+    return f"{first.run.root}/{first.pair.name}/sweep-seed{first.run.seed}-{digest}"
 
 
 def _own_folder(plan: Plan, folder: Path) -> Path:
@@ -78,17 +80,17 @@ def _own_folder(plan: Plan, folder: Path) -> Path:
 
 def _report(
     plan: Plan,
-    folders: list[Path],
+    runs: list[FinishedRun],
     folder: Path,
     rounds: Rounds | None,
-    resources: Resources,
+    shared: SharedModels,
     tracker: Tracker,
 ) -> None:
-    points = collect_points(plan, folders, folder, rounds)
+    points = collect_points(plan, runs, folder, rounds)
     try:
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
-            write_report(plan, points, folders, folder, resources.floors)
+            write_report(plan, points, runs, folder, shared.floors)
     except ValueError as error:
         raise UserError(f"sweep: {error}") from error
     track_sweep(tracker, folder)

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
 
-from tstitch import fields
-from tstitch.simplex import list_simplex
+from tstitch.config import fields
+from tstitch.config.simplex import list_simplex
 
 KINDS = ("fraction", "interleave", "large_to_small", "decreasing")
 

@@ -14,19 +14,20 @@ from typing import Any
 import numpy as np
 
 from evaluation.cost.machine import device_name, versions
-from tstitch import distributed
 from tstitch.benchmark.measure import rotated
-from tstitch.files import write_text
-from tstitch.first import run_name
-from tstitch.loaded import LoadedPair
-from tstitch.pipeline import sample_units
-from tstitch.provenance import conditions, engine_text, host_load
-from tstitch.resources import Resources
-from tstitch.rundir import writing
-from tstitch.shards import Unit
-from tstitch.stitcher import DENOISE, Stitcher
+from tstitch.files.writing import write_json
+from tstitch.run.directory import writing
+from tstitch.run.finished import FinishedRun
+from tstitch.run.first_images import run_name
+from tstitch.run.shared_models import SharedModels
+from tstitch.runtime import distributed
+from tstitch.runtime.threads import available_cores
+from tstitch.sampling.batches import sample_units
+from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.pipeline import DENOISE, Pipeline
+from tstitch.sampling.provenance import conditions, engine_text, host_load
+from tstitch.sampling.units import Unit
 from tstitch.sweep.plan import Plan
-from tstitch.threads import available_cores
 
 TIMING = "timing.json"
 log = logging.getLogger(__name__)
@@ -38,16 +39,18 @@ class Rounds:
 
     seconds: dict[str, list[float]]  # one entry per round
     denoisers: dict[str, dict[str, float]]  # by denoiser, of the median round
-    conditions: dict[str, Any]  # of tstitch.provenance; load: least and most
+    conditions: dict[str, Any]  # of tstitch.sampling.provenance; load: least and most
 
 
-def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resources) -> Rounds | None:
+def time_runs(
+    plan: Plan, finished: list[FinishedRun], folder: Path, shared: SharedModels
+) -> Rounds | None:
     """Measures every different run of the sweep in turn, or reads what an earlier command measured.
 
     Every rank calls it alike; rank 0 measures while the others wait.
 
     Args:
-        folders: the runs' directories, in the plan's order.
+        finished: the runs, in the plan's order.
         folder: of the report, where the measurement is kept.
 
     Returns:
@@ -59,7 +62,7 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resource
     rounds = plan.settings.timing_rounds
     if not rounds:
         return None
-    runs = {run_name(f): p.experiment for p, f in zip(plan.points, folders, strict=True)}
+    runs = {run_name(r.folder): p.experiment for p, r in zip(plan.points, finished, strict=True)}
     run = plan.points[0].experiment.run
     size = min(run.batch_size, run.num_images)
     loaded: LoadedPair | None = None
@@ -67,25 +70,25 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resource
         "runs": list(runs),  # their names end in their fingerprints
         "images": size,
         "rounds": rounds,
-        "engine": engine_text(resources.engine),
+        "engine": engine_text(shared.engine),
         "processes": distributed.world_size(),
         "threads": plan.points[0].experiment.engine.threads,
-        "machine": [device_name(resources.engine.device), available_cores(), versions()["torch"]],
+        "machine": [device_name(shared.engine.device), available_cores(), versions()["torch"]],
     }
-    found = distributed.on_main(lambda: _read(folder / TIMING, key))
-    if found is None:
-        loaded = resources.loaded()
+    stored = distributed.on_main(lambda: _read(folder / TIMING, key))
+    if stored is None:
+        loaded = shared.loaded()
 
     def measure() -> Rounds:
-        stitchers = {name: Stitcher(experiment, loaded) for name, experiment in runs.items()}
-        measured = _measure(stitchers, size, rounds)
+        pipelines = {name: Pipeline(experiment, loaded) for name, experiment in runs.items()}
+        measured = _measure(pipelines, size, rounds)
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
             content = {"key": key, "measured": asdict(measured)}
-            write_text(folder / TIMING, json.dumps(content, indent=1) + "\n")
+            write_json(folder / TIMING, content)
         return measured
 
-    return found or distributed.on_main(measure)
+    return stored or distributed.on_main(measure)
 
 
 def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
@@ -96,16 +99,16 @@ def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
         return None
 
 
-def _measure(stitchers: dict[str, Stitcher], size: int, rounds: int) -> Rounds:
-    first = next(iter(stitchers.values()))
+def _measure(pipelines: dict[str, Pipeline], size: int, rounds: int) -> Rounds:
+    first = next(iter(pipelines.values()))
     loads = [host_load()]
-    for stitcher in _warming(stitchers):
-        _one_batch(stitcher, size)
-    batches: dict[str, list[dict[str, Any]]] = {name: [] for name in stitchers}
+    for pipeline in _warming(pipelines):
+        _one_batch(pipeline, size)
+    batches: dict[str, list[dict[str, Any]]] = {name: [] for name in pipelines}
     for number in range(rounds):
         log.info("timing %d schedules in turn: round %d of %d", len(batches), number + 1, rounds)
-        for name in rotated(list(stitchers), number):
-            batches[name].append(_one_batch(stitchers[name], size))
+        for name in rotated(list(pipelines), number):
+            batches[name].append(_one_batch(pipelines[name], size))
         loads.append(host_load())
     known = [load for load in loads if load is not None]
     where = conditions(first.engine, first.device_name, size)
@@ -117,27 +120,27 @@ def _measure(stitchers: dict[str, Stitcher], size: int, rounds: int) -> Rounds:
     )
 
 
-def _warming(stitchers: dict[str, Stitcher]) -> list[Stitcher]:
+def _warming(pipelines: dict[str, Pipeline]) -> list[Pipeline]:
     """Some that between them run every denoiser under every guidance."""
-    found, seen = [], set()
-    for stitcher in stitchers.values():
-        scale = stitcher.experiment.guidance.scale
-        ran = {(scale, step.model) for step in stitcher.experiment.sampler.plan}
+    chosen, seen = [], set()
+    for pipeline in pipelines.values():
+        scale = pipeline.experiment.guidance.scale
+        ran = {(scale, step.model) for step in pipeline.experiment.sampler.plan}
         if not ran <= seen:
-            found.append(stitcher)
+            chosen.append(pipeline)
             seen |= ran
-    return found
+    return chosen
 
 
-def _one_batch(stitcher: Stitcher, size: int) -> dict[str, Any]:
+def _one_batch(pipeline: Pipeline, size: int) -> dict[str, Any]:
     """Times of the run's first batch, as its shard has them."""
-    found: list[dict[str, Any]] = []
+    stored: list[dict[str, Any]] = []
 
     def keep(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
-        found.append(times)
+        stored.append(times)
 
-    sample_units(stitcher, [Unit(0, size)], keep)
-    return found[0]
+    sample_units(pipeline, [Unit(0, size)], keep)
+    return stored[0]
 
 
 def _total(batch: dict[str, Any]) -> float:

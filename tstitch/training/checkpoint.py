@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from models.checkpoints import CheckpointError
-from tstitch.errors import UserError
+from tstitch.files.writing import replacing, writing_to
+from tstitch.runtime.errors import UserError
 from tstitch.training.ema import Ema
 from tstitch.training.settings import TrainSettings
 
@@ -47,19 +48,13 @@ def new_state(network: nn.Module, settings: TrainSettings, device: torch.device)
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
     """Turns what a full or read-only disk raises in the block into a UserError."""
-    try:
+    remedy = "free space or choose another train.dir; the last checkpoint is kept"
+    with writing_to(folder, "train.dir", remedy, also=(CheckpointError,)):
         yield
-    except (OSError, CheckpointError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"train.dir={folder}: cannot be written ({reason}); free space or choose another "
-            "train.dir; the last checkpoint is kept"
-        ) from error
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> None:
     """Writes checkpoint.pt by temporary name and rename."""
-    temporary = folder / f".{FILE}.tmp"
     content = {
         "model": state.network.state_dict(),
         "ema": state.ema.weights,
@@ -67,11 +62,11 @@ def save_checkpoint(state: TrainState, folder: Path) -> None:
         "stream": state.stream,
         "step": state.step,
     }
-    try:
-        torch.save(content, temporary)
-    except RuntimeError as error:  # torch's own kind for a full disk
-        raise OSError(f"{FILE}: {str(error).splitlines()[0]}") from error
-    temporary.rename(folder / FILE)
+    with replacing(folder / FILE) as temporary:
+        try:
+            torch.save(content, temporary)
+        except RuntimeError as error:  # torch's own kind for a full disk
+            raise OSError(f"{FILE}: {str(error).splitlines()[0]}") from error
 
 
 def load_checkpoint(state: TrainState, folder: Path) -> bool:

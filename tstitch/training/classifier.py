@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import time
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,14 +18,16 @@ from torch.utils.data import TensorDataset
 
 from evaluation.features.classifier import SIDE, Classifier
 from models.checkpoints import CheckpointError, save_weights
-from tstitch import distributed, fields
-from tstitch.cli import instantiate
-from tstitch.data import SPLITS, epoch_order
-from tstitch.device import Device, choose_device
-from tstitch.errors import UserError
-from tstitch.files import write_text
+from tstitch.config import fields
+from tstitch.config.cli import instantiate
+from tstitch.config.settings import Device
+from tstitch.data.datasets import SPLITS, epoch_order
+from tstitch.files.writing import write_text, writing_to
+from tstitch.pair.weights import fetch_weights, fill_network
+from tstitch.runtime import distributed
+from tstitch.runtime.device import choose_device
+from tstitch.runtime.errors import UserError
 from tstitch.training.ema import Ema
-from tstitch.weights import fetch_weights, fill_network
 
 MOMENTUM = 0.9
 TEST_BATCH = 500
@@ -181,10 +184,8 @@ def _open_split(config: Any, split: str) -> TensorDataset:
 
 def _make_folder(settings: ClassifierSettings) -> None:
     folder = settings.out.parent
-    try:
+    with _writing(settings):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(settings, error) from error
     if not os.access(folder, os.W_OK):
         raise UserError(f"classifier.out={settings.out}: its folder is read-only; choose another")
 
@@ -205,13 +206,10 @@ def _export(
     for row in rows:
         writer.writerow({name: f"{value:.6g}" for name, value in row.items()})
     path = settings.out.with_suffix(".log.csv")
-    try:
+    with _writing(settings):
         write_text(path, text.getvalue())
         save_weights(network.state_dict(), settings.out, dtype=torch.float32, metadata=metadata)
-    except (OSError, CheckpointError) as error:
-        raise _unwritable(settings, error) from error
 
 
-def _unwritable(settings: ClassifierSettings, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return UserError(f"classifier.out={settings.out}: cannot be written ({reason}); choose another")
+def _writing(settings: ClassifierSettings) -> AbstractContextManager[None]:
+    return writing_to(settings.out, "classifier.out", "choose another", also=(CheckpointError,))

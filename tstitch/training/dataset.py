@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset, Subset, TensorDataset
 
-from tstitch.class_names import listed, match_classes
-from tstitch.cli import instantiate
-from tstitch.errors import UserError
-from tstitch.items import CheckedItems, checked_tensors, whole_number
-from tstitch.pair import PairSpec
+from tstitch.config.cli import instantiate
+from tstitch.data.class_names import listed, match_classes
+from tstitch.data.items import CheckedItems, checked_tensors, whole_number
+from tstitch.pair.spec import PairSpec
+from tstitch.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 

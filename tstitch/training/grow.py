@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoints import CheckpointError, read_part
-from tstitch.errors import UserError
+from tstitch.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 HIDDEN_IN = re.compile(r"blocks\.\d+\.mlp\.fc1\.(weight|bias)")  # a row per hidden unit

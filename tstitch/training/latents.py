@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tstitch import distributed
-from tstitch.engine.transfer import to_device
-from tstitch.errors import UserError
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.transfer import to_device
 from tstitch.training.checkpoint import writing
 from tstitch.training.provenance import (
     DataIdentity,

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tstitch import distributed
-from tstitch.engine.transfer import to_device
-from tstitch.errors import UserError
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.transfer import to_device
 from tstitch.training.checkpoint import TrainState
 from tstitch.training.latents import NextLatents
 from tstitch.training.objective import HybridObjective

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from evaluation.report.sheets import draw_grid
 from models.guidance import GuidedDenoiser
 from samplers import DDIM, Fractions, LinearVP, PerImageRandomness, sample
-from tstitch.pair import PairSpec
-from tstitch.pictures import save_image
+from tstitch.files.pictures import save_image
+from tstitch.pair.spec import PairSpec
 
 STEPS = 25
 GUIDANCE = 1.5

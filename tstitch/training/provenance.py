@@ -9,9 +9,9 @@ import numpy as np
 from torch.utils.data import Dataset, TensorDataset
 
 from models.download import sha256_of
-from tstitch.errors import errors_of
-from tstitch.files import write_text
-from tstitch.items import CheckedItems
+from tstitch.data.items import CheckedItems
+from tstitch.files.writing import write_json
+from tstitch.runtime.errors import errors_of
 
 
 class DataIdentity:
@@ -74,7 +74,7 @@ def make_record(data: DataIdentity, space: Any) -> dict[str, Any]:
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
     """Writes the record by temporary name and rename."""
-    write_text(path, json.dumps(record, indent=1) + "\n")
+    write_json(path, record)
 
 
 def content_record(moments: Path, labels: np.ndarray) -> dict[str, Any]:

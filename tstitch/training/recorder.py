@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from models.checkpoints import save_weights
-from tstitch import distributed
-from tstitch.errors import UserError
-from tstitch.pair import PairSpec
+from tstitch.pair.spec import PairSpec
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
 from tstitch.training.bias import measure_bias
 from tstitch.training.checkpoint import TrainState, save_checkpoint, writing
 from tstitch.training.csv_log import CsvLog

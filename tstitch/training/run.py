@@ -11,12 +11,15 @@ from torch.utils.data import Dataset
 
 from models.condition import Prompts
 from samplers import LinearVP
-from tstitch import distributed, fields
-from tstitch.data import StepBatches, batches, together
-from tstitch.device import choose_device
-from tstitch.errors import UserError
-from tstitch.lock import FolderLock
-from tstitch.pair import PairSpec, build_network, load_space, parse_pair
+from tstitch.config import fields
+from tstitch.data.datasets import StepBatches, batches, together
+from tstitch.files.lock import FolderLock
+from tstitch.files.writing import remove_leftovers, writing_to
+from tstitch.pair.spec import PairSpec, build_network, load_space, parse_pair
+from tstitch.pair.weights import fetch_weights, fill_network
+from tstitch.runtime import distributed
+from tstitch.runtime.device import choose_device
+from tstitch.runtime.errors import UserError
 from tstitch.training.bias import sample_latents
 from tstitch.training.checkpoint import load_checkpoint, new_state
 from tstitch.training.dataset import open_data
@@ -27,7 +30,6 @@ from tstitch.training.objective import HybridObjective
 from tstitch.training.recorder import Recorder
 from tstitch.training.settings import TrainSettings, parse_train
 from tstitch.training.teacher import load_teacher
-from tstitch.weights import fetch_weights, fill_network
 
 MOMENTS_FILE = "moments.npy"
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ def run_training(config: dict[str, Any]) -> None:
     lock = FolderLock(folder, "train.dir", "training")
     distributed.on_main(lock.take)
     try:
+        distributed.on_main(lambda: remove_leftovers(folder))
         _train(config, pair, settings, network, device, folder)
     finally:
         lock.release()
@@ -133,8 +136,6 @@ def _prefer_plain_attention(network: nn.Module, device: torch.device) -> None:
 
 def _make_folder(name: str) -> Path:
     folder = Path(name).expanduser()
-    try:
+    with writing_to(name, "train.dir"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"train.dir={name}: cannot be written ({error.strerror})") from error
     return folder

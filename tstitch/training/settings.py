@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from samplers import NUM_TIMESTEPS
-from tstitch import fields
-from tstitch.device import Device
+from tstitch.config import fields
+from tstitch.config.settings import Device
 
 NumSteps = Annotated[int, fields.whole(0)]
 A_SPAN = fields.Rule(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tstitch.pair import PairSpec, load_network, locate_weights
+from tstitch.pair.spec import PairSpec, load_network, locate_weights
 from tstitch.training.settings import TrainSettings
 
 Teacher = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -12,7 +12,7 @@ from sweep_points import noise, point_json, point_of, real_images, three_denoise
 from evaluation.report.pareto import FLOPS, TIME, front_of
 from evaluation.report.plots import COLOURS, plot_metrics, plot_pareto
 from evaluation.report.sheets import draw_strip
-from tstitch.pictures import save_figure
+from tstitch.files.pictures import save_figure
 
 FLOOR = real_images()
 

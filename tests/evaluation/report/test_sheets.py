@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from evaluation.report.sheets import LINE_HEIGHT, MARGIN, cell_size, draw_grid
-from tstitch.pictures import save_image
+from tstitch.files.pictures import save_image
 
 
 def plain(count: int, side: int, level: int = 0) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 from pydantic import Field, field_validator
 
 from evaluation.report.panels import Panel
-from tstitch import fields
+from tstitch.config import fields
 from tstitch.paper.figure.curves import Curve
-from tstitch.paper.figure.measure import Result, Stock
+from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, plan_points
 from tstitch.paper.figure.settings import Reproduction
 
@@ -94,11 +94,11 @@ class Figure(fields.Settings):
         """What it costs besides its points, for a dry run."""
         return []
 
-    def prepared(self, settings: Reproduction, stock: Stock) -> Self:
+    def prepared(self, settings: Reproduction, cache: ModelCache) -> Self:
         """The figure once what its points need is made; every rank calls it alike."""
         return self
 
-    def measure(self, settings: Reproduction, stock: Stock, results: list[Result]) -> Any:
+    def measure(self, settings: Reproduction, cache: ModelCache, results: list[Result]) -> Any:
         """The kind's record of what it measures besides its points; every rank calls it alike.
 
         Args:

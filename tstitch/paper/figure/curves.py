@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from tstitch import fields
+from tstitch.config import fields
+from tstitch.config.simplex import list_simplex
 from tstitch.paper.figure.expected import ROLES, Expected
-from tstitch.simplex import list_simplex
 
 SCHEDULES = ("fraction", "interleave", "decreasing", "large_to_small")
 IN_ORDER = fields.Rule(

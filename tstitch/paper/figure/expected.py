@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from tstitch import fields
+from tstitch.config import fields
 
 ROLES = ("small", "medium", "large")
 METRICS = ("fid", "inception_score", "precision", "recall", "seconds")

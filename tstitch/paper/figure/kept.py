@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.cost.machine import device_name, versions
-from tstitch import distributed
-from tstitch.experiment import Experiment
-from tstitch.files import write_text
-from tstitch.fingerprint import fingerprint
-from tstitch.first import first_folder
+from tstitch.files.writing import write_json
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.resources import Resources
-from tstitch.rundir import writing
-from tstitch.threads import available_cores
+from tstitch.run.directory import writing
+from tstitch.run.first_images import first_folder
+from tstitch.run.shared_models import SharedModels
+from tstitch.runtime import distributed
+from tstitch.runtime.threads import available_cores
+from tstitch.sampling.experiment import Experiment
+from tstitch.sampling.identity import fingerprint
 
 MEASURED = "measured.json"
 
@@ -41,19 +41,19 @@ def measure_once(
         with writing(path.parent, "root"):
             path.parent.mkdir(parents=True, exist_ok=True)
             content = {"key": key, "images": count, "measured": measured}
-            write_text(path, json.dumps(content, indent=1) + "\n")
+            write_json(path, content)
 
     distributed.on_main(write)
     return measured
 
 
-def measurement_key(experiment: Experiment, figure: Figure, resources: Resources) -> dict[str, Any]:
+def measurement_key(experiment: Experiment, figure: Figure, shared: SharedModels) -> dict[str, Any]:
     """What decides a measurement: weights, sampler, engine, machine, and the figure's own part."""
-    decides = distributed.on_main(lambda: resources.decides(experiment))
+    identity = distributed.on_main(lambda: shared.identity(experiment))
     return {
-        "run": fingerprint(decides),
+        "run": fingerprint(identity),
         "own": figure.measurement,
-        "machine": [device_name(resources.engine.device), available_cores(), versions()["torch"]],
+        "machine": [device_name(shared.engine.device), available_cores(), versions()["torch"]],
     }
 
 

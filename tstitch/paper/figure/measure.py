@@ -1,6 +1,5 @@
 """Samples and evaluates the points of a figure; every point is a run directory."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,17 +8,16 @@ from typing import Any
 
 from evaluation.metrics.jackknife import Interval, interval, paired_difference
 from evaluation.report.points import Point
-from tstitch import distributed
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment
-from tstitch.fingerprint import fingerprint
-from tstitch.finish import METRICS
-from tstitch.generate import complete_run
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names
-from tstitch.resources import Resources
-from tstitch.scoring.runs import read_evaluation
+from tstitch.run.finished import FinishedRun
+from tstitch.run.generate import complete_run
+from tstitch.run.shared_models import SharedModels
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import Experiment
+from tstitch.sampling.identity import fingerprint
 from tstitch.sweep.points import make_point
-from tstitch.tracking import Tracker
+from tstitch.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -50,36 +48,36 @@ class Result:
         return paired_difference(own["value"], own["replicates"], base["value"], base["replicates"])
 
 
-class Stock:
-    """Resources of the pair in use; another pair takes their place, the evaluator stays."""
+class ModelCache:
+    """Models of the pair in use; those of another pair take their place, the evaluator stays."""
 
     def __init__(self) -> None:
         self._key = ""
-        self._resources: Resources | None = None
+        self._shared: SharedModels | None = None
 
-    def of(self, experiment: Experiment) -> Resources:
+    def of(self, experiment: Experiment) -> SharedModels:
         """Weights, engine and evaluator of a run; every rank calls it alike."""
-        key = resources_key(experiment)
-        if key != self._key or self._resources is None:
-            before = self._resources
+        key = sharing_key(experiment)
+        if key != self._key or self._shared is None:
+            before = self._shared
             self.release()
-            self._resources = Resources(experiment, before)
+            self._shared = SharedModels(experiment, before)
             self._key = key
-        return self._resources
+        return self._shared
 
     def release(self) -> None:
         """Gives the memory of the networks back, for what another process or a training needs."""
-        if self._resources is not None:
-            self._resources.unload()
+        if self._shared is not None:
+            self._shared.unload()
 
 
-def resources_key(experiment: Experiment) -> str:
-    """What two runs must have in common to share their resources."""
+def sharing_key(experiment: Experiment) -> str:
+    """What two runs must have in common to share their models."""
     own = {part: experiment.config[part] for part in ("pair", "engine", "evaluation")}
     return fingerprint(own | {"run": [experiment.run.device, experiment.run.dtype]})
 
 
-def measure_points(points: Sequence[CurvePoint], report: Path, stock: Stock) -> list[Result]:
+def measure_points(points: Sequence[CurvePoint], report: Path, cache: ModelCache) -> list[Result]:
     """Completes what is missing and evaluates; every rank calls it alike.
 
     Args:
@@ -88,39 +86,38 @@ def measure_points(points: Sequence[CurvePoint], report: Path, stock: Stock) -> 
     Raises:
         UserError: bad input, or no evaluation; finished shards stay.
     """
-    keys = [resources_key(point.experiment) for point in points]
+    keys = [sharing_key(point.experiment) for point in points]
     order = sorted(range(len(points)), key=lambda i: (keys.index(keys[i]), i))
-    done: dict[int, tuple[Path, dict[str, Any]]] = {}
+    done: dict[int, FinishedRun] = {}
     for number, place in enumerate(order, 1):
         planned = points[place].planned
         log.info("%d of %d: %s, %s", number, len(points), planned.series, planned.label)
-        done[place] = complete(planned.experiment, stock.of(planned.experiment))
+        done[place] = complete(planned.experiment, cache.of(planned.experiment))
     if not distributed.is_main():
         return []
     results = []
     for place, point in enumerate(points):
-        folder, evaluation = done[place]
-        measured, protocol = None, json.loads((folder / METRICS).read_text())["protocol"]
-        if evaluation:
+        run, measured = done[place], None
+        if run.evaluation is not None:
             baseline = _baseline(place, points)
-            other = None if baseline in (None, place) else done[baseline][1]
-            measured = _named(make_point(point.planned, folder, evaluation, other, report), point)
-        results.append(Result(point, evaluation, measured, folder, protocol))
+            other = None if baseline in (None, place) else done[baseline].evaluation
+            measured = _named(make_point(point.planned, run, other, report), point)
+        protocol = run.metrics["protocol"]
+        results.append(Result(point, run.evaluation or {}, measured, run.folder, protocol))
     return results
 
 
-def complete(experiment: Experiment, resources: Resources) -> tuple[Path, dict[str, Any]]:
-    """The run's directory, and the evaluation of its images, empty where none is wanted.
+def complete(experiment: Experiment, shared: SharedModels) -> FinishedRun:
+    """The run, evaluated where that is wanted.
 
     The images asked for, whatever the run holds: of a run with more the first are evaluated.
     """
-    folder = complete_run(experiment, resources, Tracker(None))
+    run = complete_run(experiment, shared, Tracker(None))
     if not experiment.evaluation.enabled:
-        return folder, {}
-    evaluation = distributed.on_main(lambda: read_evaluation(folder))
-    if evaluation is None:
-        raise UserError(f"{folder}: is not evaluated; run the command again")
-    return folder, evaluation
+        return replace(run, evaluation=None)
+    if run.evaluation is None:
+        raise UserError(f"{run.folder}: is not evaluated; run the command again")
+    return run
 
 
 def _baseline(place: int, points: Sequence[CurvePoint]) -> int | None:

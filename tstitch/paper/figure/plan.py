@@ -6,13 +6,13 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from tstitch.cli import compose, override
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment, with_stitch
-from tstitch.options import all_large, option
-from tstitch.pair import PairSpec, parse_pair
+from tstitch.config.cli import compose, override
+from tstitch.config.groups import all_large, group_option
+from tstitch.pair.spec import PairSpec, parse_pair
 from tstitch.paper.figure.curves import ROLES, Curve, Shares
 from tstitch.paper.figure.settings import Reproduction
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import Experiment, parse_experiment, with_stitch
 from tstitch.sweep.plan import PlannedPoint, protocol_name
 
 NOT_SCORED = (
@@ -167,8 +167,8 @@ def schedule_label(kind: str, models: tuple[str, ...], shares: Shares) -> str:
 def _stitch(kind: str, roles: tuple[str, ...], shares: Shares) -> dict[str, Any]:
     own = [shares[ROLES.index(role)] for role in roles]
     if len(roles) == 3:
-        return option("stitch", "fractions") | {"fractions": own}
-    section = option("stitch", kind)
+        return group_option("stitch", "fractions") | {"fractions": own}
+    section = group_option("stitch", kind)
     return section | ({"fraction": own[0]} if "fraction" in section else {})
 
 

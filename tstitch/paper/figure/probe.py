@@ -8,18 +8,19 @@ import torch
 from pydantic import BeforeValidator, ValidationInfo
 from torch import Tensor
 
-from samplers import Denoiser, Sampler, sample
-from tstitch import distributed, fields
+from samplers import Denoiser, sample
+from tstitch.config import fields
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.kept import measure_once, measurement_key
-from tstitch.paper.figure.measure import Result, Stock
+from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names, plan_points
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.pipeline import draw_unit
-from tstitch.resources import Resources
-from tstitch.shards import Unit
-from tstitch.stitcher import Batch, Stitcher
+from tstitch.run.shared_models import SharedModels
+from tstitch.runtime import distributed
+from tstitch.sampling.batches import draw_unit
+from tstitch.sampling.pipeline import Batch, Pipeline
+from tstitch.sampling.units import Unit
 
 Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 
@@ -73,11 +74,11 @@ class ProbedFigure(Figure):
         super().check(settings)
         probe_point(self.probe, settings, self.models)
 
-    def measure(self, settings: Reproduction, stock: Stock, results: list[Result]) -> Any:
+    def measure(self, settings: Reproduction, cache: ModelCache, results: list[Result]) -> Any:
         point = probe_point(self.probe, settings, self.models)
-        resources = stock.of(point.experiment)
-        key = measurement_key(point.experiment, self, resources)
-        found = measure_once(self, settings, key, lambda: look_on_main(self.look, point, resources))
+        shared = cache.of(point.experiment)
+        key = measurement_key(point.experiment, self, shared)
+        found = measure_once(self, settings, key, lambda: look_on_main(self.look, point, shared))
         return self.record(**found)
 
     def look(self, probe: "Probe") -> Any:
@@ -94,20 +95,19 @@ class Probe:
         point: of `probe_point`.
     """
 
-    def __init__(self, point: CurvePoint, resources: Resources) -> None:
+    def __init__(self, point: CurvePoint, shared: SharedModels) -> None:
         experiment = point.experiment
-        self._sampler: Sampler = experiment.sampler
-        self._stitcher = Stitcher(experiment, resources.loaded())
-        distributed.everywhere(lambda: self._stitcher.prepare(every=True))
+        self._pipeline = Pipeline(experiment, shared.loaded())
+        distributed.everywhere(lambda: self._pipeline.prepare(every=True))
         names, size = denoiser_names(point.roles), experiment.run.batch_size
         self.denoisers: dict[str, Denoiser] = {
-            role: self._stitcher.denoiser(names[role]) for role in point.roles
+            role: self._pipeline.denoiser(names[role]) for role in point.roles
         }
         self._units = [Unit(i, min(i + size, point.images)) for i in range(0, point.images, size)]
 
     def batches(self) -> list[Batch]:
         """Noise and labels of the images."""
-        return [draw_unit(self._stitcher, unit)[0] for unit in self._units]
+        return [draw_unit(self._pipeline, unit)[0] for unit in self._units]
 
     @torch.inference_mode()
     def follow(self, role: str, batch: Batch, record: Record) -> Tensor:
@@ -126,7 +126,8 @@ class Probe:
             return eps, variance
 
         denoisers: Sequence[Denoiser] = [recording] * len(self.denoisers)
-        return sample(self._sampler, denoisers, batch.x_T, batch.y, batch.step_noise)[: batch.size]
+        sampler = self._pipeline.experiment.sampler
+        return sample(sampler, denoisers, batch.x_T, batch.y, batch.step_noise)[: batch.size]
 
     @torch.inference_mode()
     def predict(self, role: str, batch: Batch, x: Tensor, t: float) -> Tensor:
@@ -137,11 +138,11 @@ class Probe:
 
 
 def look_on_main(
-    look: Callable[[Probe], Any], point: CurvePoint, resources: Resources
+    look: Callable[[Probe], Any], point: CurvePoint, shared: SharedModels
 ) -> dict[str, Any]:
     """The fields of the record that a look gives; rank 0 looks, which has all images.
 
     Every rank calls it alike.
     """
-    probe = Probe(point, resources)
+    probe = Probe(point, shared)
     return distributed.on_main(lambda: asdict(look(probe)))

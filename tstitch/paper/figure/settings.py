@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-from tstitch import fields
-from tstitch.errors import UserError
+from tstitch.config import fields
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.throughput import Throughput, fastest_case, rate_of
+from tstitch.runtime.errors import UserError
 
 # Of a run's overrides.
 RESERVED = ("pair", "run.dir", "run.root", "run.num_images", "run.overwrite")

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from evaluation.report.panels import Panel
-from tstitch import distributed, fields
+from tstitch.config import fields
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
-from tstitch.paper.figure.measure import Result, Stock
+from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import plan_points
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_fractions import FRACTION_TESTS
@@ -22,7 +22,8 @@ from tstitch.paper.kinds.curves_timing import (
     time_fractions,
     timing_table,
 )
-from tstitch.rundir import writing
+from tstitch.run.directory import writing
+from tstitch.runtime import distributed
 
 
 class CurvesFigure(Figure):
@@ -46,7 +47,9 @@ class CurvesFigure(Figure):
     def measurement(self) -> dict[str, Any]:
         return {} if self.timing is None else {"timing": self.timing.model_dump()}
 
-    def measure(self, settings: Reproduction, stock: Stock, results: list[Result]) -> Timing | None:
+    def measure(
+        self, settings: Reproduction, cache: ModelCache, results: list[Result]
+    ) -> Timing | None:
         if self.timing is None:
             return None
         points = plan_points(self.curves[:1], settings, whole=True)
@@ -54,7 +57,7 @@ class CurvesFigure(Figure):
         first = points[0]  # of several rows the first is timed
         points = [p for p in points if (p.row, p.variant) == (first.row, first.variant)]
         fractions, folder = [point.fraction for point in points], self.folder(settings)
-        resources = stock.of(first.experiment)
+        shared = cache.of(first.experiment)
 
         def work() -> dict[str, Any]:
             with writing(folder, "root"):
@@ -63,10 +66,10 @@ class CurvesFigure(Figure):
             return {"timing": asdict(timing)}
 
         def measure() -> dict[str, Any]:
-            stock.release()  # its processes need the memory
+            cache.release()  # its processes need the memory
             return distributed.on_main(work)
 
-        key = measurement_key(first.experiment, self, resources) | {"fractions": fractions}
+        key = measurement_key(first.experiment, self, shared) | {"fractions": fractions}
         return Timing(**measure_once(self, settings, key, measure)["timing"])
 
     def panels(self, data: FigureData) -> list[Panel]:

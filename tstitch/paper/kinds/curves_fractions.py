@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tstitch.archive import IMAGES, SAMPLES
-from tstitch.npz import stream_rows
+from evaluation.features.npz_stream import stream_rows
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.answers import (
@@ -21,6 +20,7 @@ from tstitch.paper.report.answers import (
     text,
 )
 from tstitch.paper.report.margins import TABLE_DIGIT, fallen, judge_course
+from tstitch.run.samples import IMAGES, SAMPLES
 
 FEWEST_DDIM_STEPS = 50  # half of the claim's 100; with fewer, C1 is reported and not judged
 ROWS = 256  # images in memory at once

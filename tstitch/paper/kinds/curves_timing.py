@@ -10,16 +10,16 @@ import numpy as np
 
 from evaluation.report.speed import above_arithmetic
 from evaluation.report.table import Table, table_lines
-from tstitch import fields
 from tstitch.benchmark.measure import rotated, running
 from tstitch.benchmark.settings import Case
+from tstitch.config import fields
 from tstitch.engine.settings import choose_engine
-from tstitch.experiment import Experiment
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.answers import Untestable, rows
-from tstitch.threads import available_cores
+from tstitch.runtime.threads import available_cores
+from tstitch.sampling.experiment import Experiment
 
 log = logging.getLogger(__name__)
 

@@ -11,25 +11,23 @@ import torch
 
 from evaluation.cost.timing import StageTimer
 from evaluation.report.table import Table, table_lines
-from tstitch import distributed
-from tstitch.engine.host import prepare_host
-from tstitch.engine.memory import peak_bytes
-from tstitch.engine.settings import choose_engine
-from tstitch.errors import UserError
-from tstitch.experiment import Experiment, parse_experiment
-from tstitch.loaded import LoadedPair
-from tstitch.options import option
-from tstitch.pair import locate_weights
+from tstitch.config.groups import group_option
+from tstitch.pair.network_cost import network_costs
+from tstitch.pair.spec import locate_weights
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
-from tstitch.paper.figure.measure import Result, Stock
+from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.probe import ProbedFigure, probe_point
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import Untestable
-from tstitch.pipeline import draw_unit
-from tstitch.shards import Unit
-from tstitch.sizes import network_sizes
-from tstitch.stitcher import Stitcher
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.memory import peak_bytes
+from tstitch.sampling.batches import draw_unit
+from tstitch.sampling.bootstrap import load_pair, prepare_process
+from tstitch.sampling.experiment import Experiment, parse_experiment
+from tstitch.sampling.pipeline import Pipeline
+from tstitch.sampling.units import Unit
 
 REPEATS = 5  # what the allocator and the machine add differs from process to process
 OVERHEAD = 1.1  # of two models over the large one
@@ -77,7 +75,7 @@ class FootprintFigure(ProbedFigure):
     fixed_images: ClassVar = True  # it is about one batch of the stated size
 
     def measure(
-        self, settings: Reproduction, stock: Stock, results: list[Result]
+        self, settings: Reproduction, cache: ModelCache, results: list[Result]
     ) -> list[Footprint]:
         images = self.probe.images
         experiment = probe_point(self.probe, settings, self.models).experiment
@@ -85,15 +83,15 @@ class FootprintFigure(ProbedFigure):
         config = experiment.config | {"run": experiment.config["run"] | {"batch_size": images}}
         run = experiment.run.model_copy(update={"batch_size": images})
         alone = replace(experiment, config=config, run=run)
-        resources = stock.of(experiment)  # fetches the weights
+        shared = cache.of(experiment)  # fetches the weights
 
         def measure() -> dict[str, Any]:
-            stock.release()
+            cache.release()
             return distributed.on_main(
                 lambda: {"rows": [asdict(row) for row in measure_footprint(alone)]}
             )
 
-        key = measurement_key(experiment, self, resources) | {"repeats": REPEATS}
+        key = measurement_key(experiment, self, shared) | {"repeats": REPEATS}
         return [Footprint(**row) for row in measure_once(self, settings, key, measure)["rows"]]
 
     def tables(self, data: FigureData) -> list[str]:
@@ -117,7 +115,7 @@ def measure_footprint(experiment: Experiment) -> list[Footprint]:
         experiment: of a pair of two, batch size as it is to be measured.
     """
     small, large = (spec.name for spec in experiment.pair.denoisers)
-    sizes = network_sizes(experiment.pair)
+    sizes = network_costs(experiment.pair)
     every = ((small,), (large,), (small, large))
     rounds: dict[tuple[str, ...], list[int]] = {names: [] for names in every}
     for _ in range(REPEATS):  # in turn: whatever drifts, drifts for all
@@ -148,7 +146,7 @@ def _config(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Any]:
     return experiment.config | {
         "pair": pair | {"denoisers": kept},
         "stitch": section,
-        "evaluation": option("evaluation", "none"),
+        "evaluation": group_option("evaluation", "none"),
     }
 
 
@@ -173,14 +171,12 @@ def _sample(connection: Connection, config: dict[str, Any], local_rank: int) -> 
     os.environ |= {"LOCAL_RANK": str(local_rank), "LOCAL_WORLD_SIZE": "1"}
     try:
         experiment = parse_experiment(config)
-        engine = choose_engine(experiment.engine, experiment.run)
-        prepare_host(engine)
+        engine = prepare_process(experiment)[0]
         before = peak_bytes(engine.device)
-        weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
-        stitcher = Stitcher(experiment, LoadedPair(experiment.pair, engine, weights))
-        stitcher.prepare()
-        batch, _ = draw_unit(stitcher, Unit(0, experiment.run.batch_size))
-        stitcher.sample(batch, StageTimer(engine.device)).wait()
+        pipeline = Pipeline(experiment, load_pair(experiment, engine))
+        pipeline.prepare()
+        batch, _ = draw_unit(pipeline, Unit(0, experiment.run.batch_size))
+        pipeline.sample(batch, StageTimer(engine.device)).wait()
         connection.send((None, peak_bytes(engine.device) - before))
     except UserError as error:
         connection.send((str(error), 0))

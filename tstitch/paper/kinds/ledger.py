@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from tstitch import fields
+from tstitch.config import fields
 from tstitch.paper.figure.base import Figure
 
 

@@ -18,20 +18,21 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import model_validator
 
+from evaluation.features.npz_stream import stream_rows
 from evaluation.report.panels import Line, Panel
 from evaluation.report.table import Table, table_lines
-from tstitch import distributed, fields
-from tstitch.archive import IMAGES, SAMPLES
-from tstitch.npz import stream_rows
+from tstitch.config import fields
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.kept import measure_once, measurement_key
-from tstitch.paper.figure.measure import Result, Stock
+from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, plan_points
 from tstitch.paper.figure.probe import ProbeImages, ProbeSettings, look_on_main, probe_point
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_picture import FRACTION
 from tstitch.paper.kinds.similarity import Similarity, measure_similarity
+from tstitch.run.samples import IMAGES, SAMPLES
+from tstitch.runtime import distributed
 
 METHODS = ("similarity", "change")
 CHANGE = "change, relative to f = 1"
@@ -136,7 +137,7 @@ class PredictFigure(Figure):
         return settings.model_copy(update={"overrides": overrides})
 
     def measure(
-        self, settings: Reproduction, stock: Stock, results: list[Result]
+        self, settings: Reproduction, cache: ModelCache, results: list[Result]
     ) -> list[Prediction] | None:
         points = [
             probe_point(
@@ -151,12 +152,12 @@ class PredictFigure(Figure):
             )
             for c in self.curves
         ]
-        keys = [measurement_key(p.experiment, self, stock.of(p.experiment)) for p in points]
+        keys = [measurement_key(p.experiment, self, cache.of(p.experiment)) for p in points]
 
         def measure() -> dict[str, Any]:
             return {
                 "courses": [
-                    look_on_main(measure_similarity, point, stock.of(point.experiment))
+                    look_on_main(measure_similarity, point, cache.of(point.experiment))
                     for point in points
                 ]
             }

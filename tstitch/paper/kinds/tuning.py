@@ -7,20 +7,21 @@ from typing import Annotated, ClassVar, Self
 from pydantic import BeforeValidator, model_validator
 
 from samplers import NUM_TIMESTEPS
-from tstitch import distributed, fields
-from tstitch.cli import compose, override
-from tstitch.fingerprint import fingerprint
-from tstitch.pair import parse_pair
+from tstitch.config import fields
+from tstitch.config.cli import compose, override
+from tstitch.pair.network_cost import network_costs
+from tstitch.pair.spec import parse_pair
+from tstitch.pair.weights import fetch_weights, weights_digest
 from tstitch.paper.figure.base import Answer, Figure, FigureData
 from tstitch.paper.figure.curves import ROLES, Shares, shares_of
-from tstitch.paper.figure.measure import Stock
+from tstitch.paper.figure.measure import ModelCache
 from tstitch.paper.figure.plan import configured_pair
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import text
-from tstitch.sizes import network_sizes
+from tstitch.runtime import distributed
+from tstitch.sampling.identity import fingerprint
 from tstitch.training.run import open_data, run_training
 from tstitch.training.settings import parse_train
-from tstitch.weights import fetch_weights, weights_digest
 
 ALL, OWN, BEFORE = "all timesteps", "own interval", "pretrained"
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class TuningFigure(Figure):
         # Without the data, whose folder may still have to be given.
         words = [w for w in (*self.training, *settings.training) if w.startswith("train.")]
         train = compose("train", words)["train"]
-        sizes = network_sizes(configured_pair(settings.scale.pairs[ROLES]))
+        sizes = network_costs(configured_pair(settings.scale.pairs[ROLES]))
         trained = [
             role
             for weights in self.curves[0].variants.values()
@@ -86,7 +87,7 @@ class TuningFigure(Figure):
         total = sum(3.0 * sizes[role].flops for role in trained)
         return total * train["steps"] * train["batch_size"]
 
-    def prepared(self, settings: Reproduction, stock: Stock) -> Self:
+    def prepared(self, settings: Reproduction, cache: ModelCache) -> Self:
         """The figure with the weights of a training for each variant; trains what is missing.
 
         Trainings resume, and are kept under root.
@@ -94,7 +95,7 @@ class TuningFigure(Figure):
         Raises:
             UserError: no data, or a bad training override.
         """
-        stock.release()
+        cache.release()
         [curve] = self.curves
         variants: dict[str, dict[str, str | None]] = {}
         for label, weights in curve.variants.items():

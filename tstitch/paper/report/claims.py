@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tstitch.errors import UserError
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import Untestable
+from tstitch.runtime.errors import UserError
 
 HOLDS, FAILS, UNTESTED, UNRESOLVED = "holds", "does not hold", "not tested", "not resolved"
 

@@ -10,11 +10,11 @@ from evaluation.report.points import metric_names
 from evaluation.report.speed import comparable_times
 from evaluation.report.table import Table, table_lines
 from evaluation.report.tables import interval, result_table
+from tstitch.files.pictures import save_figure
 from tstitch.paper.figure.base import FigureData
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.claims import Finding, Outcome
 from tstitch.paper.report.compare import COUNT, TOLERANCE, compare_with_paper
-from tstitch.pictures import save_figure
 
 
 def render_report(outcome: Outcome) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from evaluation.cost.machine import versions
 from evaluation.report.table import Table, table_lines
-from tstitch.options import figure_section
+from tstitch.config.groups import figure_section
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.claims import Outcome

@@ -5,9 +5,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tstitch.first import first_folder
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
+from tstitch.run.first_images import first_folder
 
 MARK = "<!-- images of a point: {} -->\n"
 FOUND = re.compile(MARK.format(r"(\d+)"))

@@ -1,0 +1,82 @@
+"""The checked `run` and `guidance` sections of the configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import ValidationInfo, field_validator
+
+from tstitch.config import fields
+from tstitch.runtime.device import DEVICES, DTYPES
+
+LABELS = ("balanced", "random")
+Device = Annotated[str, fields.one_of(DEVICES)]
+
+
+class RunSettings(fields.Settings):
+    """How many images, of which classes, where to; described in configs/sample.yaml.
+
+    Validated with the `num_classes` of the pair.
+    """
+
+    path = "run"
+
+    root: fields.PathText
+    dir: fields.PathText | None
+    num_images: fields.Count
+    batch_size: fields.Count
+    seed: fields.Seed
+    classes: str | tuple[int, ...]
+    device: Device
+    dtype: Annotated[str, fields.one_of(("auto", *DTYPES))]
+    overwrite: fields.Flag
+    keep_shards: fields.Flag
+    export: Annotated[str, fields.one_of(("png",))] | None
+
+    @field_validator("classes", mode="plain")
+    @classmethod
+    def _check_classes(cls, value: Any, info: ValidationInfo) -> str | tuple[int, ...]:
+        if isinstance(value, str):
+            return fields.one_of(LABELS)(value)
+        if not isinstance(value, list) or not value:
+            raise ValueError("choose balanced, random or a list of class indices")
+        return tuple(fields.wholes(0, fields.context(info)["num_classes"] - 1)(value))
+
+
+class GuidanceSection(fields.Settings):
+    """The section as it is written; described in configs/guidance/cfg.yaml."""
+
+    path = "guidance"
+
+    scale: fields.NotNegative | None = None  # of every denoiser
+    channels: fields.Count | None = None
+
+    def over(self, default: "GuidanceSettings") -> "GuidanceSettings":
+        """With what `default` has in place of null."""
+        return GuidanceSettings(
+            scale=default.scale if self.scale is None else self.scale,
+            channels=self.channels or default.channels,
+            scales=default.scales if self.scale is None else {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceSettings:
+    """Classifier-free guidance; see models.guidance.GuidedDenoiser."""
+
+    scale: float
+    channels: int
+    scales: Mapping[str, float] = field(default_factory=dict)  # of denoisers with one of their own
+
+    def scale_of(self, name: str) -> float:
+        """The scale of a denoiser."""
+        return self.scales.get(name, self.scale)
+
+    def describe(self) -> dict[str, Any]:
+        """For reports, and for what decides the images."""
+        own = {"scales": dict(self.scales)} if self.scales else {}
+        return {"scale": self.scale, "channels": self.channels} | own
+
+    def evaluations(self, name: str) -> int:
+        """Network evaluations of a denoiser in one step: guidance doubles them."""
+        return 1 if self.scale_of(name) == 1 else 2

@@ -1,0 +1,25 @@
+"""Pictures that appear under their name whole or not at all."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from evaluation.report.plots import write_figure
+from tstitch.files.writing import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Writes a PNG."""
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def save_figure(figure: "Figure", stem: Path) -> None:
+    """Writes STEM.png and STEM.pdf."""
+    for kind in ("png", "pdf"):
+        with replacing(stem.with_name(f"{stem.name}.{kind}")) as temporary:
+            write_figure(figure, temporary, kind)

@@ -1,0 +1,157 @@
+"""The directory of a run: one owner at a time, one fingerprint, its configuration."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tstitch.files.lock import LOCK_FILE, FolderLock
+from tstitch.files.writing import remove_leftovers, write_text, writing_to
+from tstitch.run.export import remove_exported
+from tstitch.run.verified import VERIFIED, VerifiedFiles
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.identity import differences, fingerprint
+
+CONFIG_FILE = "config.yaml"
+SHARDS = "shards"
+SCHEDULE_FILE = "schedule.json"  # of stitch=budget
+OWN_FILES = (
+    "samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", VERIFIED, CONFIG_FILE
+)  # fmt: skip
+
+
+@contextmanager
+def writing(path: Path, field: str = "run.dir") -> Iterator[None]:
+    """Turns an OSError of the block into a UserError that names the directory's field."""
+    with writing_to(path, field, f"free space or choose another {field}; finished shards are kept"):
+        yield
+
+
+class RunDirectory:
+    """Paths of a run, and the lock that keeps a second run out. Rank 0 opens it.
+
+    Args:
+        path: of the directory; made if it is not there.
+
+    Attributes:
+        fingerprint: of the run, where it is open.
+        verified: its files that are known to be whole, where it is open.
+    """
+
+    fingerprint: str
+    verified: VerifiedFiles
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.shards = self.path / SHARDS
+        self._lock = FolderLock(self.path, "run.dir", "run")
+
+    def open(self, identity: dict[str, Any], config: dict[str, Any], overwrite: bool) -> None:
+        """Takes the lock and the directory, or refuses.
+
+        Args:
+            identity: what decides the images (Experiment.identity).
+            config: the resolved configuration.
+            overwrite: remove what another run left.
+
+        Raises:
+            UserError: not writable, in use, or of another fingerprint.
+        """
+        with writing(self.path):
+            self._refuse_foreign()
+            self.shards.mkdir(parents=True, exist_ok=True)
+            self._lock.take()
+            for folder in (self.path, self.shards):
+                remove_leftovers(folder)
+            if overwrite:
+                self._clear()
+                if config["stitch"].get("_target_") != "samplers.Budget":
+                    (self.path / SCHEDULE_FILE).unlink(missing_ok=True)
+            self._compare(identity)
+        self.fingerprint = fingerprint(identity)
+        self.verified = VerifiedFiles(self.path, self.fingerprint)
+
+    def begun_with(self) -> dict[str, Any] | None:
+        """What decides the images that are there; None if there are none, or nobody can tell."""
+        try:
+            if self._holds_images():
+                return dict(yaml.safe_load((self.path / CONFIG_FILE).read_text())["decides"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+            return None
+        return None
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Keeps other runs out for the block, before the directory is opened.
+
+        Raises:
+            UserError: not writable, in use, or somebody else's.
+        """
+        with writing(self.path):
+            self._refuse_foreign()
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.take()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        self._lock.release()
+
+    def _refuse_foreign(self) -> None:
+        """A directory with files of somebody else's is left alone, even by run.overwrite."""
+        if not self.path.is_dir() or (self.path / CONFIG_FILE).is_file():
+            return
+        # What a run killed at its start leaves is our own.
+        foreign = [
+            p.name
+            for p in self.path.iterdir()
+            if p.name not in (SHARDS, LOCK_FILE, SCHEDULE_FILE)
+            and not p.match(f".{CONFIG_FILE}.*tmp")
+        ]
+        if foreign:
+            raise UserError(
+                f"run.dir={self.path}: holds {foreign[0]} but no {CONFIG_FILE} of a run; choose "
+                "an empty directory"
+            )
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.shards)
+        self.shards.mkdir()
+        remove_exported(self.path)
+        for name in OWN_FILES:
+            (self.path / name).unlink(missing_ok=True)
+        for folder in self.path.glob("first-*"):
+            shutil.rmtree(folder)
+
+    def _compare(self, identity: dict[str, Any]) -> None:
+        path = self.path / CONFIG_FILE
+        if not path.is_file():
+            return
+        try:
+            before = yaml.safe_load(path.read_text())["decides"]
+            changed = differences(before, identity)
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"run.dir={self.path}: its {CONFIG_FILE} is damaged; choose another directory, "
+                "or run.overwrite=true"
+            ) from error
+        if changed and self._holds_images():
+            raise UserError(
+                f"run.dir={self.path}: belongs to another run ({'; '.join(changed[:4])}); choose "
+                "another directory, or run.overwrite=true"
+            )
+
+    def _holds_images(self) -> bool:
+        return (self.path / "samples.npz").exists() or any(self.shards.glob("*.npz"))
+
+
+def write_config(folder: Path, identity: dict[str, Any], config: dict[str, Any]) -> None:
+    """config.yaml: the resolved configuration, and what decides the images with its digest."""
+    content = {"fingerprint": fingerprint(identity), "decides": identity, "config": config}
+    write_text(folder / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False))

@@ -1,0 +1,88 @@
+"""Evaluates a finished run: evaluation.json, and the report, which is written once."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from evaluation.metrics import catalogue
+from tstitch.files.writing import write_json, write_text
+from tstitch.run.directory import writing
+from tstitch.run.finished import EVALUATION, REPORT, FinishedRun
+from tstitch.run.report import render_report
+from tstitch.run.samples import SAMPLES
+from tstitch.run.shared_models import SharedModels
+from tstitch.runtime import distributed
+from tstitch.sampling.experiment import Experiment
+from tstitch.scoring.compare import nearest_floor
+from tstitch.scoring.flagging import flag_lines, marks
+from tstitch.scoring.samples import open_samples
+from tstitch.scoring.settings import MIN_IMAGES
+from tstitch.scoring.table import number, span
+
+log = logging.getLogger(__name__)
+
+
+def score_run(run: FinishedRun, experiment: Experiment, shared: SharedModels) -> FinishedRun:
+    """Evaluates samples.npz unless evaluation.json already says what it would; writes the report.
+
+    Every rank calls it alike. Runs without a reference, or with fewer images than a metric can
+    use, are left as they are.
+
+    Returns:
+        The run with its evaluation, also one that an earlier command made.
+
+    Raises:
+        UserError: damaged or unwritable files; the samples are kept.
+    """
+    stored = distributed.on_main(run.stored_evaluation)
+    if shared.evaluator is None or experiment.run.num_images < MIN_IMAGES:
+        if shared.evaluator is not None:
+            log.warning("not evaluated: run.num_images is less than %d", MIN_IMAGES)
+        run = replace(run, evaluation=stored)
+        distributed.on_main(lambda: _write_missing_report(run))
+        return run
+    run = replace(run, evaluation=_evaluated(run, stored, experiment, shared))
+    distributed.on_main(lambda: _write(run, stored, shared.floors))
+    _announce(run.evaluation)
+    return run
+
+
+def _evaluated(
+    run: FinishedRun, stored: dict[str, Any] | None, experiment: Experiment, shared: SharedModels
+) -> dict[str, Any]:
+    """The stored evaluation if it is by the same reference and extractor, else a new one."""
+    identity, samples = shared.evaluator.identity, run.folder / SAMPLES
+    evaluation = stored if stored and stored.get("identity") == identity else None
+    if evaluation is None:
+        log.info("%s: evaluating %d images", run.folder, experiment.run.num_images)
+        evaluation = {"identity": identity} | shared.evaluate(samples)
+    elif "flags" not in evaluation:
+        images = distributed.everywhere(lambda: open_samples(samples, "samples"))
+        evaluation = shared.evaluator.flag(evaluation, images)
+    return {"fingerprint": run.metrics["fingerprint"]} | evaluation
+
+
+def _write(run: FinishedRun, stored: dict[str, Any] | None, floors: list[dict[str, Any]]) -> None:
+    floor = nearest_floor(floors, run.evaluation["num_images"])
+    with writing(run.folder):
+        if run.evaluation != stored:
+            write_json(run.folder / EVALUATION, run.evaluation)
+        write_text(run.folder / REPORT, render_report(run.metrics, run.evaluation, floor))
+
+
+def _write_missing_report(run: FinishedRun) -> None:
+    if not (run.folder / REPORT).is_file():
+        with writing(run.folder):
+            write_text(run.folder / REPORT, render_report(run.metrics, run.evaluation))
+
+
+def _announce(evaluation: dict[str, Any]) -> None:
+    headlines = [metric.key for metric in catalogue.METRICS if metric.headline]
+    shown = [
+        f"{entry['name']} {number(entry['value'])} ({span(entry)}){marks(entry)}"
+        for key, entry in evaluation["metrics"].items()
+        if key in headlines
+    ]
+    log.info("%s", "; ".join(shown))
+    for line in flag_lines(evaluation):
+        log.warning("flagged: %s", line)

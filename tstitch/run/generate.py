@@ -1,0 +1,123 @@
+"""`scripts/sample.py`: a distributed, resumable run from configuration to report."""
+
+import logging
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tstitch.run.budget import resolve_budget
+from tstitch.run.directory import RunDirectory, write_config, writing
+from tstitch.run.evaluation import score_run
+from tstitch.run.finished import FinishedRun
+from tstitch.run.first_images import first_folder, larger_run, whole_run
+from tstitch.run.progress import shard_progress
+from tstitch.run.results import find_open_units, write_results, written_files
+from tstitch.run.shards import Shard, write_shard
+from tstitch.run.shared_models import SharedModels
+from tstitch.runtime import distributed
+from tstitch.sampling.batches import sample_units
+from tstitch.sampling.experiment import Experiment, parse_experiment
+from tstitch.sampling.identity import fingerprint
+from tstitch.sampling.pipeline import Pipeline
+from tstitch.sampling.units import Unit
+from tstitch.tracking.tracker import Tracker, start_tracking, track_run
+
+log = logging.getLogger(__name__)
+
+
+def run_sampling(config: dict[str, Any]) -> Path:
+    """Samples what is missing of a run, writes its files and evaluates it.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        UserError: bad input, on every rank alike; finished shards stay.
+    """
+    config, shared = resolve_budget(config)
+    experiment = parse_experiment(config)
+    evaluations = experiment.evaluations(distributed.world_size())
+    shared = shared or SharedModels(experiment, evaluations=evaluations)
+    with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
+        run = complete_run(experiment, shared, tracker)
+        if distributed.is_main():
+            track_run(tracker, run.folder, run.metrics, run.evaluation)
+    return run.folder
+
+
+def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker) -> FinishedRun:
+    """Makes one run whole: images, files, evaluation; what is there already is kept.
+
+    Every rank calls it alike.
+
+    Args:
+        shared: of an experiment with the same pair, device, dtype and evaluation.
+        tracker: gets the number of images as they are made.
+
+    Returns:
+        The run, in its directory, or in a folder below it for the first images of a run that has
+        more.
+
+    Raises:
+        UserError: on every rank alike; finished shards stay.
+    """
+    identity = distributed.on_main(lambda: shared.identity(experiment))
+    directory, engine = RunDirectory(experiment.directory(identity)), shared.engine_of(identity)
+    if engine != shared.engine:
+        how = "compiled or recorded" if engine.static_shapes else "neither compiled nor recorded"
+        log.info("%s: goes on as it was begun, %s", directory.path, how)
+    try:
+        units = distributed.on_main(lambda: _prepare(directory, experiment, identity))
+        if units:
+            pipeline = Pipeline(experiment, shared.loaded(engine))
+            _generate(units, directory, pipeline, fingerprint(identity), tracker)
+        entries = shared.entries
+        run = distributed.on_main(
+            lambda: write_results(directory, experiment, engine, identity, entries)
+        )
+        run = score_run(run, experiment, shared)
+    finally:
+        directory.close()
+    log.info("%s: %s", run.folder, ", ".join(written_files(run.folder)))
+    return run
+
+
+def _prepare(
+    directory: RunDirectory, experiment: Experiment, identity: dict[str, Any]
+) -> list[Unit]:
+    """Opens the directory and lists the open units."""
+    run = experiment.run
+    # A restarted attempt goes on with what the first one overwrote.
+    directory.open(identity, experiment.config, run.overwrite and not distributed.restarts())
+    with writing(directory.path):
+        held = larger_run(directory, experiment)
+        if held:
+            places = (directory.path, held, run.num_images)
+            folder = first_folder(directory.path, run.num_images)
+            log.info("%s: keeps its %d images; the first %d go to %s", *places, folder)
+            return find_open_units(directory, whole_run(experiment, held))
+        write_config(directory.path, identity, experiment.config)
+    units = find_open_units(directory, experiment)
+    log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)
+    return units
+
+
+def _generate(
+    units: list[Unit], directory: RunDirectory, pipeline: Pipeline, owner: str, tracker: Tracker
+) -> None:
+    """Every rank samples its strided share; no collective until all are done."""
+    run = pipeline.experiment.run
+    share = units[distributed.rank() :: distributed.world_size()]
+
+    def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
+        shard = Shard(images, labels, np.array(unit.indices), owner, times)
+        with writing(directory.path):
+            write_shard(directory.shards, unit, shard)
+
+    bar = nullcontext()
+    if distributed.is_main():
+        bar = shard_progress(directory.shards, run.num_images, tracker.progress)
+    with bar:
+        distributed.everywhere(lambda: sample_units(pipeline, share, store))

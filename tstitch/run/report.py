@@ -1,0 +1,103 @@
+"""report.md: what a run did and what it cost, for a reader."""
+
+from typing import Any
+
+from evaluation.report.table import Table, table_lines
+from tstitch.sampling.provenance import describe, load_text, options_text, timed_in
+from tstitch.scoring.table import render_table
+
+COSTS = [
+    "denoiser", "steps", "evaluations / image", "parameters", "GMACs / evaluation", "ms / image"
+]  # fmt: skip
+
+
+def render_report(
+    metrics: dict[str, Any],
+    evaluation: dict[str, Any] | None = None,
+    floor: dict[str, Any] | None = None,
+) -> str:
+    """Markdown of metrics.json and, if the images were evaluated, of evaluation.json.
+
+    Args:
+        floor: the evaluation of real images.
+    """
+    protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
+    stages = seconds["stages"] if seconds else {}
+    sampler = protocol["sampler"]
+    options = ", ".join(f"{k} {v}" for k, v in sampler.items() if k not in ("_target_", "steps"))
+    name = sampler["_target_"].rpartition(".")[2]
+    schedule = protocol["stitch"]
+    kind = schedule["_target_"].rpartition(".")[2]
+    arguments = ", ".join(f"{k} {v}" for k, v in schedule.items() if k != "_target_")
+    guidance = protocol["guidance"]
+    lines = [
+        f"# {protocol['pair']}: {protocol['num_images']} stitched images",
+        "",
+        "![samples](grid.png)",
+        "",
+        *table_lines(Table(COSTS, [_cost(*row, stages) for row in metrics["denoisers"].items()])),
+    ]
+    if evaluation is not None:
+        lines += ["", "## Quality", "", render_table(evaluation, floor), "", "## Cost"]
+    lines += [
+        "",
+        f"- Time: {_timing(seconds)}",
+        *_conditions(metrics),
+        f"- Arithmetic: {metrics['gmacs_per_image']:.4g} GMACs per image "
+        f"({metrics['flops_per_image']:.4g} FLOPs, 2 per multiply-add, attention included), "
+        f"{metrics['flops_ratio_to_all_large']:.3f} of the largest denoiser alone.",
+        f"- NFE: {metrics['nfe_per_image']} network evaluations per image.",
+        "",
+        "## Protocol",
+        "",
+        f"- Sampler: {name}, {sampler['steps']} steps, {options}.",
+        f"- Stitch schedule: {kind}, {arguments}; realised steps as in the table.",
+        f"- Guidance: scale {guidance['scale']}, on the first {guidance['channels']} channels.",
+        f"- Images: {protocol['num_images']}, classes {protocol['classes']}, "
+        f"seed {protocol['seed']}.",
+        f"- Computed in {protocol['dtype']}, engine {options_text(protocol['engine'])}, on "
+        f"{', '.join(protocol['devices'])}.",
+        "- Versions: " + ", ".join(f"{k} {v}" for k, v in metrics["versions"].items()) + ".",
+        f"- Fingerprint: `{metrics['fingerprint']}`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cost(denoiser: str, row: dict[str, Any], stages: dict[str, float]) -> list[str]:
+    counts = [str(row["steps"]), str(row["evaluations_per_image"])]
+    sizes = [f"{row['parameters'] / 1e6:.2f} M", f"{row['gmacs_per_evaluation']:.4g}"]
+    return [denoiser, *counts, *sizes, f"{1000 * stages.get(f'denoise/{denoiser}', 0.0):.2f}"]
+
+
+def _timing(seconds: dict[str, Any] | None) -> str:
+    if seconds is None:
+        return "not measured: the images come from an earlier samples.npz."
+    others = {k: v for k, v in seconds["stages"].items() if not k.startswith("denoise/")}
+    warm = "warm-up included" if seconds["warmup_included"] else "after warm-up"
+    text = (
+        f"{1000 * seconds['total']:.2f} ms per image and process, median of "
+        f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: "
+        f"{_milliseconds(others)}; at the same time as these: "
+        f"{_milliseconds(seconds['background'])}."
+    )
+    if seconds["prepared"]:
+        each = ", ".join(f"{name} {value:.1f} s" for name, value in seconds["prepared"].items())
+        text += f" Compiled or recorded before the first batch, not included: {each}."
+    return text
+
+
+def _milliseconds(stages: dict[str, float]) -> str:
+    return ", ".join(f"{stage} {1000 * value:.2f}" for stage, value in stages.items())
+
+
+def _conditions(metrics: dict[str, Any]) -> list[str]:
+    """Where the times come from; a run in pieces may have several sources."""
+    groups = timed_in(metrics)
+    lines = []
+    for group in groups:
+        load = f", {text}" if (text := load_text(group)) else ""
+        lines.append(f"  - {group['batches']} batches: {describe(group)}{load}.")
+    if len(groups) > 1:
+        lines.append("  - Mixed conditions: the times hold for none of them alone.")
+    return lines

@@ -1,0 +1,198 @@
+"""What rank 0 makes of a complete run: samples.npz, grid, images, metrics and report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from evaluation.features.npz_stream import stream_rows
+from evaluation.report.sheets import cell_size, draw_grid
+from tstitch.engine.settings import Engine
+from tstitch.files.pictures import save_image
+from tstitch.files.writing import remove_leftovers, write_json, write_text
+from tstitch.run.directory import RunDirectory, write_config, writing
+from tstitch.run.export import export_images, has_exported
+from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
+from tstitch.run.first_images import (
+    copy_first,
+    first_folder,
+    first_metrics,
+    larger_run,
+    whole_run,
+)
+from tstitch.run.metrics import collect_metrics
+from tstitch.run.report import render_report
+from tstitch.run.samples import (
+    IMAGES,
+    LABELS,
+    SAMPLES,
+    count_images,
+    is_whole,
+    remove_shards,
+    unpack,
+    write_samples,
+)
+from tstitch.run.shards import listed, open_units, scan
+from tstitch.run.verified import VerifiedFiles
+from tstitch.sampling.experiment import Experiment
+from tstitch.sampling.units import Unit, cut
+
+GRID_SIDE = 1200  # pixels, about
+GRID_COLUMNS = 10
+
+
+def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Unit]:
+    """The batches still to sample; a run whose shards were removed is unpacked if it grows.
+
+    Raises:
+        UserError: not writable.
+    """
+    run, size = experiment.run, experiment.pair.space.image_size
+    samples, owner, verified = directory.path / SAMPLES, directory.fingerprint, directory.verified
+    units = cut(run.num_images, run.batch_size)
+    with writing(directory.path):
+        shards = scan(directory.shards, owner, verified)
+        whole = is_whole(samples, run.num_images, size, verified)
+        finished = not shards and whole and _read_metrics(directory.path, run.num_images)
+        missing = [] if finished else open_units(units, shards)
+        packed = count_images(samples)
+        if missing and packed and is_whole(samples, packed, size, verified):
+            done = {index for unit in shards for index in unit.indices}
+            unpack(samples, directory.shards, owner, run.batch_size, done)
+            missing = open_units(units, scan(directory.shards, owner, verified))
+        verified.save()
+    return missing
+
+
+def write_results(
+    directory: RunDirectory,
+    experiment: Experiment,
+    engine: Engine,
+    identity: dict[str, Any],
+    entries: dict[str, str | None],
+) -> FinishedRun:
+    """Writes everything outside shards/ but the report, by temporary name and rename.
+
+    A run that is already finished is left as it is, also if it has more images than asked for:
+    the first of them get a folder of their own below it.
+
+    Args:
+        entries: of the denoisers' files, which hold their weights.
+
+    Returns:
+        The run of as many images as asked for, not evaluated.
+
+    Raises:
+        UserError: not writable, or no space; the shards are kept.
+    """
+    with writing(directory.path):
+        held = larger_run(directory, experiment)
+    if not held:
+        return _write_results(directory, experiment, engine, identity, entries)
+    larger = _write_results(directory, whole_run(experiment, held), engine, identity, entries)
+    with writing(directory.path):
+        if not (directory.path / REPORT).is_file():
+            write_text(directory.path / REPORT, render_report(larger.metrics))
+    return _write_first(larger, directory.fingerprint, experiment, identity)
+
+
+def _write_results(
+    directory: RunDirectory,
+    experiment: Experiment,
+    engine: Engine,
+    identity: dict[str, Any],
+    entries: dict[str, str | None],
+) -> FinishedRun:
+    run, size = experiment.run, experiment.pair.space.image_size
+    folder, verified = directory.path, directory.verified
+    with writing(folder):
+        samples = folder / SAMPLES
+        shards = listed(directory.shards)
+        whole = is_whole(samples, run.num_images, size, verified)
+        metrics = _read_metrics(folder, run.num_images) if whole else None
+        if metrics is None:
+            _remove_stale(folder, whole)
+            times = write_samples(
+                samples,
+                shards,
+                directory.fingerprint,
+                verified,
+                num_images=run.num_images,
+                batch_size=run.batch_size,
+                size=size,
+            )
+            metrics = collect_metrics(experiment, engine, identity, entries, times)
+            _write_documents(folder, experiment, metrics)
+        if run.export == "png" or (not whole and has_exported(folder)):
+            export_images(folder)
+        # Those of more images are a larger run's that was stopped.
+        inside = shards and all(unit.end <= run.num_images for unit in shards)
+        if not run.keep_shards and inside and is_whole(samples, run.num_images, size):
+            remove_shards(directory.shards)
+        verified.save()
+    return FinishedRun(folder, metrics)
+
+
+def _write_first(
+    larger: FinishedRun, owner: str, experiment: Experiment, identity: dict[str, Any]
+) -> FinishedRun:
+    """The files of the first images of a finished run with more of them."""
+    run, size = experiment.run, experiment.pair.space.image_size
+    folder = first_folder(larger.folder, run.num_images)
+    samples, verified = folder / SAMPLES, VerifiedFiles(folder, owner)
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+        remove_leftovers(folder)
+        whole = is_whole(samples, run.num_images, size, verified)
+        metrics = _read_metrics(folder, run.num_images) if whole else None
+        if metrics is None or metrics.get("fingerprint") != owner:
+            _remove_stale(folder, whole=False)
+            copy_first(larger.folder / SAMPLES, samples, run.num_images)
+            verified.add(samples)
+            metrics = first_metrics(larger.metrics, run.num_images)
+            _write_documents(folder, experiment, metrics)
+        write_config(folder, identity, experiment.config)
+        if run.export == "png":
+            export_images(folder)
+        verified.save()
+    return FinishedRun(folder, metrics)
+
+
+def written_files(folder: Path) -> list[str]:
+    """Names of the result files that are there, for a reader."""
+    return [
+        name for name in (GRID, SAMPLES, METRICS, EVALUATION, REPORT) if (folder / name).exists()
+    ]
+
+
+def _read_metrics(folder: Path, num_images: int) -> dict[str, Any] | None:
+    """metrics.json, None unless it and the grid are there, and it is of this number of images."""
+    if not (folder / GRID).is_file():
+        return None
+    try:
+        metrics = json.loads((folder / METRICS).read_text())
+        return metrics if metrics["protocol"]["num_images"] == num_images else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove_stale(folder: Path, whole: bool) -> None:
+    """The report, and the evaluation unless the images are whole and stay."""
+    (folder / REPORT).unlink(missing_ok=True)
+    if not whole:
+        (folder / EVALUATION).unlink(missing_ok=True)
+
+
+def _write_documents(folder: Path, experiment: Experiment, metrics: dict[str, Any]) -> None:
+    _write_grid(folder, experiment)
+    write_json(folder / METRICS, metrics, indent=2)
+
+
+def _write_grid(folder: Path, experiment: Experiment) -> None:
+    pair = experiment.pair
+    width, height = cell_size(pair.space.image_size)
+    columns = max(1, min(GRID_COLUMNS, GRID_SIDE // width))
+    count = min(experiment.run.num_images, columns * max(1, GRID_SIDE // height))
+    images = next(stream_rows(folder / SAMPLES, IMAGES, count))
+    labels = next(stream_rows(folder / SAMPLES, LABELS, count))
+    names = [pair.class_names[label] for label in labels]
+    save_image(draw_grid(images, names, columns=columns), folder / GRID)

@@ -1,0 +1,111 @@
+"""samples.npz, the run's images in ADM's format, and the way back to shards."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.features.images import IMAGES, LABELS
+from evaluation.features.npz_stream import RowReader, load_array, stream_rows, verify
+from tstitch.files.npz import NpzWriter
+from tstitch.run.shards import UNTIMED, Shard, ShardError, cover, read_shard, write_shard
+from tstitch.run.verified import VerifiedFiles
+from tstitch.runtime.errors import UserError
+from tstitch.sampling.units import Unit, cut
+
+SAMPLES = "samples.npz"
+
+
+def count_images(path: Path) -> int:
+    """Number of images in a samples.npz, 0 if there is none or it is damaged."""
+    try:
+        return RowReader(path, IMAGES).shape[0]
+    except ValueError:
+        return 0
+
+
+def is_whole(
+    path: Path, num_images: int, image_size: int, verified: VerifiedFiles | None = None
+) -> bool:
+    """Whether samples.npz holds exactly these images, every checksum right.
+
+    Args:
+        verified: it is not read if it is among these, else added; None = it is read.
+    """
+    shapes = {IMAGES: (num_images, image_size, image_size, 3), LABELS: (num_images,)}
+    known = verified is not None and verified.holds(path)
+    whole = verify(path, shapes, read=not known)
+    if whole and verified is not None:
+        verified.add(path)
+    return whole
+
+
+def write_samples(
+    path: Path,
+    shards: dict[Unit, Path],
+    owner: str,
+    verified: VerifiedFiles,
+    *,
+    num_images: int,
+    batch_size: int,
+    size: int,
+) -> list[dict[str, Any]]:
+    """Streams the images of the shards into samples.npz, one shard in memory at a time.
+
+    Args:
+        shards: good ones that cover the images.
+        owner: the run's fingerprint.
+        verified: gets the shards and samples.npz.
+        size: side of the images.
+
+    Returns:
+        The shards' times, one entry for each shard used.
+
+    Raises:
+        UserError: a shard was damaged meanwhile.
+    """
+    labels: list[np.ndarray] = []
+    times: dict[Unit, dict[str, Any]] = {}
+
+    def images() -> Iterator[np.ndarray]:
+        for unit, first, end in cover(cut(num_images, batch_size), shards):
+            try:
+                shard = read_shard(shards[unit], owner)
+            except ShardError as error:  # it was whole when the run began or when it was written
+                raise UserError(f"{shards[unit]}: {error}; run the same command again") from error
+            verified.add(shards[unit])
+            rows = slice(first - unit.first, end - unit.first)
+            labels.append(shard.labels[rows])
+            times[unit] = shard.times
+            yield shard.images[rows]
+
+    with NpzWriter(path) as writer:
+        writer.add(IMAGES, (num_images, size, size, 3), np.dtype(np.uint8), images())
+        writer.add_array(LABELS, np.concatenate(labels))
+    verified.add(path)
+    return list(times.values())
+
+
+def unpack(path: Path, shards: Path, owner: str, batch_size: int, done: set[int]) -> None:
+    """Makes shards of the images of samples.npz that have none, so that a run can be extended.
+
+    Args:
+        done: indices that have a shard.
+    """
+    num_images = count_images(path)
+    labels = load_array(path, LABELS)
+    stream = stream_rows(path, IMAGES, batch_size)
+    for unit, images in zip(cut(num_images, batch_size), stream, strict=True):
+        if not done.issuperset(unit.indices):
+            times = UNTIMED | {"images": len(unit)}
+            rows = labels[unit.first : unit.end]
+            shard = Shard(images, rows, np.array(unit.indices), owner, times)
+            write_shard(shards, unit, shard)
+
+
+def remove_shards(shards: Path) -> None:
+    """Empties the folder of shards."""
+    shutil.rmtree(shards)
+    shards.mkdir()

@@ -1,0 +1,161 @@
+"""The models that several runs share: denoisers and the evaluator, loaded once."""
+
+import gc
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tstitch.engine.settings import Engine
+from tstitch.pair.spec import locate_entry, locate_weights
+from tstitch.pair.weights import newly_read, weights_digest
+from tstitch.run.directory import RunDirectory
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError, errors_of
+from tstitch.sampling.bootstrap import load_pair, prepare_process
+from tstitch.sampling.experiment import Experiment
+from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.scoring.compare import read_floors
+from tstitch.scoring.evaluator import Evaluator
+from tstitch.scoring.samples import open_samples
+
+NO_REFERENCE = (
+    "evaluation.reference=null: nothing will be evaluated; give the real images or their "
+    "statistics, evaluation.reference=PATH, or choose evaluation=none"
+)
+log = logging.getLogger(__name__)
+
+
+class SharedModels:
+    """Loads the denoisers and the evaluator when they are first needed, then keeps them.
+
+    Every rank makes one and calls it alike. All runs that share it have one pair, device,
+    precision, engine and evaluation.
+
+    Args:
+        experiment: any of the runs.
+        before: of other runs; its evaluator is taken over if it is the same.
+        evaluations: of a batch by the busiest process, over all the runs; None = many.
+
+    Attributes:
+        engine: of a run that begins now; one that was begun keeps its own, see `engine_of`.
+
+    Raises:
+        UserError: a device, precision or engine option that is not there, or no weights.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        before: "SharedModels | None" = None,
+        evaluations: int | None = None,
+    ) -> None:
+        self._engines = prepare_process(experiment, evaluations)
+        self.engine = self._engines[0]
+        self._experiment = experiment
+        self.evaluation = experiment.evaluation
+        self._loaded: LoadedPair | None = None
+        distributed.start()
+        self._engines = _alike(self._engines)
+        # Rank 0 fetches first, the others find the files in the cache.
+        self.digests: dict[str, str]
+        self.entries: dict[str, str | None]  # of the files, which were read; None = all of it
+        self.digests, self.entries = distributed.on_main(self._weights)
+        self.evaluator: Evaluator | None = None
+        self.floors: list[dict[str, Any]] = []
+        settings = experiment.evaluation
+        if settings.extractor is not None and settings.reference is None:
+            log.warning(NO_REFERENCE)
+        if settings.enabled:
+            same = before and before.evaluator and before.engine.device == self.engine.device
+            if same and before.evaluation == settings:
+                self.evaluator = before.evaluator
+            else:
+                self.evaluator = Evaluator(settings, self.engine.device)
+            size = experiment.pair.space.image_size
+            self.evaluator.check_size(size, size, f"pair={experiment.pair.name}")
+            space, digest = self.evaluator.space, self.evaluator.identity["reference"]
+            self.floors = distributed.on_main(lambda: read_floors(settings.floor, space, digest))
+
+    def loaded(self, engine: Engine | None = None) -> LoadedPair:
+        """The denoisers on this rank's device.
+
+        Args:
+            engine: of `engine_of`, None = of a run that begins now. One at a time is loaded.
+        """
+        engine = engine or self.engine
+        if self._loaded is not None and self._loaded.engine != engine:
+            self.unload()
+        if self._loaded is None:
+            self._loaded = distributed.everywhere(lambda: load_pair(self._experiment, engine))
+        return self._loaded
+
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
+        """What decides the images of one of the runs, which names its directory.
+
+        Where the engine is `auto`, a directory that holds images goes on with the engine that
+        they were made with.
+
+        Raises:
+            UserError: a space whose files are not there.
+        """
+        identities = self.identities(experiment)
+        if not experiment.run.overwrite or distributed.restarts():
+            for identity in identities:
+                begun = RunDirectory(experiment.directory(identity)).begun_with()
+                if begun is not None and begun.get("engine") == identity["engine"]:
+                    return identity
+        return identities[0]
+
+    def identities(self, experiment: Experiment) -> list[dict[str, Any]]:
+        """What decides the images under each engine that `auto` may come to, this run's first."""
+        with errors_of("pair.space"):
+            experiment.pair.space.to(self.engine.device)  # its precision is one of the values
+            identities = [
+                experiment.identity(self.digests, engine.precision, engine.identity())
+                for engine in self._engines
+            ]
+        entries = newly_read(self.entries)
+        return [i | {"entries": entries} for i in identities] if entries else identities
+
+    def engine_of(self, identity: dict[str, Any]) -> Engine:
+        """The engine of what `identity` came to."""
+        return next(e for e in self._engines if e.identity() == identity["engine"])
+
+    def unload(self) -> None:
+        """Frees the denoisers; they are loaded again when they are needed."""
+        self._loaded = None
+        gc.collect()  # closures of an engine hold the networks in cycles
+        if self.engine.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def evaluate(self, samples: Path) -> dict[str, Any]:
+        """Metrics of a samples.npz, on every rank."""
+        images = distributed.everywhere(lambda: open_samples(samples, "samples"))
+        return self.evaluator.evaluate(images, f"samples={samples}")
+
+    def _weights(self) -> tuple[dict[str, str], dict[str, str | None]]:
+        """Digest and entry by denoiser; what does not fit is refused before it is loaded."""
+        pair, digests, entries = self._experiment.pair, {}, {}
+        for spec in pair.denoisers:
+            path = locate_weights(spec)
+            digests[spec.name] = weights_digest(path)
+            entries[spec.name] = locate_entry(pair, spec, path)
+        return digests, entries
+
+
+def _alike(engines: list[Engine]) -> list[Engine]:
+    """Makes sure that every rank computes the same bits; drops choices that only some have."""
+    every = distributed.gather(
+        [{"dtype": engine.precision} | engine.identity() for engine in engines]
+    )
+    first = every[0][0]
+    for rank, (other, *_) in enumerate(every):
+        for name in first:
+            if other[name] != first[name]:
+                raise UserError(
+                    f"engine: {name} is {first[name]} on rank 0 and {other[name]} on rank {rank}; "
+                    "set run.device, run.dtype and engine.compile, not auto"
+                )
+    return engines if all(choices == every[0] for choices in every) else engines[:1]

@@ -1,0 +1,99 @@
+"""Batches in a row: while one is sampled, the next is drawn and the last is stored."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.cost.timing import StageTimer
+from tstitch.runtime.threads import set_threads
+from tstitch.sampling.labels import choose_labels
+from tstitch.sampling.pipeline import DECODE, LOOP, Batch, Pipeline, Sampled
+from tstitch.sampling.provenance import conditions
+from tstitch.sampling.units import Unit
+
+BATCH = "batch"
+# unit, images uint8 (n, H, W, 3), labels (n,) int64, times as in tstitch.run.shards.Shard
+Store = Callable[[Unit, np.ndarray, np.ndarray, dict[str, Any]], None]
+
+
+def sample_units(pipeline: Pipeline, units: Sequence[Unit], store: Store) -> None:
+    """Samples units one after the other; at most three batches are in memory at a time.
+
+    Compiles and records first, where the engine does.
+
+    Args:
+        store: called for each unit in order, in another thread; what it raises is raised here,
+            and no further unit is stored.
+    """
+    if not units:
+        return
+    prepared, batch_size = pipeline.prepare(), pipeline.experiment.run.batch_size
+    with _thread(pipeline.device) as drawing, _thread(pipeline.device) as storing:
+        drawn = [drawing.submit(_draw, pipeline, units[0])]
+        stored: Future[None] | None = None
+        end = StageTimer(pipeline.device).mark()
+        for number, unit in enumerate(units):
+            batch, labels, seconds = drawn.pop().result()
+            drawn = [drawing.submit(_draw, pipeline, u) for u in units[number + 1 : number + 2]]
+            if not pipeline.engine.compile:  # torch compiles anew for another number
+                set_threads(pipeline.experiment.engine.threads)  # a command may have come or gone
+            timer = StageTimer(pipeline.device)
+            images = pipeline.sample(batch, timer)
+            begin, end = end, timer.mark()
+            timer.add(BATCH, begin, end)
+            if stored is not None:
+                stored.result()
+            times = {"images": len(unit), "warmup": number == 0}
+            times |= conditions(pipeline.engine, pipeline.device_name, batch_size)
+            times |= {"prepared": prepared, "background": {"noise": seconds}}
+            stored = storing.submit(_store, store, unit, images, labels, timer, times)
+        stored.result()
+
+
+def _thread(device: torch.device) -> ThreadPoolExecutor:
+    """One thread whose device is this rank's: to wait on another would make a context there."""
+    if device.type == "cuda":
+        return ThreadPoolExecutor(1, initializer=torch.cuda.set_device, initargs=(device,))
+    return ThreadPoolExecutor(1)
+
+
+def draw_unit(pipeline: Pipeline, unit: Unit) -> tuple[Batch, Tensor]:
+    """What a unit's images begin with, and their labels (n,) int64 on the host."""
+    run, num_classes = pipeline.experiment.run, pipeline.experiment.pair.num_classes
+    labels = choose_labels(run.classes, unit.indices, seed=run.seed, num_classes=num_classes)
+    return pipeline.draw(unit.indices, labels, seed=run.seed), labels
+
+
+def _draw(pipeline: Pipeline, unit: Unit) -> tuple[Batch, Tensor, float]:
+    started = time.perf_counter()
+    batch, labels = draw_unit(pipeline, unit)
+    return batch, labels, time.perf_counter() - started
+
+
+def _store(
+    store: Store,
+    unit: Unit,
+    images: Sampled,
+    labels: Tensor,
+    timer: StageTimer,
+    times: dict[str, Any],
+) -> None:
+    store(unit, images.wait(), labels.numpy(), times | {"seconds": _in_a_row(timer.seconds())})
+
+
+def _in_a_row(seconds: dict[str, float]) -> dict[str, float]:
+    """Stages that add up to the time from the end of the last batch to the end of this one.
+
+    `update` is the loop without its denoisers, `wait` what the device did nothing for.
+    """
+    inner = {n: s for n, s in seconds.items() if n not in (LOOP, DECODE, BATCH)}
+    return inner | {
+        "update": seconds[LOOP] - sum(inner.values()),
+        DECODE: seconds[DECODE],
+        "wait": seconds[BATCH] - seconds[LOOP] - seconds[DECODE],
+    }

@@ -1,0 +1,84 @@
+"""A pair's networks and space on this rank's device, as the engine runs them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from evaluation.cost.machine import device_name
+from models.guidance import GuidedDenoiser
+from models.precision import lower_products
+from samplers import Denoiser
+from tstitch.config.settings import GuidanceSettings
+from tstitch.engine.compiled import compiled
+from tstitch.engine.graphs import GraphRecorder
+from tstitch.engine.offload import TakingTurns
+from tstitch.engine.settings import Engine
+from tstitch.pair.spec import PairSpec, bind_condition, load_network, load_space
+from tstitch.runtime.device import set_matmul_precision
+
+
+class LoadedPair:
+    """Everything with weights: loaded once, used by any number of samplers and schedules.
+
+    Args:
+        pair: the checked `pair` section.
+        engine: device, precision and how the networks run.
+        weights: local file of each denoiser's weights by name, None = random weights.
+
+    Raises:
+        UserError: weights that do not fit.
+    """
+
+    def __init__(self, pair: PairSpec, engine: Engine, weights: Mapping[str, Path | None]):
+        self.engine = engine
+        self.device = engine.device
+        set_matmul_precision(engine.precision)
+        stay = torch.device("cpu") if engine.offload else engine.device
+        networks: dict[str, nn.Module] = {
+            spec.name: lower_products(
+                load_network(pair, spec, weights[spec.name]).to(stay), engine.dtype
+            )
+            for spec in pair.denoisers
+        }
+        bind_condition(pair, networks, engine.device)
+        self._turns = TakingTurns(networks, engine.device) if engine.offload else None
+        self.networks = networks
+        if engine.compile:
+            self.networks = {n: compiled(network, engine.device) for n, network in networks.items()}
+        self.space = load_space(pair, self.device)
+        self.device_name = device_name(self.device)
+        self._null_class = pair.num_classes
+        self._recorder = GraphRecorder(engine.device) if engine.cuda_graphs else None
+        self._denoisers: dict[tuple[str, float, int, int], Denoiser] = {}
+
+    def denoiser(self, name: str, guidance: GuidanceSettings, batch_size: int) -> Denoiser:
+        """A guided network as the engine launches it; what was recorded once is kept.
+
+        Args:
+            batch_size: images per call, where shapes are static.
+        """
+        scale = guidance.scale_of(name)
+        key = (name, scale, guidance.channels, batch_size)
+        if key not in self._denoisers:
+            guided = GuidedDenoiser(
+                self.networks[name],
+                scale=scale,
+                channels=guidance.channels,
+                null_class=self._null_class,
+            )
+            self._denoisers[key] = self._launched(name, guided)
+        return self._denoisers[key]
+
+    def _launched(self, name: str, denoiser: Denoiser) -> Denoiser:
+        if self._recorder is not None:
+            return self._recorder.recorded(denoiser)
+        if self._turns is None:
+            return denoiser
+
+        def in_turn(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+            self._turns.bring(name)
+            return denoiser(x, t, y)
+
+        return in_turn

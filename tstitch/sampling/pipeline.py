@@ -1,0 +1,259 @@
+"""Loaded denoisers under a sampler: labels in, images out."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.cost.timing import StageTimer
+from samplers import Denoiser, PerImageRandomness, sample
+from tstitch.config.fields import MAX_SEED
+from tstitch.data.class_names import labels_of
+from tstitch.data.items import whole_number
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.transfer import HostCopy, to_device
+from tstitch.sampling.experiment import Experiment
+from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.units import cut
+
+LOOP, DENOISE, DECODE = "loop", "denoise/", "decode"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the images of a batch begin with; padded to the full size where shapes are static."""
+
+    size: int  # images wanted; the rows after them are padding
+    x_T: Tensor  # (N, C, H, W), N >= size
+    y: Tensor  # (N,) int64
+    step_noise: Callable[[], Tensor]  # next step noise, shape of x_T
+
+
+class Sampled:
+    """Images of a batch on their way to the host.
+
+    Args:
+        images: uint8 (n, H, W, 3).
+        finite: bool (2, n), whether the latents of an image are, and what they are decoded to.
+        precision: of the denoisers, for the message.
+        space: what decoded them, for the message.
+    """
+
+    def __init__(self, images: Tensor, finite: Tensor, precision: str, space: Any) -> None:
+        self._images, self._finite = HostCopy(images), HostCopy(finite)
+        self._precision, self._space = precision, space
+
+    def wait(self) -> np.ndarray:
+        """The images uint8 (n, H, W, 3), once they are there.
+
+        Raises:
+            UserError: latents or images that are infinite or not a number, which uint8 would hide.
+        """
+        images, (latents, decoded) = self._images.wait(), self._finite.wait()
+        if not latents.all():
+            raise _not_finite("run.dtype", self._precision, latents, "images of a batch", "weights")
+        if not decoded.all():
+            dtype = getattr(self._space, "precision", "fp32")
+            what = "images of a batch, once decoded,"
+            raise _not_finite("pair.space.dtype", dtype, decoded, what, "autoencoder's weights")
+        return images
+
+
+def _not_finite(field: str, dtype: str, finite: np.ndarray, what: str, cause: str) -> UserError:
+    remedy = "" if dtype == "fp32" else f"choose {field}=fp32, or "
+    return UserError(
+        f"{field}={dtype}: {(~finite).sum()} of {len(finite)} {what} are infinite or not a "
+        f"number; {remedy}check the {cause}"
+    )
+
+
+class Pipeline:
+    """A sampler and its stitch schedule over loaded denoisers; call it for images.
+
+    Args:
+        experiment: the checked configuration.
+        loaded: the networks of its pair.
+    """
+
+    def __init__(self, experiment: Experiment, loaded: LoadedPair) -> None:
+        self.experiment = experiment
+        self.engine = loaded.engine
+        self.device, self.device_name = loaded.device, loaded.device_name
+        self._names = [spec.name for spec in experiment.pair.denoisers]
+        self._space = loaded.space
+        self._prepared = False
+        size = experiment.run.batch_size
+        self._denoisers = [
+            matching(loaded.denoiser(name, experiment.guidance, size))
+            for name, matching in experiment.matchings().items()
+        ]
+
+    @property
+    def steps_per_denoiser(self) -> dict[str, int]:
+        """The realised stitch schedule, small to large."""
+        return self.experiment.steps_per_denoiser
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The pair's classes, by label."""
+        return self.experiment.pair.class_names
+
+    def __call__(
+        self,
+        classes: Sequence[int | str] | np.ndarray | Tensor,
+        *,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> np.ndarray:
+        """One image per class, in batches of run.batch_size.
+
+        Args:
+            classes: N labels in 0..num_classes-1, as integers of any kind, or names of classes.
+            seed: from 0; with the image's index it decides its noise.
+            first_index: from 0; index of the first image; images of a run with the same seed and
+                index start from the same noise.
+
+        Returns:
+            uint8 (N, H, W, 3).
+
+        Raises:
+            UserError: a class that the pair does not have, or none at all; another seed or index;
+                values that are not finite, as in float16.
+        """
+        try:
+            labels = torch.tensor(labels_of(classes, self.class_names), dtype=torch.int64)
+        except ValueError as error:
+            raise UserError(f"classes: {error}") from error
+        seed = _from_zero("seed", seed)
+        first_index = _from_zero("first_index", first_index, MAX_SEED + 1 - len(labels))
+        self.prepare()
+        batches = []
+        for unit in cut(len(labels), self.experiment.run.batch_size):
+            indices = range(first_index + unit.first, first_index + unit.end)
+            batch = self.draw(indices, labels[unit.first : unit.end], seed=seed)
+            batches.append(self.sample(batch, StageTimer(self.device)).wait())
+        return np.concatenate(batches)
+
+    @torch.inference_mode()
+    def prepare(self, every: bool = False) -> dict[str, float]:
+        """Compiles and records what the schedule uses, before the first batch needs it.
+
+        Args:
+            every: all denoisers of the pair, for what looks at them besides.
+
+        Returns:
+            Seconds by denoiser; empty where there is nothing to prepare, or no longer.
+
+        Raises:
+            UserError: a network that cannot be compiled or recorded.
+        """
+        seconds: dict[str, float] = {}
+        if self._prepared or not self.engine.static_shapes:
+            return seconds
+        size, shape = self.experiment.run.batch_size, self.experiment.pair.space.shape
+        x = torch.zeros((size, *shape), device=self.device)
+        y = torch.zeros(size, dtype=torch.int64, device=self.device)
+        plan = self.experiment.sampler.plan
+        first = {step.model: step.t for step in reversed(plan)}
+        if every:
+            first = dict.fromkeys(range(len(self._names)), plan[0].t) | first
+        # The largest first: what the others need fits into its memory.
+        for model, t in sorted(first.items(), reverse=True):
+            started = time.perf_counter()
+            try:
+                self._denoisers[model](x, t, y)
+                if self.device.type == "cuda":
+                    torch.cuda.synchronize(self.device)
+            except (UserError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:  # compilers raise nearly anything
+                line = " ".join(str(error).split())[:200]
+                raise UserError(
+                    f"engine: {self._names[model]} cannot be compiled or recorded ({line}); "
+                    "choose engine=plain"
+                ) from error
+            seconds[self._names[model]] = time.perf_counter() - started
+        self._prepared = True
+        return seconds
+
+    @torch.inference_mode()
+    def draw(self, indices: Sequence[int], labels: Tensor, *, seed: int) -> Batch:
+        """Noise and labels of a batch; host work that may run while another batch is sampled.
+
+        Args:
+            indices: image i is a function of (seed, i), its label and the experiment.
+            labels: (N,) int64, one per index.
+        """
+        size = len(indices)
+        missing = self.experiment.run.batch_size - size if self.engine.static_shapes else 0
+        rows = [*range(size), *[size - 1] * missing]
+        shape = self.experiment.pair.space.shape
+        padded = [indices[row] for row in rows]
+        randomness = PerImageRandomness(seed, padded, shape, device=self.device)
+        y = to_device(labels[rows], self.device)
+        x_T = self.experiment.sampler.process.prior_std * randomness.initial()
+        return Batch(size, x_T, y, randomness.step)
+
+    def denoiser(self, name: str) -> Denoiser:
+        """A denoiser as the sampler asks for it."""
+        return self._denoisers[self._names.index(name)]
+
+    @torch.inference_mode()
+    def evaluate(self, model: int, batch: Batch, t: float) -> None:
+        """One guided evaluation of a denoiser at x_T, for its time alone."""
+        self._denoisers[model](batch.x_T, t, batch.y)
+
+    @torch.inference_mode()
+    def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
+        """The latents x_0 of a batch, shape of batch.x_T, float32.
+
+        Args:
+            timer: gets the stages loop and, within it, denoise/NAME.
+        """
+        denoisers = [
+            _timed(denoiser, timer, DENOISE + name)
+            for denoiser, name in zip(self._denoisers, self._names, strict=True)
+        ]
+        with timer.stage(LOOP):
+            return sample(self.experiment.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
+
+    @torch.inference_mode()
+    def sample(self, batch: Batch, timer: StageTimer) -> Sampled:
+        """The images of a batch; on CUDA they are under way when this returns.
+
+        Waiting for them tells whether they are finite.
+
+        Args:
+            timer: gets the stages of `denoise`, and decode.
+        """
+        x_0 = self.denoise(batch, timer)
+        with timer.stage(DECODE):
+            finite = torch.isfinite(x_0).flatten(1).all(1)
+            images, decoded = self._decode(x_0)
+            both = torch.stack([finite, decoded])[:, : batch.size]
+        return Sampled(images[: batch.size], both, self.engine.precision, self._space)
+
+    def _decode(self, x_0: Tensor) -> tuple[Tensor, Tensor]:
+        """Images, and which of them are finite, as far as the space tells."""
+        if hasattr(self._space, "decode_checked"):
+            return self._space.decode_checked(x_0)
+        return self._space.decode(x_0), torch.ones(len(x_0), dtype=torch.bool, device=x_0.device)
+
+
+def _from_zero(name: str, value: Any, high: int = MAX_SEED) -> int:
+    number = whole_number(value)
+    if number is None or not 0 <= number <= high:
+        raise UserError(f"{name}={value!r}: choose a whole number from 0 to {high}")
+    return number
+
+
+def _timed(denoiser: Denoiser, timer: StageTimer, stage: str) -> Denoiser:
+    def timed(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        with timer.stage(stage):
+            return denoiser(x, t, y)
+
+    return timed

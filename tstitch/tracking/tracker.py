@@ -1,0 +1,170 @@
+"""Experiment tracking with Weights & Biases; the only file that knows wandb."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from tstitch.config import fields
+from tstitch.files.writing import writing_to
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+
+MODES = ("online", "offline", "disabled")
+
+
+class TrackingSettings(fields.Settings):
+    """Where to track to; described in configs/tracking/wandb.yaml."""
+
+    path = "tracking"
+
+    mode: Annotated[str, fields.one_of(MODES)]
+    project: fields.Text | None
+    entity: fields.Text | None
+    group: fields.Text | None
+    dir: fields.Text
+
+
+class Tracker:
+    """What a command tells the tracking service; does nothing where tracking is off.
+
+    Args:
+        run: a wandb run, or None.
+    """
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def progress(self, done: int, total: int) -> None:
+        """Number of images made so far, of how many."""
+        self.log({"images": done, "images_total": total})
+
+    def log(self, values: dict[str, Any]) -> None:
+        """Numbers of the next step."""
+        if self._run is not None:
+            self._run.log(values)
+
+    def summarize(self, values: dict[str, Any]) -> None:
+        """Final numbers, which the project's table shows."""
+        if self._run is not None:
+            self._run.summary.update(values)
+
+    def images(self, name: str, paths: Sequence[Path]) -> None:
+        """Pictures."""
+        if self._run is not None:
+            import wandb
+
+            self._run.log({name: [wandb.Image(str(path), caption=path.stem) for path in paths]})
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table of plain values."""
+        if self._run is not None:
+            import wandb
+
+            data = [list(row) for row in rows]
+            self._run.log({name: wandb.Table(columns=list(columns), data=data)})
+
+    def page(self, name: str, path: Path) -> None:
+        """A self-contained HTML page."""
+        if self._run is not None:
+            import wandb
+
+            self._run.log({name: wandb.Html(path.read_text(encoding="utf-8"), inject=False)})
+
+
+@contextmanager
+def start_tracking(
+    settings: TrackingSettings, command: str, config: dict[str, Any]
+) -> Iterator[Tracker]:
+    """A tracker on rank 0; on the other ranks, or with mode=disabled, one that does nothing.
+
+    Args:
+        command: name of the script, the run's job type.
+        config: the resolved configuration.
+
+    Raises:
+        UserError: wandb cannot start, on every rank.
+    """
+    runs: list[Any] = []  # a wandb run cannot be sent to the other ranks
+    if settings.mode != "disabled":
+        distributed.on_main(lambda: runs.append(_start(settings, command, config)))
+    exit_code = 1
+    try:
+        yield Tracker(runs[0] if runs else None)
+        exit_code = 0
+    finally:
+        for run in runs:
+            run.finish(exit_code=exit_code)
+
+
+def track_run(
+    tracker: Tracker, folder: Path, metrics: dict[str, Any], evaluation: dict[str, Any] | None
+) -> None:
+    """Reports a finished run's numbers and grid."""
+    seconds = metrics["seconds_per_image"]
+    tracker.summarize(
+        {
+            "run_dir": str(folder),
+            "fingerprint": metrics["fingerprint"],
+            "nfe_per_image": metrics["nfe_per_image"],
+            "gmacs_per_image": metrics["gmacs_per_image"],
+            "seconds_per_image": seconds["total"] if seconds else None,
+            "steps": {name: row["steps"] for name, row in metrics["denoisers"].items()},
+        }
+    )
+    if evaluation is not None:
+        tracker.summarize(evaluation_values(evaluation))
+    tracker.images("grid", [folder / "grid.png"])
+
+
+def evaluation_values(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Value and interval of every metric, flat: fid, fid_low, fid_high, ..."""
+    values = {}
+    for metric, entry in evaluation["metrics"].items():
+        values[metric] = entry["value"]
+        values[f"{metric}_low"], values[f"{metric}_high"] = entry["low"], entry["high"]
+    return values
+
+
+def track_point(
+    tracker: Tracker, series: str, label: str, metrics: dict[str, Any], evaluation: dict[str, Any]
+) -> None:
+    """Reports one run of a sweep."""
+    values = {"series": series, "label": label, "gmacs_per_image": metrics["gmacs_per_image"]}
+    tracker.log({f"point/{k}": v for k, v in (values | evaluation_values(evaluation)).items()})
+
+
+def track_sweep(tracker: Tracker, folder: Path) -> None:
+    """Reports a finished sweep: its table, plots and page."""
+    with (folder / "points.csv").open(newline="", encoding="utf-8") as file:
+        columns, *rows = csv.reader(file)
+    tracker.table("points", columns, rows)
+    tracker.images("plots", sorted(folder.glob("*.png")))
+    tracker.page("report", folder / "report.html")
+
+
+def _start(settings: TrackingSettings, command: str, config: dict[str, Any]) -> Any:
+    import wandb
+
+    folder = Path(settings.dir)
+    with writing_to(settings.dir, "tracking.dir"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return wandb.init(
+                mode=settings.mode,
+                project=settings.project,
+                entity=settings.entity,
+                group=settings.group,
+                dir=folder,
+                job_type=command,
+                config=config,
+                reinit="create_new",
+                settings=wandb.Settings(silent=True),
+            )
+        except wandb.Error as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"tracking.mode={settings.mode}: wandb cannot start ({reason}); run `wandb login`, "
+                "or choose tracking.mode=offline"
+            ) from error
