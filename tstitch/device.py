@@ -1,14 +1,11 @@
 """Which device a process computes on, and in which precision."""
 
-from typing import Annotated
-
 import torch
 
-from tstitch import distributed, fields
+from tstitch import distributed
 from tstitch.errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-Device = Annotated[str, fields.one_of(DEVICES)]
 DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from pydantic import ValidationInfo, field_validator
 
 from tstitch import fields
-from tstitch.device import DTYPES, Device
+from tstitch.device import DEVICES, DTYPES
 
 LABELS = ("balanced", "random")
+Device = Annotated[str, fields.one_of(DEVICES)]
 
 
 class RunSettings(fields.Settings):

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from evaluation.features.reference import STATISTICS, labelled_counts
 from tstitch import distributed, fields
 from tstitch.cli import instantiate
-from tstitch.device import Device, choose_device
+from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text, writing_file
 from tstitch.items import CheckedItems
@@ -21,6 +21,7 @@ from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.extractor import LoadedExtractor
 from tstitch.scoring.real import measure_real
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
+from tstitch.settings import Device
 from tstitch.threads import set_threads
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from evaluation.features.images import ImageSource
 from tstitch import distributed, fields
-from tstitch.device import Device, choose_device
+from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text, writing_file
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
@@ -14,6 +14,7 @@ from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples, report_pairing
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.scoring.table import render_table
+from tstitch.settings import Device
 from tstitch.threads import set_threads
 
 

@@ -20,9 +20,10 @@ from models.checkpoints import CheckpointError, save_weights
 from tstitch import distributed, fields
 from tstitch.cli import instantiate
 from tstitch.data import SPLITS, epoch_order
-from tstitch.device import Device, choose_device
+from tstitch.device import choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text
+from tstitch.settings import Device
 from tstitch.training.ema import Ema
 from tstitch.weights import fetch_weights, fill_network
 

@@ -7,7 +7,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 
 from samplers import NUM_TIMESTEPS
 from tstitch import fields
-from tstitch.device import Device
+from tstitch.settings import Device
 
 NumSteps = Annotated[int, fields.whole(0)]
 A_SPAN = fields.Rule(
