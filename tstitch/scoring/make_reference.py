@@ -86,8 +86,8 @@ def make_reference(config: dict[str, Any]) -> None:
     test = None if given.floor is None else _open_test(given.data, given.floor_images)
     extractor = LoadedExtractor(settings, device)
     _write_statistics(images, extractor, given.features, Path(given.output))
-    if test is not None:
-        _write_floor(test, settings, device, given)
+    if test is not None and given.floor is not None:
+        _write_floor(test, settings, device, given, Path(given.floor))
 
 
 def _write_statistics(
@@ -140,12 +140,12 @@ def _write_floor(
     settings: EvaluationSettings,
     device: torch.device,
     given: ReferenceSettings,
+    floor: Path,
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
     settings = settings.model_copy(update={"reference": given.output, "floor": None})
     evaluator = Evaluator(settings, device)
-    sizes, floor = given.floor_images, Path(given.floor)
-    found = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
+    found = [evaluator.evaluate(DatasetImages(test, n), "data") for n in given.floor_images]
 
     def write() -> None:
         for entry in found:
