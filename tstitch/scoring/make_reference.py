@@ -83,8 +83,8 @@ def make_reference(config: dict[str, Any]) -> None:
     test = None if given.floor is None else _open_test(given.data, given.floor_images)
     extractor = LoadedExtractor(settings, device)
     _write_statistics(images, extractor, given.features, Path(given.output))
-    if test is not None:
-        _write_floor(test, settings, device, given)
+    if test is not None and given.floor is not None:
+        _write_floor(test, settings, device, given, Path(given.floor))
 
 
 def _write_statistics(
@@ -137,10 +137,11 @@ def _write_floor(
     settings: EvaluationSettings,
     device: torch.device,
     given: ReferenceSettings,
+    floor: Path,
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
     settings = settings.model_copy(update={"reference": given.output, "floor": None})
-    evaluator, floor = Evaluator(settings, device), Path(given.floor)
+    evaluator = Evaluator(settings, device)
     floors = [evaluator.evaluate(DatasetImages(test, n), "data") for n in given.floor_images]
 
     def write() -> None:
