@@ -81,7 +81,7 @@ BAD = [
     (["sweep.fractions=0.5"], "sweep.fractions=0.5", "write a list"),
     (["sweep.fractions=[0,0]"], "sweep.fractions=", "twice"),
     (["sweep.fractions=[a]"], "sweep.fractions=", "list of numbers"),
-    (["sweep.kinds=[half]"], "sweep.kinds=", "out of fraction, interleave"),
+    (["sweep.kinds=[half]"], "stitch=half", "choose one of"),
     (["sweep.samplers=[plms]"], "sampler=plms", "choose one of"),
     (["sweep.steps=[0]"], "sweep.steps=", "at least 1"),
     (["sweep.guidance=[-1]"], "sweep.guidance=", "at least 0"),

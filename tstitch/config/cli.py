@@ -183,6 +183,11 @@ def instantiate(
         raise _unfit(section, path, error) from error
 
 
+def not_a(section: Any, path: str, kind: str) -> UserError:
+    """The error for a `_target_` of another kind; the caller raises it."""
+    return UserError(f"{path}._target_={section['_target_']}: is no {kind}")
+
+
 def _takes(target: Callable, name: str) -> bool:
     """Whether a constructor has an argument of this name; those of C types cannot be seen."""
     try:

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from tstitch.engine.settings import Engine
-from tstitch.pair.spec import locate_entry, locate_weights, space_errors
+from tstitch.pair.spec import locate_entry, locate_weights
 from tstitch.pair.weights import newly_read, weights_digest
 from tstitch.run.directory import RunDirectory
 from tstitch.runtime import distributed
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.bootstrap import load_pair, prepare_process
 from tstitch.sampling.experiment import Experiment
 from tstitch.sampling.loaded_pair import LoadedPair
@@ -110,7 +110,7 @@ class SharedModels:
 
     def identities(self, experiment: Experiment) -> list[dict[str, Any]]:
         """What decides the images under each engine that `auto` may come to, this run's first."""
-        with space_errors():
+        with errors_of("pair.space"):
             experiment.pair.space.to(self.engine.device)  # its precision is one of the values
             identities = [
                 experiment.identity(self.digests, engine.precision, engine.identity())

@@ -5,16 +5,20 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from samplers import MATCHES, LinearVP, Matching, Process, Sampler, StitchSchedule
-from tstitch.config.cli import instantiate
-from tstitch.config.section import Section
-from tstitch.config.settings import GuidanceSettings, RunSettings, parse_guidance, parse_run
-from tstitch.engine.settings import EngineSettings, parse_engine
+from tstitch.config import fields
+from tstitch.config.cli import instantiate, not_a
+from tstitch.config.settings import (
+    GuidanceSection,
+    GuidanceSettings,
+    RunSettings,
+)
+from tstitch.engine.settings import EngineSettings
 from tstitch.engine.worth import evaluations_per_process
 from tstitch.pair.spec import DenoiserSpec, PairSpec, condition_identity, parse_pair
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.identity import fingerprint
-from tstitch.scoring.settings import EvaluationSettings, parse_evaluation
-from tstitch.tracking.tracker import TrackingSettings, parse_tracking
+from tstitch.scoring.settings import EvaluationSettings
+from tstitch.tracking.tracker import TrackingSettings
 
 SECTIONS = ("pair", "sampler", "stitch", "guidance", "run", "engine", "evaluation", "tracking")
 
@@ -118,20 +122,26 @@ def parse_experiment(config: dict[str, Any]) -> Experiment:
     Raises:
         UserError: the first bad field.
     """
-    Section(config, "", SECTIONS)
+    fields.check_sections(config, SECTIONS)
     pair = parse_pair(config["pair"])
     sampler = _parse_sampler(config, _parse_stitch(config), pair)
-    guidance = parse_guidance(config["guidance"], pair.guidance, "guidance")
+    guidance = GuidanceSection.parse(config["guidance"]).over(pair.guidance)
     for spec in pair.denoisers:
         scale = guidance.scale_of(spec.name)
         if scale != 1 and not spec.has_null:
             remedy = "has no null condition to be guided from; set guidance.scale=1"
             raise UserError(f"guidance.scale={scale:g}: {spec.name} {remedy}")
-    run = parse_run(config["run"], pair.num_classes)
-    engine = parse_engine(config["engine"], pair.sixteen_bits)
-    evaluation = parse_evaluation(config["evaluation"])
-    tracking = parse_tracking(config["tracking"])
-    return Experiment(config, pair, sampler, guidance, run, engine, evaluation, tracking)
+    engine = EngineSettings.parse(config["engine"])
+    return Experiment(
+        config=config,
+        pair=pair,
+        sampler=sampler,
+        guidance=guidance,
+        run=RunSettings.parse(config["run"], context={"num_classes": pair.num_classes}),
+        engine=engine.model_copy(update={"sixteen_bits": pair.sixteen_bits}),
+        evaluation=EvaluationSettings.parse(config["evaluation"]),
+        tracking=TrackingSettings.parse(config["tracking"]),
+    )
 
 
 def with_stitch(experiment: Experiment, section: dict[str, Any]) -> Experiment:
@@ -148,7 +158,7 @@ def with_stitch(experiment: Experiment, section: dict[str, Any]) -> Experiment:
 def _parse_stitch(config: dict[str, Any]) -> StitchSchedule:
     stitch = instantiate(config["stitch"], "stitch")
     if not isinstance(stitch, StitchSchedule):
-        raise UserError(f"stitch._target_={config['stitch']['_target_']}: is no StitchSchedule")
+        raise not_a(config["stitch"], "stitch", "StitchSchedule")
     return stitch
 
 
@@ -166,7 +176,7 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
             raise UserError(f"pair.{field}") from error
         raise
     if not isinstance(sampler, Sampler):
-        raise UserError(f"sampler._target_={config['sampler']['_target_']}: is no Sampler")
+        raise not_a(config["sampler"], "sampler", "Sampler")
     for spec in pair.denoisers:
         _matching(sampler, spec)
     return sampler
@@ -177,7 +187,5 @@ def _values(process: Process) -> dict[str, Any]:
 
 
 def _matching(sampler: Sampler, spec: DenoiserSpec) -> Matching:
-    try:
+    with errors_of(f"pair.denoisers.{spec.name}"):
         return Matching(sampler, spec.process, spec.prediction, spec.match)
-    except ValueError as error:
-        raise UserError(f"pair.denoisers.{spec.name}.{error}") from error

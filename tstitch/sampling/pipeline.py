@@ -11,7 +11,7 @@ from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
 from samplers import Denoiser, PerImageRandomness, sample
-from tstitch.config.settings import MAX_SEED
+from tstitch.config.fields import MAX_SEED
 from tstitch.data.class_names import labels_of
 from tstitch.data.items import whole_number
 from tstitch.runtime.errors import UserError

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from evaluation.features.extraction import Images, extract
 from evaluation.metrics.moments import Moments
-from tstitch.config.cli import instantiate
+from tstitch.config.cli import instantiate, not_a
 from tstitch.pair.weights import weights_digest
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
@@ -150,6 +150,5 @@ def _build(settings: EvaluationSettings, path: Path) -> nn.Module:
         raise UserError(line) from error
     wanted = ("space", "num_classes", "check", "forward")
     if not all(hasattr(module, name) for name in wanted):
-        target = settings.extractor["_target_"]
-        raise UserError(f"evaluation.extractor._target_={target}: is no feature extractor")
+        raise not_a(settings.extractor, "evaluation.extractor", "feature extractor")
     return module.eval().requires_grad_(False)

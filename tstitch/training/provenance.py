@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from torch.utils.data import Dataset, TensorDataset
 from models.download import sha256_of
 from tstitch.data.items import CheckedItems
 from tstitch.files.writing import write_json
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import errors_of
 
 
 class DataIdentity:
@@ -41,7 +39,7 @@ class DataIdentity:
         """
         if not hasattr(self._inner, "stamp"):
             return None
-        with _one_line():
+        with errors_of("data"):
             return _joined(self._inner.stamp(), self._labels)
 
     def digest(self) -> str:
@@ -51,7 +49,7 @@ class DataIdentity:
             UserError: an item that cannot be read.
         """
         if hasattr(self._inner, "digest"):
-            with _one_line():
+            with errors_of("data"):
                 return _joined(self._inner.digest(), self._labels)
         digest = hashlib.sha256()
         if isinstance(self._dataset, TensorDataset):
@@ -127,14 +125,6 @@ def difference(
 def array_digest(array: np.ndarray) -> str:
     """SHA-256 of an array's values, whatever their order in memory."""
     return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(f"data.{error}") from error
 
 
 def _joined(*parts: str) -> str:

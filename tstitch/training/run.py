@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from models.condition import Prompts
 from samplers import LinearVP
-from tstitch.config.section import Section
+from tstitch.config import fields
 from tstitch.data.datasets import StepBatches, batches, together
 from tstitch.files.lock import FolderLock
 from tstitch.files.writing import remove_leftovers, writing_to
@@ -41,7 +41,7 @@ def run_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, missing data, a checkpoint of another training, or a folder in use.
     """
-    Section(config, "", ("pair", "data", "train"))
+    fields.check_sections(config, ("pair", "data", "train"))
     pair = parse_pair(config["pair"])
     names = [spec.name for spec in pair.denoisers]
     settings = parse_train(config["train"], names, distributed.world_size())

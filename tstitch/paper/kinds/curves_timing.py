@@ -12,6 +12,7 @@ from evaluation.report.speed import above_arithmetic
 from evaluation.report.table import Table, table_lines
 from tstitch.benchmark.measure import rotated, running
 from tstitch.benchmark.settings import Case
+from tstitch.config import fields
 from tstitch.engine.settings import choose_engine
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.curves import Curve
@@ -23,12 +24,11 @@ from tstitch.sampling.experiment import Experiment
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TimingSettings:
+class TimingSettings(fields.Settings):
     """An interleaved measurement of time against fraction."""
 
-    batch_size: int
-    rounds: int
+    batch_size: fields.Count
+    rounds: fields.Count
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,6 @@ def c23(data: FigureData) -> Answer:
     return True if high <= OVERHEAD else None, numbers
 
 
-@dataclass(frozen=True, kw_only=True)
 class FootprintFigure(ProbedFigure):
     """A table of small alone, large alone, and both at fraction 0.5."""
 
@@ -82,7 +81,7 @@ class FootprintFigure(ProbedFigure):
         experiment = probe_point(self.probe, settings, self.models).experiment
         # One batch, as large as asked for, whatever the runs of other figures have.
         config = experiment.config | {"run": experiment.config["run"] | {"batch_size": images}}
-        run = replace(experiment.run, batch_size=images)
+        run = experiment.run.model_copy(update={"batch_size": images})
         alone = replace(experiment, config=config, run=run)
         shared = cache.of(experiment)  # fetches the weights
 

@@ -43,7 +43,6 @@ def c16(data: FigureData) -> Answer:
     return good, "cosine, mean of the first and the last fifth: " + "; ".join(parts)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SimilarityFigure(ProbedFigure):
     """Panels of similarity against the timestep."""
 
