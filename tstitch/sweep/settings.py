@@ -53,7 +53,7 @@ class SweepSettings(fields.Settings):
                     "fractions), or sweep.fractions=[] for the one schedule of stitch",
                 )
             if not self.kinds:
-                raise fields.refusal("kinds", "choose at least one of configs/stitch, as [fraction]")
+                raise fields.refusal("kinds", "choose at least one of stitch, e.g. [fraction]")
         return self
 
 
