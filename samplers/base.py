@@ -35,6 +35,7 @@ class Sampler(ABC):
 
     Attributes:
         plan: the network evaluations of an image, in order.
+        evaluations: how many of them each step takes that the stitch schedule assigns.
         prediction: what the denoisers have to give: "eps", "x0" or "velocity".
 
     Raises:
@@ -42,6 +43,7 @@ class Sampler(ABC):
     """
 
     plan: tuple[Step, ...]
+    evaluations: tuple[int, ...]
     prediction: str = "eps"
 
     def __init__(
@@ -66,6 +68,7 @@ class Sampler(ABC):
             Step(i, float(t), int(model))
             for i, (t, model) in enumerate(zip(timesteps, models, strict=True))
         )
+        self.evaluations = (1,) * len(self.plan)
 
     @property
     def steps(self) -> int:

@@ -144,7 +144,8 @@ def _config(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Any]:
     """The run with some of its denoisers alone; two take half of the steps each."""
     pair = experiment.config["pair"]
     kept = {name: pair["denoisers"][name] for name in names}
-    models = [int(2 * step.index >= experiment.sampler.steps) for step in experiment.sampler.plan]
+    steps = len(experiment.sampler.evaluations)
+    models = [int(2 * step >= steps) for step in range(steps)]
     section = {"_target_": "samplers.Explicit", "models": [m * (len(names) - 1) for m in models]}
     return experiment.config | {
         "pair": pair | {"denoisers": kept},
