@@ -106,7 +106,7 @@ def _resolve(stitcher: Stitcher, budget: Budget) -> dict[str, Any]:
     sampler = stitcher.experiment.sampler
     names = [spec.name for spec in stitcher.experiment.pair.denoisers]
     whole = sampler.steps * seconds[-1]
-    limit = budget.ms_per_image / 1e3 if budget.speedup is None else whole / budget.speedup
+    limit = whole / budget.speedup if budget.speedup else (budget.ms_per_image or 0.0) / 1e3
     try:
         models = spend(seconds, sampler.evaluations, limit)
     except ValueError as error:

@@ -77,9 +77,11 @@ def parse_pair(config: Any) -> PairSpec:
         UserError: a bad field.
     """
     # What the pair is evaluated with is read from the `evaluation` section.
-    fields = ("name", "classes", "space", "denoisers", "order", "evaluation", "process", "guidance")
-    fields += PROMPT_FIELDS
-    defaults = {"order": ORDERS[0], "process": None, "guidance": {}}
+    fields: tuple[str, ...] = (
+        "name", "classes", "space", "denoisers", "order", "evaluation", "process", "guidance",
+        *PROMPT_FIELDS,
+    )  # fmt: skip
+    defaults: dict[str, Any] = {"order": ORDERS[0], "process": None, "guidance": {}}
     defaults |= dict.fromkeys(("classes", *PROMPT_FIELDS))
     section = Section(config, "pair", fields, defaults)
     order = section.choice("order", ORDERS)
@@ -112,12 +114,12 @@ def parse_pair(config: Any) -> PairSpec:
 def _completed(spec: DenoiserSpec, network: nn.Module, config: Mapping[str, Any]) -> DenoiserSpec:
     """With what its network tells of itself: weights, prediction, identity."""
     weights, source = spec.weights, getattr(network, "pretrained", None)
-    if weights == FROM_NETWORK and source is None:
-        raise UserError(
-            f"pair.denoisers.{spec.name}.weights={weights}: its network names no source of "
-            "weights; give a path, or random"
-        )
     if weights == FROM_NETWORK:
+        if source is None:
+            raise UserError(
+                f"pair.denoisers.{spec.name}.weights={weights}: its network names no source of "
+                "weights; give a path, or random"
+            )
         weights = source if is_local(source) else f"{HUB}{source}"
     prediction = config.get("prediction") or getattr(network, "prediction", None) or spec.prediction
     return replace(

@@ -89,6 +89,8 @@ def read_shard(path: Path, fingerprint: str) -> Shard:
         ShardError: truncated, damaged, mislabelled, or of another run.
     """
     match = NAME.fullmatch(path.name)
+    if match is None:
+        raise ShardError("its name is no shard's")
     try:
         with np.load(path, allow_pickle=False) as data:
             images, labels, indices, owner, times = (data[field] for field in FIELDS)

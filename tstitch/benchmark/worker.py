@@ -87,7 +87,7 @@ class Worker:
         """
         stitcher = self._stitchers[fraction]
         size = stitcher.experiment.run.batch_size
-        stages, beside = Counter(), Counter()
+        stages, beside = Counter[str](), Counter[str]()
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
 
             def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict) -> None:

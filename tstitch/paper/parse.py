@@ -35,7 +35,7 @@ def parse_figure(config: Any, settings: Reproduction) -> Figure:
     curves = parse_curves(
         section, path, scale.images, settings.images, settings.checkpoints, needed=kind.needs_curves
     )
-    common = {
+    common: dict[str, Any] = {
         "name": head.text("name"),
         "title": head.text("title"),
         "claims": head.texts("claims"),

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from evaluation.features.reference import STATISTICS, labelled_counts
 from tstitch import distributed
@@ -16,7 +15,7 @@ from tstitch.cli import instantiate
 from tstitch.device import DEVICES, choose_device
 from tstitch.errors import UserError
 from tstitch.files import write_text, writing_file
-from tstitch.items import CheckedItems
+from tstitch.items import CheckedItems, Items
 from tstitch.npz import NpzWriter
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.extractor import LoadedExtractor
@@ -39,7 +38,7 @@ class DatasetImages:
         UserError: items that are no such images, here or when they are read.
     """
 
-    def __init__(self, dataset: Dataset, count: int | None = None) -> None:
+    def __init__(self, dataset: Items, count: int | None = None) -> None:
         self._dataset = CheckedItems(dataset)
         self._count = len(dataset) if count is None else count
         self.height, self.width = self._dataset.shape[1:]
@@ -80,7 +79,7 @@ def make_reference(config: dict[str, Any]) -> None:
         raise section.refuse("features", f"the data has only {len(images)} images")
     test = None if floor is None else _open_test(config["data"], sizes)
     _write_statistics(images, LoadedExtractor(settings, device), features, output)
-    if test is not None:
+    if test is not None and floor is not None:
         _write_floor(test, settings, device, sizes, output, floor)
 
 
@@ -104,6 +103,7 @@ def _write_statistics(
             mean, covariance = STATISTICS[name]
             arrays[mean] = found.mean.cpu().numpy()
             arrays[covariance] = found.covariance.cpu().numpy()
+        assert features is not None  # on rank 0
         arrays["features"] = _compact(features.numpy())
         with writing_file(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
@@ -119,7 +119,7 @@ def _compact(features: np.ndarray) -> np.ndarray:
     return half if np.isfinite(half).all() else features
 
 
-def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Dataset:
+def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Items:
     if "split" not in data:
         raise UserError("floor: the data set has no data.split; choose floor=null")
     test = distributed.main_first(lambda: instantiate(data | {"split": "test"}, "data"))
@@ -130,7 +130,7 @@ def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Dataset:
 
 
 def _write_floor(
-    test: Dataset,
+    test: Items,
     settings: EvaluationSettings,
     device: torch.device,
     sizes: tuple[int, ...],

@@ -92,6 +92,7 @@ def _protocol(plan: Plan, folders: list[Path]) -> dict[str, Any]:
     """What all points share."""
     experiment = plan.points[0].experiment
     evaluation = read_evaluation(folders[0])
+    assert evaluation is not None  # else there were no points
     run = json.loads((folders[0] / METRICS).read_text())["protocol"]
     return {
         "pair": experiment.pair.name,

@@ -18,7 +18,6 @@ from tstitch import distributed
 from tstitch.benchmark.measure import rotated
 from tstitch.files import write_text
 from tstitch.first import run_name
-from tstitch.loaded import LoadedPair
 from tstitch.pipeline import sample_units
 from tstitch.provenance import conditions, engine_text, host_load
 from tstitch.resources import Resources
@@ -62,7 +61,6 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resource
     runs = {run_name(f): p.experiment for p, f in zip(plan.points, folders, strict=True)}
     run = plan.points[0].experiment.run
     size = min(run.batch_size, run.num_images)
-    loaded: LoadedPair | None = None
     key = {
         "runs": list(runs),  # their names end in their fingerprints
         "images": size,
@@ -73,8 +71,9 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resource
         "machine": [device_name(resources.engine.device), available_cores(), versions()["torch"]],
     }
     found = distributed.on_main(lambda: _read(folder / TIMING, key))
-    if found is None:
-        loaded = resources.loaded()
+    if found is not None:
+        return found
+    loaded = resources.loaded()
 
     def measure() -> Rounds:
         stitchers = {name: Stitcher(experiment, loaded) for name, experiment in runs.items()}
@@ -85,7 +84,7 @@ def time_runs(plan: Plan, folders: list[Path], folder: Path, resources: Resource
             write_text(folder / TIMING, json.dumps(content, indent=1) + "\n")
         return measured
 
-    return found or distributed.on_main(measure)
+    return distributed.on_main(measure)
 
 
 def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
@@ -119,7 +118,8 @@ def _measure(stitchers: dict[str, Stitcher], size: int, rounds: int) -> Rounds:
 
 def _warming(stitchers: dict[str, Stitcher]) -> list[Stitcher]:
     """Some that between them run every denoiser under every guidance."""
-    found, seen = [], set()
+    found: list[Stitcher] = []
+    seen: set[tuple[float, int]] = set()
     for stitcher in stitchers.values():
         scale = stitcher.experiment.guidance.scale
         ran = {(scale, step.model) for step in stitcher.experiment.sampler.plan}

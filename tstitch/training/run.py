@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from models.condition import Prompts
 from samplers import LinearVP
@@ -15,6 +14,7 @@ from tstitch import distributed
 from tstitch.data import StepBatches, batches, together
 from tstitch.device import choose_device
 from tstitch.errors import UserError
+from tstitch.items import Items
 from tstitch.lock import FolderLock
 from tstitch.pair import PairSpec, build_network, load_space, parse_pair
 from tstitch.section import Section
@@ -57,8 +57,10 @@ def run_training(config: dict[str, Any]) -> None:
     network = build_network(pair, spec)
     if settings.init is not None:
         path = fetch_weights(settings.init, None, "train.init")
-        fill = grow_network if settings.grow else fill_network
-        fill(network, path, "train.init")
+        if settings.grow and path is not None:
+            grow_network(network, path, "train.init")
+        else:
+            fill_network(network, path, "train.init")
     _prefer_plain_attention(network, device)
     folder = _make_folder(settings.dir)
 
@@ -104,7 +106,7 @@ def _train(
 
 
 def _latents(
-    dataset: Dataset,
+    dataset: Items,
     pair: PairSpec,
     settings: TrainSettings,
     device: torch.device,
@@ -127,6 +129,7 @@ def _latents(
 def _prefer_plain_attention(network: nn.Module, device: torch.device) -> None:
     """On the CPU the backward of fused attention is several times slower than two products."""
     if device.type == "cpu":
+        module: Any
         for module in network.modules():
             if hasattr(module, "fused_attn"):
                 module.fused_attn = False

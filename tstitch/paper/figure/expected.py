@@ -62,7 +62,7 @@ def parse_expected(
         raise section.refuse("source", "give a text")
     known = {n: [None if v is None else float(v) for v in values] for n, values in columns.items()}
     per_point = tuple(
-        {name: values[i] for name, values in known.items() if values[i] is not None}
+        {name: value for name, values in known.items() if (value := values[i]) is not None}
         for i in range(len(points) if known else 0)
     )
     return Expected(per_point, section.number("error", 0), section.raw("source"))

@@ -38,10 +38,10 @@ def probe_point(
     probe: ProbeSettings, settings: Reproduction, models: tuple[str, ...]
 ) -> CurvePoint:
     """The run, all by the largest of the models, whose trajectory is looked into."""
-    shares = tuple(float(role == models[-1]) for role in ROLES)
+    small, medium, large = (float(role == models[-1]) for role in ROLES)
     curve = Curve(
         models, probe.sampler, (probe.steps,), (probe.guidance,), ("fraction",),
-        (shares,), probe.images, {"": {}}, Expected(),
+        ((small, medium, large),), probe.images, {"": {}}, Expected(),
     )  # fmt: skip
     return plan_points((curve,), settings, whole=True, scored=False)[0]
 

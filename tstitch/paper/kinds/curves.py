@@ -39,7 +39,8 @@ class CurvesFigure(Figure):
 
     @classmethod
     def parse_own(cls, given: Given) -> dict[str, Any]:
-        timing, published = None, ()
+        timing: TimingSettings | None = None
+        published: tuple[Curve, ...] = ()
         if given.own.raw("timing") is not None:
             fields = given.part("timing", ("batch_size", "rounds"))
             timing = TimingSettings(fields.integer("batch_size", 1), fields.integer("rounds", 1))
@@ -57,10 +58,11 @@ class CurvesFigure(Figure):
         return {} if self.timing is None else {"timing": asdict(self.timing)}
 
     def measure(self, settings: Reproduction, stock: Stock, results: list[Result]) -> Timing | None:
-        if self.timing is None:
+        wanted = self.timing
+        if wanted is None:
             return None
-        points = plan_points(self.curves[:1], settings, whole=True)
-        points = [p for p in points if p.kind == "fraction"]
+        every = plan_points(self.curves[:1], settings, whole=True)
+        points = [p for p in every if p.kind == "fraction"]
         first = points[0]  # of several rows the first is timed
         points = [p for p in points if (p.row, p.variant) == (first.row, first.variant)]
         fractions, folder = [point.fraction for point in points], self.folder(settings)
@@ -69,7 +71,7 @@ class CurvesFigure(Figure):
         def work() -> dict[str, Any]:
             with writing(folder, "root"):
                 folder.mkdir(parents=True, exist_ok=True)
-            timing = time_fractions(first.experiment, fractions, self.timing, folder)
+            timing = time_fractions(first.experiment, fractions, wanted, folder)
             return {"timing": asdict(timing)}
 
         def measure() -> dict[str, Any]:

@@ -128,11 +128,12 @@ def measure_footprint(experiment: Experiment) -> list[Footprint]:
     for names in every:
         specs = [spec for spec in experiment.pair.denoisers if spec.name in names]
         files = [locate_weights(spec) for spec in specs]
+        sizes_on_disk = [file.stat().st_size for file in files if file is not None]
         rows.append(
             Footprint(
                 models=list(names),
                 parameters=sum(sizes[name].parameters for name in names),
-                storage_bytes=None if None in files else sum(f.stat().st_size for f in files),
+                storage_bytes=None if None in files else sum(sizes_on_disk),
                 memory_bytes=median(rounds[names]),
                 memory_rounds=rounds[names],
             )
