@@ -52,12 +52,13 @@ def test_intermediate_checkpoints_fit_the_small_denoiser(trio):
         assert load_network(trio, trio.denoisers[0], path) is not None
 
 
-def test_sizes_of_the_annealed_pair():
+def test_sizes_of_the_annealed_trio():
     """Catches weights that do not fit, a small denoiser of more than a tenth of the FLOPs."""
-    pair = parse_pair(compose("sample", ["pair=fashion_mnist_annealed"])["pair"])
+    words = ["pair=fashion_mnist_annealed_trio", "stitch=fractions"]
+    pair = parse_pair(compose("sample", words)["pair"])
     assert all(load_network(pair, spec, locate_weights(spec)) for spec in pair.denoisers)
     with torch.device("meta"):
-        small, large = (build_network(pair, spec) for spec in pair.denoisers)
+        small, *_, large = (build_network(pair, spec) for spec in pair.denoisers)
     assert count_flops(small, pair.space.shape) * 10 <= count_flops(large, pair.space.shape)
 
 
