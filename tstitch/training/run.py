@@ -83,6 +83,7 @@ def _train(
     device: torch.device,
     folder: Path,
 ) -> None:
+    teacher = distributed.main_first(lambda: load_teacher(pair, settings, device))
     distributed.main_first(lambda: load_space(pair, device))
     dataset = distributed.main_first(lambda: open_data(config["data"], pair))
     state = new_state(network, settings, device)
@@ -93,7 +94,6 @@ def _train(
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
     recorder = Recorder(state, settings, pair, folder, shown)
-    teacher = distributed.main_first(lambda: load_teacher(pair, settings, device))
     with closing(recorder):
         train(
             state,
