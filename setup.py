@@ -40,6 +40,14 @@ setup(
     ],
     extras_require={
         # The last two: a test installs a clone without fetching anything.
-        "test": ["pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6", "setuptools>=64", "wheel>=0.40"]
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.8",
+            "ruff>=0.6",
+            "mypy>=1.15",
+            "types-PyYAML>=6",
+            "setuptools>=64",
+            "wheel>=0.40",
+        ]  # fmt: skip
     },
 )

@@ -83,7 +83,7 @@ class Worker:
         """
         pipeline = self._pipelines[fraction]
         size = pipeline.experiment.run.batch_size
-        stages, beside = Counter(), Counter()
+        stages, beside = Counter[str](), Counter[str]()
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
 
             def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict) -> None:

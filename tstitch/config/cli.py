@@ -135,9 +135,10 @@ def _quoting(word: str) -> str:
     return f"{word}: {QUOTING}{shlex.quote(override(key, value))}"
 
 
-def to_plain(config: DictConfig) -> dict:
+def to_plain(config: DictConfig) -> dict[str, Any]:
     """Dicts, lists and scalars, interpolations resolved, missing values refused."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return plain
 
 
 def instantiate(

@@ -77,12 +77,12 @@ def parse_pair(config: Any) -> PairSpec:
 def _completed(spec: DenoiserSpec, network: nn.Module) -> DenoiserSpec:
     """With what its network tells of itself: weights, prediction, identity."""
     weights, source = spec.weights, getattr(network, "pretrained", None)
-    if weights == FROM_NETWORK and source is None:
-        raise UserError(
-            f"pair.denoisers.{spec.name}.weights={weights}: its network names no source of "
-            "weights; give a path, or random"
-        )
     if weights == FROM_NETWORK:
+        if source is None:
+            raise UserError(
+                f"pair.denoisers.{spec.name}.weights={weights}: its network names no source of "
+                "weights; give a path, or random"
+            )
         weights = source if is_local(source) else f"{HUB}{source}"
     prediction = getattr(network, "prediction", None) or spec.process.prediction
     own = {

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -102,14 +103,14 @@ def _directory(experiment: Experiment, key: dict[str, Any]) -> str:
 
 def _resolve(pipeline: Pipeline, budget: Budget) -> dict[str, Any]:
     seconds = measure_steps(pipeline)
-    steps = pipeline.experiment.sampler.steps
+    sampler = pipeline.experiment.sampler
     names = [spec.name for spec in pipeline.experiment.pair.denoisers]
-    whole = steps * seconds[-1]
-    limit = budget.ms_per_image / 1e3 if budget.speedup is None else whole / budget.speedup
+    whole = sampler.steps * seconds[-1]
+    limit = whole / budget.speedup if budget.speedup else (budget.ms_per_image or 0.0) / 1e3
     try:
-        models = spend(seconds, steps, limit)
+        models = spend(seconds, sampler.evaluations, limit)
     except ValueError as error:
-        least = steps * min(seconds)
+        least = sampler.steps * min(seconds)
         if budget.speedup is None:
             raise UserError(
                 f"stitch.ms_per_image={budget.ms_per_image:g}: the fastest denoiser alone takes "
@@ -119,10 +120,13 @@ def _resolve(pipeline: Pipeline, budget: Budget) -> dict[str, Any]:
             f"stitch.speedup={budget.speedup:g}: the fastest denoiser alone gives "
             f"{whole / least:.3g}; choose at most that"
         ) from error
-    taken = sum(seconds[model] for model in models)
+    steps = Counter[int]()
+    for model, evaluations in zip(models, sampler.evaluations, strict=True):
+        steps[model] += evaluations
+    taken = sum(count * seconds[model] for model, count in steps.items())
     return {
         "models": list(models),
-        "steps": {name: models.count(k) for k, name in enumerate(names)},
+        "steps": {name: steps[k] for k, name in enumerate(names)},
         "step_ms_per_image": {n: 1e3 * s for n, s in zip(names, seconds, strict=True)},
         "ms_per_image": 1e3 * taken,
         "speedup": whole / taken,

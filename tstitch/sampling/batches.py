@@ -48,11 +48,12 @@ def sample_units(pipeline: Pipeline, units: Sequence[Unit], store: Store) -> Non
             timer.add(BATCH, begin, end)
             if stored is not None:
                 stored.result()
-            times = {"images": len(unit), "warmup": number == 0}
+            times: dict[str, Any] = {"images": len(unit), "warmup": number == 0}
             times |= conditions(pipeline.engine, pipeline.device_name, batch_size)
             times |= {"prepared": prepared, "background": {"noise": seconds}}
             stored = storing.submit(_store, store, unit, images, labels, timer, times)
-        stored.result()
+        if stored is not None:
+            stored.result()
 
 
 def _thread(device: torch.device) -> ThreadPoolExecutor:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from samplers import MATCHES, LinearVP, Matching, Process, Sampler, StitchSchedule
+from samplers import MATCHES, LinearVP, Matching, Sampler, StitchSchedule
 from tstitch.config import fields
 from tstitch.config.cli import instantiate, not_a
 from tstitch.config.settings import (
@@ -163,7 +163,9 @@ def _parse_stitch(config: dict[str, Any]) -> StitchSchedule:
 
 
 def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpec) -> Sampler:
-    given = {"process": pair.process, "stitch": stitch, "num_models": len(pair.denoisers)}
+    given: dict[str, Any] = {
+        "process": pair.process, "stitch": stitch, "num_models": len(pair.denoisers)
+    }  # fmt: skip
     try:
         sampler = instantiate(config["sampler"], "sampler", **given)
     except UserError as error:
@@ -182,7 +184,7 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
     return sampler
 
 
-def _values(process: Process) -> dict[str, Any]:
+def _values(process: Any) -> dict[str, Any]:
     return {"kind": type(process).__name__, **asdict(process)}
 
 

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from evaluation.features.reference import STATISTICS, labelled_counts
 from tstitch.config import fields
 from tstitch.config.cli import instantiate
 from tstitch.config.settings import Device
-from tstitch.data.items import CheckedItems
+from tstitch.data.items import CheckedItems, Items
 from tstitch.files.npz import NpzWriter
 from tstitch.files.writing import write_json, writing_file
 from tstitch.runtime import distributed
@@ -47,7 +46,7 @@ class DatasetImages:
         UserError: items that are no such images, here or when they are read.
     """
 
-    def __init__(self, dataset: Dataset, count: int | None = None) -> None:
+    def __init__(self, dataset: Items, count: int | None = None) -> None:
         self._dataset = CheckedItems(dataset)
         self._count = len(dataset) if count is None else count
         self.height, self.width = self._dataset.shape[1:]
@@ -107,6 +106,7 @@ def _write_statistics(
             mean, covariance = STATISTICS[name]
             arrays[mean] = gaussian.mean.cpu().numpy()
             arrays[covariance] = gaussian.covariance.cpu().numpy()
+        assert features is not None  # on rank 0
         arrays["features"] = _compact(features.numpy())
         with writing_file(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
@@ -122,7 +122,7 @@ def _compact(features: np.ndarray) -> np.ndarray:
     return half if np.isfinite(half).all() else features
 
 
-def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Dataset:
+def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Items:
     if "split" not in data:
         raise UserError("floor: the data set has no data.split; choose floor=null")
     test = distributed.main_first(lambda: instantiate(data | {"split": "test"}, "data"))
@@ -133,7 +133,7 @@ def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Dataset:
 
 
 def _write_floor(
-    test: Dataset,
+    test: Items,
     settings: EvaluationSettings,
     device: torch.device,
     given: ReferenceSettings,

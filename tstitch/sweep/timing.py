@@ -23,7 +23,6 @@ from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.threads import available_cores
 from tstitch.sampling.batches import sample_units
-from tstitch.sampling.loaded_pair import LoadedPair
 from tstitch.sampling.pipeline import DENOISE, Pipeline
 from tstitch.sampling.provenance import conditions, engine_text, host_load
 from tstitch.sampling.units import Unit
@@ -65,7 +64,6 @@ def time_runs(
     runs = {run_name(r.folder): p.experiment for p, r in zip(plan.points, finished, strict=True)}
     run = plan.points[0].experiment.run
     size = min(run.batch_size, run.num_images)
-    loaded: LoadedPair | None = None
     key = {
         "runs": list(runs),  # their names end in their fingerprints
         "images": size,
@@ -76,8 +74,9 @@ def time_runs(
         "machine": [device_name(shared.engine.device), available_cores(), versions()["torch"]],
     }
     stored = distributed.on_main(lambda: _read(folder / TIMING, key))
-    if stored is None:
-        loaded = shared.loaded()
+    if stored is not None:
+        return stored
+    loaded = shared.loaded()
 
     def measure() -> Rounds:
         pipelines = {name: Pipeline(experiment, loaded) for name, experiment in runs.items()}
@@ -88,7 +87,7 @@ def time_runs(
             write_json(folder / TIMING, content)
         return measured
 
-    return stored or distributed.on_main(measure)
+    return distributed.on_main(measure)
 
 
 def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
@@ -122,7 +121,8 @@ def _measure(pipelines: dict[str, Pipeline], size: int, rounds: int) -> Rounds:
 
 def _warming(pipelines: dict[str, Pipeline]) -> list[Pipeline]:
     """Some that between them run every denoiser under every guidance."""
-    chosen, seen = [], set()
+    chosen: list[Pipeline] = []
+    seen: set[tuple[float, int]] = set()
     for pipeline in pipelines.values():
         scale = pipeline.experiment.guidance.scale
         ran = {(scale, step.model) for step in pipeline.experiment.sampler.plan}

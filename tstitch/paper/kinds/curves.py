@@ -50,10 +50,11 @@ class CurvesFigure(Figure):
     def measure(
         self, settings: Reproduction, cache: ModelCache, results: list[Result]
     ) -> Timing | None:
-        if self.timing is None:
+        wanted = self.timing
+        if wanted is None:
             return None
-        points = plan_points(self.curves[:1], settings, whole=True)
-        points = [p for p in points if p.kind == "fraction"]
+        every = plan_points(self.curves[:1], settings, whole=True)
+        points = [p for p in every if p.kind == "fraction"]
         first = points[0]  # of several rows the first is timed
         points = [p for p in points if (p.row, p.variant) == (first.row, first.variant)]
         fractions, folder = [point.fraction for point in points], self.folder(settings)
@@ -62,7 +63,7 @@ class CurvesFigure(Figure):
         def work() -> dict[str, Any]:
             with writing(folder, "root"):
                 folder.mkdir(parents=True, exist_ok=True)
-            timing = time_fractions(first.experiment, fractions, self.timing, folder)
+            timing = time_fractions(first.experiment, fractions, wanted, folder)
             return {"timing": asdict(timing)}
 
         def measure() -> dict[str, Any]:

@@ -142,7 +142,7 @@ def c2(data: FigureData) -> Answer:
 def c3(data: FigureData) -> Answer:
     timing, row = _timing(data), rows(data.results)[0]
     ratio = timing.seconds[0][0] / timing.seconds[-1][0]
-    gmacs = row[0].measured.gmacs_per_image / row[-1].measured.gmacs_per_image
+    gmacs = row[0].measurement.gmacs_per_image / row[-1].measurement.gmacs_per_image
     return ratio >= 8, f"time {ratio:.1f}x, multiply-adds {gmacs:.1f}x"
 
 

@@ -125,11 +125,12 @@ def measure_footprint(experiment: Experiment) -> list[Footprint]:
     for names in every:
         specs = [spec for spec in experiment.pair.denoisers if spec.name in names]
         files = [locate_weights(spec) for spec in specs]
+        sizes_on_disk = [file.stat().st_size for file in files if file is not None]
         rows.append(
             Footprint(
                 models=list(names),
                 parameters=sum(sizes[name].parameters for name in names),
-                storage_bytes=None if None in files else sum(f.stat().st_size for f in files),
+                storage_bytes=None if None in files else sum(sizes_on_disk),
                 memory_bytes=median(rounds[names]),
                 memory_rounds=rounds[names],
             )
@@ -141,7 +142,8 @@ def _config(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Any]:
     """The run with some of its denoisers alone; two take half of the steps each."""
     pair = experiment.config["pair"]
     kept = {name: pair["denoisers"][name] for name in names}
-    models = [int(2 * step.index >= experiment.sampler.steps) for step in experiment.sampler.plan]
+    steps = len(experiment.sampler.evaluations)
+    models = [int(2 * step >= steps) for step in range(steps)]
     section = {"_target_": "samplers.Explicit", "models": [m * (len(names) - 1) for m in models]}
     return experiment.config | {
         "pair": pair | {"denoisers": kept},

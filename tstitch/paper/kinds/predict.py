@@ -214,10 +214,10 @@ def predict_curves(
 
 def _thresholds_beside(rows: Sequence[Prediction], own: Prediction) -> dict[str, float]:
     """By method, the mean of what the other curves have at their safe fractions."""
-    others = [row for row in rows if row is not own]
+    others = [(r, r.measured.safe) for r in rows if r is not own and r.measured is not None]
     return {
         method: float(
-            np.mean([np.interp(r.measured.safe, r.fractions, r.courses[method]) for r in others])
+            np.mean([np.interp(safe, r.fractions, r.courses[method]) for r, safe in others])
         )
         for method in METHODS
     }
