@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from samplers import Denoiser, sample
+from tstitch.maker.batches import draw_unit
+from tstitch.maker.units import Unit
 from tstitch.paper.figure.base import Figure, Given
 from tstitch.paper.figure.curves import ROLES, Curve
 from tstitch.paper.figure.expected import Expected
@@ -17,9 +19,7 @@ from tstitch.paper.figure.plan import CurvePoint, denoiser_names, plan_points
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
-from tstitch.sampling.batches import draw_unit
 from tstitch.sampling.pipeline import Batch, Pipeline
-from tstitch.sampling.units import Unit
 
 Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 
@@ -100,7 +100,7 @@ class Probe:
 
     def __init__(self, point: CurvePoint, shared: SharedModels) -> None:
         experiment = point.experiment
-        self._pipeline = Pipeline(experiment, shared.loaded())
+        self._pipeline = cast(Pipeline, shared.maker(experiment))  # of a PairExperiment
         distributed.everywhere(lambda: self._pipeline.prepare(every=True))
         names, size = denoiser_names(point.roles), experiment.run.batch_size
         self.denoisers: dict[str, Denoiser] = {
@@ -129,7 +129,7 @@ class Probe:
             return eps, variance
 
         denoisers: Sequence[Denoiser] = [recording] * len(self.denoisers)
-        sampler = self._pipeline.experiment.sampler
+        sampler = self._pipeline.sampler
         return sample(sampler, denoisers, batch.x_T, batch.y, batch.step_noise)[: batch.size]
 
     @torch.inference_mode()

@@ -1,0 +1,126 @@
+"""A maker of images without denoisers: each is the grey that its prompt names, with some grain.
+
+The coarse brush, which comes first, leaves more grain than the fine one.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.cost.flops import NetworkCost
+from samplers import PerImageRandomness
+from tstitch.config.settings import parse_run
+from tstitch.engine.settings import parse_engine
+from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment, Weights
+from tstitch.scoring.settings import parse_evaluation
+from tstitch.tracking.tracker import parse_tracking
+
+GREYS = {"black": 40, "grey": 128, "white": 215}
+
+
+@dataclass(frozen=True, slots=True)
+class Painting(Experiment):
+    """Strokes of two brushes."""
+
+    words: tuple[str, ...]
+    fraction: float
+
+    image_size = 28
+    has_prompts = True
+    strokes = 4
+
+    @classmethod
+    def parse(cls, config, stitched=True):
+        pair = config["pair"]
+        return cls(
+            config=config,
+            run=parse_run(config["run"], len(pair["words"])),
+            engine=parse_engine(config["engine"]),
+            evaluation=parse_evaluation(config["evaluation"]),
+            tracking=parse_tracking(config["tracking"]),
+            words=tuple(pair["words"]),
+            fraction=config["stitch"]["fraction"] if stitched else 0.0,
+        )
+
+    @property
+    def name(self):
+        return self.config["pair"]["name"]
+
+    @property
+    def conditions(self):
+        return self.words
+
+    @property
+    def denoisers(self):
+        return {"coarse": 1, "fine": 1}
+
+    @property
+    def schedule(self):
+        coarse = round(self.fraction * self.strokes)
+        return (0,) * coarse + (1,) * (self.strokes - coarse)
+
+    @property
+    def title(self):
+        return f"painting, {self.strokes} strokes"
+
+    def folder_name(self, schedule):
+        return f"painting{self.strokes}-{schedule}"
+
+    def protocol(self):
+        return {"stitch": self.config["stitch"]}
+
+    def costs(self):
+        return {"coarse": NetworkCost(10, 1000), "fine": NetworkCost(40, 4000)}
+
+    def fetch(self):
+        return None
+
+    def weights(self):
+        return {"coarse": Weights("of hog"), "fine": Weights("of sable")}
+
+    def identity(self, weights, engine):
+        run = {"seed": self.run.seed, "classes": self.config["run"]["classes"]}
+        own = {"words": list(self.words), "schedule": list(self.schedule), "run": run}
+        return own | {"weights": {n: w.sha256 for n, w in weights.items()}} | {
+            "engine": engine.identity()
+        }  # fmt: skip
+
+    def load(self, engine):
+        return engine
+
+    def maker(self, loaded):
+        return Painter(self, loaded)
+
+
+class Painter:
+    """An ImageMaker."""
+
+    def __init__(self, experiment, engine):
+        self.experiment, self.engine = experiment, engine
+
+    def prepare(self):
+        return {}
+
+    def draw(self, indices, labels, *, seed):
+        side = self.experiment.image_size
+        grain = PerImageRandomness(seed, indices, (side, side, 1)).initial()
+        return grain.numpy(), [GREYS[self.experiment.words[label]] for label in labels]
+
+    def sample(self, batch, timer):
+        grain, levels = batch
+        coarse = self.experiment.steps_per_denoiser["coarse"]
+        with timer.stage(LOOP), timer.stage(DENOISE + "coarse") if coarse else nullcontext():
+            values = np.reshape(levels, (-1, 1, 1, 1)) + (4 + 4 * coarse) * grain
+        with timer.stage(DECODE):
+            return Painted(np.repeat(values.clip(0, 255).astype(np.uint8), 3, axis=3))
+
+
+class Painted:
+    """Images that are there already."""
+
+    def __init__(self, images):
+        self._images = images
+
+    def wait(self):
+        return self._images
