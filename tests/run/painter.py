@@ -16,56 +16,34 @@ from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment, Weights
 from tstitch.scoring.settings import parse_evaluation
 from tstitch.tracking.tracker import parse_tracking
 
-GREYS = {"black": 40, "grey": 128, "white": 215}
+STROKES, GREYS = 4, {"black": 40, "grey": 128, "white": 215}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Painting(Experiment):
-    """Strokes of two brushes."""
-
-    words: tuple[str, ...]
-    fraction: float
-
-    image_size = 28
-    has_prompts = True
-    strokes = 4
+    """Four strokes of two brushes."""
 
     @classmethod
     def parse(cls, config, stitched=True):
         pair = config["pair"]
+        coarse = round(STROKES * config["stitch"]["fraction"]) if stitched else 0
         return cls(
             config=config,
             run=parse_run(config["run"], len(pair["words"])),
             engine=parse_engine(config["engine"]),
             evaluation=parse_evaluation(config["evaluation"]),
             tracking=parse_tracking(config["tracking"]),
-            words=tuple(pair["words"]),
-            fraction=config["stitch"]["fraction"] if stitched else 0.0,
+            name=pair["name"],
+            image_size=28,
+            conditions=tuple(pair["words"]),
+            has_prompts=True,
+            denoisers={"coarse": 1, "fine": 1},
+            schedule=(0,) * coarse + (1,) * (STROKES - coarse),
+            title="painting",
         )
 
-    @property
-    def name(self):
-        return self.config["pair"]["name"]
-
-    @property
-    def conditions(self):
-        return self.words
-
-    @property
-    def denoisers(self):
-        return {"coarse": 1, "fine": 1}
-
-    @property
-    def schedule(self):
-        coarse = round(self.fraction * self.strokes)
-        return (0,) * coarse + (1,) * (self.strokes - coarse)
-
-    @property
-    def title(self):
-        return f"painting, {self.strokes} strokes"
-
     def folder_name(self, schedule):
-        return f"painting{self.strokes}-{schedule}"
+        return f"painting-{schedule}"
 
     def protocol(self):
         return {"stitch": self.config["stitch"]}
@@ -81,7 +59,7 @@ class Painting(Experiment):
 
     def identity(self, weights, engine):
         run = {"seed": self.run.seed, "classes": self.config["run"]["classes"]}
-        own = {"words": list(self.words), "schedule": list(self.schedule), "run": run}
+        own = {"words": list(self.conditions), "schedule": list(self.schedule), "run": run}
         return own | {"weights": {n: w.sha256 for n, w in weights.items()}} | {
             "engine": engine.identity()
         }  # fmt: skip
@@ -105,7 +83,7 @@ class Painter:
     def draw(self, indices, labels, *, seed):
         side = self.experiment.image_size
         grain = PerImageRandomness(seed, indices, (side, side, 1)).initial()
-        return grain.numpy(), [GREYS[self.experiment.words[label]] for label in labels]
+        return grain.numpy(), [GREYS[self.experiment.conditions[label]] for label in labels]
 
     def sample(self, batch, timer):
         grain, levels = batch

@@ -102,7 +102,7 @@ class SteppedMaker(ImageMaker, Protocol):
         """The latents (N, C, H, W) float32 of a batch, before they are images."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment(ABC):
     """The checked configuration of one run."""
 
@@ -111,6 +111,13 @@ class Experiment(ABC):
     engine: EngineSettings
     evaluation: EvaluationSettings
     tracking: TrackingSettings
+    name: str  # of the pair
+    image_size: int  # side of the images in pixels
+    conditions: tuple[str, ...]  # what an image may be of, by label
+    has_prompts: bool  # whether these are texts, which a run keeps beside its images
+    denoisers: dict[str, int]  # network evaluations in one step of each, small to large
+    schedule: tuple[int, ...]  # which of them (0 = smallest) runs each step: realised
+    title: str  # what runs that are compared have in common: `DDIM 20 steps, guidance 1.5`
 
     @classmethod
     @abstractmethod
@@ -124,44 +131,9 @@ class Experiment(ABC):
             UserError: the first bad field.
         """
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Of the pair."""
-
-    @property
-    @abstractmethod
-    def image_size(self) -> int:
-        """Side of the images in pixels."""
-
-    @property
-    @abstractmethod
-    def conditions(self) -> tuple[str, ...]:
-        """What an image may be of, by label: names of classes, or prompts."""
-
-    @property
-    @abstractmethod
-    def has_prompts(self) -> bool:
-        """Whether the conditions are texts, which a run keeps beside its images."""
-
-    @property
-    @abstractmethod
-    def denoisers(self) -> dict[str, int]:
-        """Network evaluations in one step of each denoiser, small to large."""
-
-    @property
-    @abstractmethod
-    def schedule(self) -> tuple[int, ...]:
-        """The realised stitch schedule: which denoiser (0 = smallest) runs each step."""
-
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """What runs that are compared have in common: `DDIM 20 steps, guidance 1.5`."""
-
     @abstractmethod
     def folder_name(self, schedule: str) -> str:
-        """The same and a schedule in letters, digits and `_.-`, for the name of a directory."""
+        """The title and a schedule in letters, digits and `_.-`, to name a directory."""
 
     @abstractmethod
     def protocol(self) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ from tstitch.scoring.settings import parse_evaluation
 from tstitch.tracking.tracker import parse_tracking
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairExperiment(Experiment):
     """Everything that a run needs to know before a model is loaded."""
 
@@ -60,6 +60,13 @@ class PairExperiment(Experiment):
             engine=parse_engine(config["engine"], pair.sixteen_bits),
             evaluation=parse_evaluation(config["evaluation"]),
             tracking=parse_tracking(config["tracking"]),
+            name=pair.name,
+            image_size=pair.space.image_size,
+            conditions=pair.class_names,
+            has_prompts=isinstance(pair.condition, Prompts),
+            denoisers={s.name: guidance.evaluations(s.name) for s in pair.denoisers},
+            schedule=_schedule(sampler),
+            title=_title(config["sampler"], sampler, guidance),
             pair=pair,
             sampler=sampler,
             guidance=guidance,
@@ -73,47 +80,7 @@ class PairExperiment(Experiment):
         """
         config = self.config | {"stitch": section}
         sampler = _parse_sampler(config, _parse_stitch(config), self.pair)
-        return replace(self, config=config, sampler=sampler)
-
-    @property
-    def name(self) -> str:
-        """Of the pair."""
-        return self.pair.name
-
-    @property
-    def image_size(self) -> int:
-        """Side of the images in pixels."""
-        return self.pair.space.image_size
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """The pair's classes or prompts."""
-        return self.pair.class_names
-
-    @property
-    def has_prompts(self) -> bool:
-        """Whether the conditions are texts."""
-        return isinstance(self.pair.condition, Prompts)
-
-    @property
-    def denoisers(self) -> dict[str, int]:
-        """Network evaluations in one step of each denoiser, small to large: guidance doubles."""
-        names = [spec.name for spec in self.pair.denoisers]
-        return {name: self.guidance.evaluations(name) for name in names}
-
-    @property
-    def schedule(self) -> tuple[int, ...]:
-        """Which denoiser makes each evaluation of the sampler's plan."""
-        return tuple(step.model for step in self.sampler.plan)
-
-    @property
-    def title(self) -> str:
-        """Sampler, steps and guidance: `DDIM 20 steps, guidance 1.5`."""
-        sampler = self.config["sampler"]
-        name = sampler["_target_"].rpartition(".")[2].replace("DPMSolver", "DPM-Solver")
-        if sampler.get("algorithm") == "dpmpp":
-            name += "++"
-        return f"{name} {self.sampler.steps} steps, guidance {self.guidance.scale:g}"
+        return replace(self, config=config, sampler=sampler, schedule=_schedule(sampler))
 
     def folder_name(self, schedule: str) -> str:
         """`ddim20-SCHEDULE-cfg1.5`."""
@@ -224,6 +191,18 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
     for spec in pair.denoisers:
         _matching(sampler, spec)
     return sampler
+
+
+def _schedule(sampler: Sampler) -> tuple[int, ...]:
+    return tuple(step.model for step in sampler.plan)
+
+
+def _title(section: dict[str, Any], sampler: Sampler, guidance: GuidanceSettings) -> str:
+    """`DDIM 20 steps, guidance 1.5`."""
+    name = section["_target_"].rpartition(".")[2].replace("DPMSolver", "DPM-Solver")
+    if section.get("algorithm") == "dpmpp":
+        name += "++"
+    return f"{name} {sampler.steps} steps, guidance {guidance.scale:g}"
 
 
 def _values(process: Process) -> dict[str, Any]:
