@@ -3,7 +3,6 @@
 The coarse brush, which comes first, leaves more grain than the fine one.
 """
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from tstitch.scoring.settings import parse_evaluation
 from tstitch.tracking.tracker import parse_tracking
 
 STROKES, GREYS = 4, {"black": 40, "grey": 128, "white": 215}
+GRAIN = {"coarse": 4, "fine": 1}  # of one stroke
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +87,12 @@ class Painter:
 
     def sample(self, batch, timer):
         grain, levels = batch
-        coarse = self.experiment.steps_per_denoiser["coarse"]
-        with timer.stage(LOOP), timer.stage(DENOISE + "coarse") if coarse else nullcontext():
-            values = np.reshape(levels, (-1, 1, 1, 1)) + (4 + 4 * coarse) * grain
+        values = np.reshape(levels, (-1, 1, 1, 1)) + 4 * grain
+        with timer.stage(LOOP):
+            for name, strokes in self.experiment.steps_per_denoiser.items():
+                if strokes:
+                    with timer.stage(DENOISE + name):
+                        values = values + GRAIN[name] * strokes * grain
         with timer.stage(DECODE):
             return Painted(np.repeat(values.clip(0, 255).astype(np.uint8), 3, axis=3))
 
