@@ -30,6 +30,7 @@ setup(
         "gdown>=5.2",
         "huggingface-hub>=0.25",
         "filelock>=3.13",
+        "pydantic>=2.7",
         "pyyaml>=6",
         "pillow>=10.1",
         "tqdm>=4.66",
@@ -39,6 +40,14 @@ setup(
     ],
     extras_require={
         # The last two: a test installs a clone without fetching anything.
-        "test": ["pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6", "setuptools>=64", "wheel>=0.40"]
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.8",
+            "ruff>=0.6",
+            "mypy>=1.15",
+            "types-PyYAML>=6",
+            "setuptools>=64",
+            "wheel>=0.40",
+        ]  # fmt: skip
     },
 )

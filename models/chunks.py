@@ -30,7 +30,7 @@ def images_at_once(widths: list[int], side: int, itemsize: int, memory: int) -> 
     return min(MOST, 1 << max(0, fitting.bit_length() - 1))
 
 
-def in_chunks(function: Callable[[Tensor], Tensor], batch: Tensor, size: int) -> tuple[Tensor, int]:
+def in_chunks(function: Callable[[Tensor], T], batch: Tensor, size: int) -> tuple[list[T], int]:
     """The function over parts of a batch; of half the size where memory is short, which is said.
 
     Args:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Classes:
         """Index of the null condition."""
         return len(self.names)
 
-    def check(self, network: nn.Module) -> None:
+    def check(self, network: Any) -> None:
         """Refuses a network that these conditions mean nothing to.
 
         Raises:
@@ -37,7 +37,7 @@ class Classes:
         if getattr(network, "conditioning", "classes") == "text":
             raise ValueError("is conditioned on text; give the pair prompts in place of classes")
 
-    def bind(self, networks: Iterable[nn.Module], device: torch.device) -> None:
+    def bind(self, networks: Iterable[Any], device: torch.device) -> None:
         """Nothing to do: y are the networks' own labels."""
 
     def identity(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Prompts:
         """Index of the null condition."""
         return len(self.names)
 
-    def check(self, network: nn.Module) -> None:
+    def check(self, network: Any) -> None:
         """Refuses a network that these conditions mean nothing to.
 
         Raises:
@@ -81,7 +81,7 @@ class Prompts:
                 own = f"{name} of width {width}"
                 raise ValueError(f"takes {own}, and pair.text_encoder gives {given or 'none'}")
 
-    def bind(self, networks: Iterable[nn.Module], device: torch.device) -> None:
+    def bind(self, networks: Iterable[Any], device: torch.device) -> None:
         """Encodes the prompts, once per device, and hands every network its table.
 
         Args:

@@ -63,10 +63,12 @@ class DiffusersDenoiser(nn.Module):
         if (source is None) == (config is None):
             raise ValueError(f"source={source}: give either a source or a config")
         self.pretrained, self._where = source, "config" if source is None else f"source={source}"
-        values = dict(config) if source is None else _read(source)
-        self.network = _build(values, self._where, strict=source is None)
+        values = dict(config or {}) if source is None else _read(source)
+        self.network: Any = _build(values, self._where, strict=source is None)
         # As given: defaults that diffusers adds later are no other network.
-        self.identity = {"class": type(self.network).__name__, "config": _plain(values)}
+        self.identity: dict[str, Any] = {
+            "class": type(self.network).__name__, "config": _plain(values)
+        }  # fmt: skip
         if published_dit:
             self.identity["published_dit"] = True
         self.prediction = None if source is None else _prediction(source)
@@ -231,7 +233,7 @@ def _build(values: dict[str, Any], where: str, strict: bool) -> nn.Module:
         raise ValueError(f"{where}: {name} cannot be built of its config ({line})") from error
 
 
-def _conditioning(network: nn.Module) -> str | None:
+def _conditioning(network: Any) -> str | None:
     kind = type(network).__name__
     if kind == "UNet2DConditionModel":
         return "text"
@@ -242,7 +244,7 @@ def _conditioning(network: nn.Module) -> str | None:
     return None if network.class_embedding is None else "classes"
 
 
-def _prepare_dit(network: nn.Module, published: bool) -> None:
+def _prepare_dit(network: Any, published: bool) -> None:
     for block in network.transformer_blocks:
         block.norm1.emb.class_embedder.dropout_prob = 0.0  # whoever trains drops labels already
         if published:

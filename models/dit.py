@@ -5,6 +5,7 @@ DiT-B/2 load without renaming.
 """
 
 import math
+from typing import Any
 
 import torch
 from timm.layers import Mlp, PatchEmbed
@@ -79,7 +80,7 @@ class DiT(nn.Module):
         self.y_embedder = LabelEmbedder(num_classes, hidden_size)
         grid = sincos_position_table(hidden_size, input_size // patch_size)
         self.pos_embed = nn.Parameter(grid[None], requires_grad=False)
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(
             DiTBlock(hidden_size, num_heads, mlp_ratio) for _ in range(depth)
         )
         self.final_layer = FinalLayer(hidden_size, patch_size, self.out_channels)
@@ -116,7 +117,7 @@ class DiT(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        projection = self.x_embedder.proj
+        projection: Any = self.x_embedder.proj
         nn.init.xavier_uniform_(projection.weight.data.flatten(1))
         nn.init.zeros_(projection.bias)
         nn.init.normal_(self.y_embedder.embedding_table.weight, std=0.02)
@@ -140,7 +141,7 @@ class DiTBlock(nn.Module):
         self.mlp = Mlp(
             hidden_size,
             hidden_features=int(hidden_size * mlp_ratio),
-            act_layer=lambda: nn.GELU(approximate="tanh"),
+            act_layer=lambda: nn.GELU(approximate="tanh"),  # type: ignore[arg-type]
         )
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(hidden_size, 6 * hidden_size))
 
@@ -172,7 +173,7 @@ class TimestepEmbedder(nn.Module):
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
+        self.mlp: Any = nn.Sequential(
             nn.Linear(FREQUENCY_CHANNELS, hidden_size),
             nn.SiLU(),
             nn.Linear(hidden_size, hidden_size),

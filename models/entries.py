@@ -90,7 +90,11 @@ def choose_entry(content: Mapping, network: nn.Module, part: bool = False) -> En
     entries = [
         entry
         for path, tensors in held
-        for entry in (_listed if isinstance(tensors, list) else _named)(path, tensors, wanted)
+        for entry in (
+            _listed(path, tensors, wanted)
+            if isinstance(tensors, list)
+            else _named(path, tensors, wanted)
+        )
     ]
     raw = [entry for entry in entries if entry.fits and not entry.averaged]
     for entry in entries:
@@ -217,9 +221,13 @@ def _averaged_beside(held: list[tuple[tuple, dict | list]], raw: list[Entry]) ->
     """A place named as averaged that holds weights of none of the entries."""
     used = {place for entry in raw for place in entry.used}
     for path, tensors in held:
-        listed = isinstance(tensors, list)
-        for name, tensor in [("", t) for t in tensors] if listed else tensors.items():
-            place = "/".join(path if listed else (*path, name))
+        own = (
+            [(path, t) for t in tensors]
+            if isinstance(tensors, list)
+            else [((*path, name), t) for name, t in tensors.items()]
+        )
+        for where, tensor in own:
+            place = "/".join(where)
             if place not in used and tensor.numel() > 1 and is_averaged(place):
                 parts = re.split(r"(?<=[/.])", place)
                 last = max(i for i, part in enumerate(parts) if is_averaged(part))

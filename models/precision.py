@@ -62,5 +62,5 @@ def lower_products(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     return network
 
 
-def _lower_input(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+def _lower_input(module: nn.Linear, inputs: tuple[Tensor]) -> tuple[Tensor]:
     return (inputs[0].to(module.weight.dtype),)

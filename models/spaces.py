@@ -3,11 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -123,7 +123,7 @@ class VAESpace:
         self._scale: LatentScale | None = None  # known with the config.json
         self.remarks: list[str] = []
         self.shape, self.image_channels = (channels, size, size), 3
-        self._network: torch.nn.Module | None = None
+        self._network: Any = None  # diffusers' AutoencoderKL, once loaded
         self._chunk = CHUNK
         self._device = torch.device("cpu")
         if Path(self.vae).expanduser().is_file():
@@ -160,7 +160,7 @@ class VAESpace:
         if self._device.type == "cuda":
             layout = torch.channels_last  # what cuDNN's convolutions are fastest with
         self._network.to(self._device, DTYPES[self.precision], memory_format=layout)
-        self._chunk = CHUNK if self.chunk == "auto" else self.chunk
+        self._chunk = self.chunk if isinstance(self.chunk, int) else CHUNK
         if self.chunk == "auto" and self._device.type == "cuda":
             widths, size = self._network.config.block_out_channels, DTYPES[self.precision].itemsize
             memory = torch.cuda.get_device_properties(self._device).total_memory
@@ -168,7 +168,7 @@ class VAESpace:
 
     def _in_chunks(self, function: Callable[[Tensor], T], batch: Tensor) -> list[T]:
         """The function over parts of the batch, in the autoencoder's own precision."""
-        products = nullcontext()
+        products: AbstractContextManager[None] = nullcontext()
         if self._device.type == "cuda":
             products = float32_products(self.precision == "tf32")
         with products, torch.autocast(self._device.type, enabled=False):
@@ -232,6 +232,7 @@ class VAESpace:
         """Scale and shift of the latents; may ask the hub for the config.json."""
         if self._scale is None:
             self._check_folder(self._folder())
+        assert self._scale is not None  # as its folder was checked
         return self._scale
 
     def scaled(self, own: Tensor) -> Tensor:
@@ -296,7 +297,8 @@ class VAESpace:
 
     def _choose_scale(self, own: LatentScale) -> None:
         """The constants given, else the autoencoder's; remarks on where they differ."""
-        given = {name: float(value) for name, value in self._given.items() if value is not None}
+        known = self._given.items()
+        given: dict[str, Any] = {n: float(value) for n, value in known if value is not None}
         self._scale = replace(own, **given)
         theirs = {"scale": own.scale, "shift": own.shift}
         self.remarks = [
@@ -314,7 +316,7 @@ def _finite(batch: Tensor) -> Tensor:
     return torch.isfinite(batch).flatten(1).all(1)
 
 
-def _check_counts(counts: dict[str, int], otherwise: str = "") -> None:
+def _check_counts(counts: Mapping[str, object], otherwise: str = "") -> None:
     for name, value in counts.items():
         if type(value) is not int or value < 1:
             raise ValueError(f"{name}={value}: must be an integer of at least 1{otherwise}")

@@ -78,9 +78,9 @@ class ClipText:
         """
         parts = [self._encode_by(k, texts, device) for k in range(len(self._names))]
         states = torch.cat([states for states, _ in parts], dim=-1)
-        pooled = parts[-1][1]
         table = {"encoder_hidden_states": states}
-        return table if len(parts) == 1 else table | {"text_embeds": pooled}
+        pooled = parts[-1][1] if len(parts) > 1 else None
+        return table if pooled is None else table | {"text_embeds": pooled}
 
     def digest(self) -> str:
         """SHA-256 of weights and tokenizers; kept, since files are large."""
@@ -100,13 +100,15 @@ class ClipText:
         length = config.get("max_position_embeddings", TOKENS)
         tokens = _tokens(folder, texts, length).to(device)
         network = self._load(name, config).to(device)
-        states, pooled = [], []
+        states: list[Tensor] = []
+        pooled: list[Tensor] = []
         with float32_products(tf32=False):
             for ids in tokens.split(BATCH):
                 found = network(ids, output_hidden_states=both)
                 states.append(found.hidden_states[-2] if both else found.last_hidden_state)
-                pooled.append(getattr(found, "text_embeds", None))
-        return torch.cat(states), None if pooled[0] is None else torch.cat(pooled)
+                if getattr(found, "text_embeds", None) is not None:
+                    pooled.append(found.text_embeds)
+        return torch.cat(states), torch.cat(pooled) if pooled else None
 
     def _load(self, name: str, config: dict[str, Any]) -> torch.nn.Module:
         kind = getattr(_transformers(), config["architectures"][0])

@@ -35,6 +35,7 @@ class Sampler(ABC):
 
     Attributes:
         plan: the network evaluations of an image, in order.
+        evaluations: how many of them each step takes that the stitch schedule assigns.
         prediction: what the denoisers have to give: "eps", "x0" or "velocity".
 
     Raises:
@@ -42,6 +43,7 @@ class Sampler(ABC):
     """
 
     plan: tuple[Step, ...]
+    evaluations: tuple[int, ...]
     prediction: str = "eps"
 
     def __init__(
@@ -56,7 +58,7 @@ class Sampler(ABC):
         if not isinstance(stitch, StitchSchedule):
             raise ValueError(f"stitch={stitch!r}: choose a StitchSchedule, e.g. Fraction")
         self.process = check_process(process)
-        models = stitch.assign([process.progress(t) for t in timesteps], num_models)
+        models = stitch.assign([float(process.progress(t)) for t in timesteps], num_models)
         if len(models) != len(timesteps) or not set(models) <= set(range(num_models)):
             raise ValueError(
                 f"stitch={stitch!r}: it must assign one of 0..{num_models - 1} to each of the "
@@ -66,6 +68,7 @@ class Sampler(ABC):
             Step(i, float(t), int(model))
             for i, (t, model) in enumerate(zip(timesteps, models, strict=True))
         )
+        self.evaluations = (1,) * len(self.plan)
 
     @property
     def steps(self) -> int:
@@ -106,7 +109,7 @@ def sample(
     Returns:
         x_0, shape and dtype of x_T.
     """
-    x, history = x_T, []
+    x, history = x_T, list[Tensor]()
     for step in sampler.plan:
         prediction, variance = denoisers[step.model](x, step.t, y)
         x = sampler.update(step, x, prediction.to(x.dtype), variance, noise, history)

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 
-def is_integer(value: object) -> bool:
+def is_integer(value: object) -> TypeGuard[int]:
     """Whether the value is a plain integer: no bool, no integral float."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether the value is a finite int or float: no bool, NaN, infinity or string."""
     return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 

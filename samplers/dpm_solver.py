@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import expm1, inf, isfinite
 
+import numpy as np
 from torch import Tensor
 
 from .base import Sampler, Step
@@ -82,7 +83,7 @@ class DPMSolver(Sampler):
         super().__init__(times[:-1].tolist(), process, stitch, num_models)
         self.prediction = "x0" if self.algorithm == "dpmpp" else "eps"
         values = (process.alpha(times), process.sigma(times), process.log_snr(times))
-        self._coefficients = self._precompute(*(v.tolist() for v in values))
+        self._coefficients = self._precompute(*(np.asarray(v).tolist() for v in values))
 
     def _precompute(
         self, alpha: list[float], sigma: list[float], lam: list[float]

@@ -26,7 +26,7 @@ class LineStep:
 
 def line_steps(process: Process, times: np.ndarray) -> tuple[LineStep, ...]:
     """Between each two times: x / scale moves by (tau_next - tau) * prediction (Process.line)."""
-    scale, tau = process.line(times)
+    scale, tau = map(np.asarray, process.line(times))
     ratio, move = scale[1:] / scale[:-1], scale[1:] * np.diff(tau)
     return tuple(map(LineStep, ratio.tolist(), move.tolist()))
 

@@ -42,6 +42,7 @@ class Heun(Sampler):
         times = process.times(steps)
         super().__init__(times[:-1].tolist(), process, stitch, num_models)
         self.plan = _evaluated_twice(self.plan, times.tolist())
+        self.evaluations = (2,) * (steps - 1) + (1,)
         self.prediction = process.prediction
         self._steps = line_steps(process, times)
 

@@ -18,17 +18,27 @@ class Process(ABC):
 
     Attributes:
         num_timesteps: T, in how many steps training counts time.
-        t_max, t_min: the noisiest and the cleanest timestep.
         prediction: the slope of the straight lines that Euler and Heun walk (see `line`); taken
             of denoisers that name none.
-        prior_std: standard deviation of the pure noise that a trajectory begins with.
     """
 
     num_timesteps: int
-    t_max: float
-    t_min: float
     prediction: str = "eps"
-    prior_std: float = 1.0
+
+    @property
+    @abstractmethod
+    def t_max(self) -> float:
+        """The noisiest timestep."""
+
+    @property
+    @abstractmethod
+    def t_min(self) -> float:
+        """The cleanest timestep."""
+
+    @property
+    def prior_std(self) -> float:
+        """Standard deviation of the pure noise that a trajectory begins with."""
+        return 1.0
 
     @abstractmethod
     def alpha(self, t: Times) -> Times:
@@ -75,10 +85,10 @@ class Process(ABC):
         if spacing == "time":
             return self.uniform_times(steps)
         ends = np.array([self.t_max, self.t_min])
-        first, last = self.log_snr(ends)
+        first, last = np.asarray(self.log_snr(ends))
         if not np.isfinite([first, last]).all():
             raise ValueError(f"spacing=logsnr: infinite at the ends of {self}; choose time")
-        times = self.time(np.linspace(first, last, steps + 1))
+        times = np.asarray(self.time(np.linspace(first, last, steps + 1)))
         times[[0, -1]] = ends
         return times
 

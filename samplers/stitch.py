@@ -206,29 +206,29 @@ class Budget(StitchSchedule):
         return Explicit(models=self.models).assign(progress, num_models)
 
 
-def spend(seconds: Sequence[float], steps: int, limit: float) -> tuple[int, ...]:
+def spend(seconds: Sequence[float], evaluations: Sequence[int], limit: float) -> tuple[int, ...]:
     """Models of a trajectory, small to large, that take no more than a time.
 
     The largest gets as many steps as the limit allows, then the next: on the Pareto front of
     three models (Fig. 6) the mixes with the most steps of the large one have the lowest FID.
 
     Args:
-        seconds: of one step of each model.
-        steps: of the trajectory.
+        seconds: of one evaluation of each model.
+        evaluations: of each step, noisiest first.
         limit: seconds of all steps.
 
     Raises:
         ValueError: even the fastest model takes longer.
     """
-    if steps * min(seconds) > limit * (1 + 1e-9):
-        raise ValueError(f"the fastest model alone takes {steps * min(seconds):.6g} s")
-    left, counts = steps, [0] * len(seconds)
-    for model in range(len(seconds) - 1, 0, -1):
-        spare, dearer = min(seconds[:model]), seconds[model]
-        count = left
-        if dearer > spare:
-            count = min(left, int((limit - left * spare) / (dearer - spare) + 1e-9))
-        counts[model], left = count, left - count
-        limit -= count * dearer
-    counts[0] = left
-    return tuple(model for model, count in enumerate(counts) for _ in range(count))
+    most = limit * (1 + 1e-9)  # above rounding
+    left, taken = sum(evaluations), 0.0
+    if left * min(seconds) > most:
+        raise ValueError(f"the fastest model alone takes {left * min(seconds):.6g} s")
+    model, models = len(seconds) - 1, []
+    for count in reversed(evaluations):
+        left -= count
+        while model and taken + count * seconds[model] + left * min(seconds[: model + 1]) > most:
+            model -= 1
+        taken += count * seconds[model]
+        models.append(model)
+    return tuple(reversed(models))

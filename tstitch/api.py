@@ -16,7 +16,7 @@ from tstitch.sampling.experiment import PairExperiment
 from tstitch.sampling.pipeline import Pipeline
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
-from tstitch.scoring.settings import parse_evaluation
+from tstitch.scoring.settings import EvaluationSettings
 
 
 def load(pair: str, *overrides: str) -> Pipeline:
@@ -71,7 +71,7 @@ def evaluate(
             raise UserError(str(error)) from error
     elif reference is not None:
         section = section | {"reference": str(reference)}
-    settings = parse_evaluation(section)
+    settings = EvaluationSettings.parse(section)
     if settings.extractor is None:
         raise UserError("evaluation.extractor=None: choose evaluation=inception or fashion_mnist")
     if held is None and settings.reference is None:

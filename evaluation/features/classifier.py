@@ -122,7 +122,7 @@ def register_with_torch_fidelity() -> None:
 
     class FidelityClassifier(FeatureExtractorBase):
         # torch-fidelity hands every argument of calculate_metrics on to the extractor.
-        def __init__(
+        def __init__(  # type: ignore[no-untyped-def]
             self, name, features_list, *, feature_extractor_weights_path=None,
             input1=None, input2=None, batch_size=None, isc=None, fid=None, kid=None, prc=None,
             ppl=None, feature_extractor=None, feature_layer_isc=None, feature_layer_fid=None,
@@ -148,18 +148,18 @@ def register_with_torch_fidelity() -> None:
             self._extractor = ClassifierExtractor(feature_extractor_weights_path)
 
         @staticmethod
-        def get_provided_features_list():
+        def get_provided_features_list() -> tuple[str, ...]:
             return ("pool", "spatial", "logits")
 
         @staticmethod
-        def get_default_feature_layer_for_metric(metric):
+        def get_default_feature_layer_for_metric(metric: str) -> str:
             return {"isc": "logits", "fid": "pool", "kid": "pool", "prc": "pool"}[metric]
 
         @staticmethod
-        def can_be_compiled():
+        def can_be_compiled() -> bool:
             return False
 
-        def forward(self, input):
+        def forward(self, input: Tensor) -> tuple[Tensor, ...]:
             features = self._extractor(input)
             return tuple(features[name] for name in self.features_list)
 

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 
 class Images(Protocol):
-    """Random access to images, as evaluation.features.images.ImageSource has it."""
+    """Random access to images of one size, as evaluation.features.images.ImageSource has it."""
+
+    height: int
+    width: int
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int64 (N,) class of each image, negative where it is unknown."""
 
     def __len__(self) -> int: ...
 

@@ -174,8 +174,9 @@ def decodable(path: Path, name: str) -> Iterator[Any]:
         with Image.open(path) as image:
             if image.mode not in MODES:
                 raise _Unfit(f"has not 8 bits per channel (mode {image.mode}); convert it to RGB")
-            if image.format not in WITH_PREVIEW and getattr(image, "n_frames", 1) > 1:
-                raise _Unfit(f"holds {image.n_frames} images; save each as a file of its own")
+            count = 1 if image.format in WITH_PREVIEW else getattr(image, "n_frames", 1)
+            if count > 1:
+                raise _Unfit(f"holds {count} images; save each as a file of its own")
             yield image
     except _Unfit as error:
         raise ValueError(f"{name} {error}") from error

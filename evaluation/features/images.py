@@ -101,15 +101,17 @@ def open_images(
     path, place = Path(source).expanduser(), f"{field}={source}"
     if source == "":  # Path would make the current folder of it
         raise ValueError(f"{place}: is empty; give a path, . for the current folder")
+    rows: Rows
+    labels: np.ndarray | None = None
     listing: Listing | None = None
     with _placed(place):
         if path.is_dir():
-            rows, labels = _FolderRows(path), None
-            listing = rows.listing
+            rows = folder = _FolderRows(path)
+            listing = folder.listing
         elif not path.is_file():
             raise ValueError("no such file or folder; check the path")
         elif path.suffix.lower() == ".npy":
-            rows, labels = RowReader(path), None
+            rows = RowReader(path)
         elif path.suffix.lower() in SUFFIXES:
             raise ValueError("is a single image; give the folder of the images")
         else:
@@ -147,7 +149,7 @@ class _ArrayRows:
 class _FolderRows:
     """Image files of a folder, all of one size, decoded when they are read."""
 
-    dtype = np.dtype(np.uint8)
+    dtype: np.dtype = np.dtype(np.uint8)
 
     def __init__(self, folder: Path) -> None:
         # A run directory holds a grid of images beside the images themselves.
@@ -168,7 +170,7 @@ class _FolderRows:
             if size != first:
                 differ = f"{self._names[0]} is {width}x{height}, {name} is {size[0]}x{size[1]}"
                 raise ValueError(f"{differ}; give images of one size")
-        self.shape = (len(self._names), height, width, 3)
+        self.shape: tuple[int, ...] = (len(self._names), height, width, 3)
 
     def read(self, first: int, end: int) -> np.ndarray:
         images = np.empty((end - first, *self.shape[1:]), np.uint8)

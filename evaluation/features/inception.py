@@ -5,6 +5,7 @@ import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class InceptionExtractor(nn.Module):
     def __init__(self, weights: Path) -> None:
         super().__init__()
         state = _read_tensors(Path(weights), f"weights={weights}")
-        self._network = _unfilled_network()
+        self._network: Any = _unfilled_network()  # its layers are known by name
         _fill(self._network, state, f"weights={weights}")
         self.eval()
 
@@ -87,7 +88,9 @@ def _unfilled_network() -> nn.Module:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Unfilled(FeatureExtractorInceptionV3):
-        def load_state_dict(self, state_dict, strict=True, assign=False):
+        def load_state_dict(
+            self, state_dict: Any, strict: bool = True, assign: bool = False
+        ) -> Any:
             """Nothing: the constructor calls it with the stand-in below."""
 
     # The constructor downloads weights, or unpickles a file with whatever code is in it. It gets

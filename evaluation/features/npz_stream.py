@@ -9,15 +9,17 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
 LOCAL_HEADER = struct.Struct("<26xHH")  # 30 bytes; ends with the lengths of name and extra field
 # What zipfile and numpy raise for damaged files. RuntimeError: a password, or a compression that
 # zipfile does not know; SyntaxError, TokenError: the header of an npy.
-DAMAGES = (OSError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error)
-DAMAGES += (zlib.error, zipfile.BadZipFile)
+DAMAGES = (
+    OSError, EOFError, RuntimeError, SyntaxError, tokenize.TokenError, struct.error, zlib.error,
+    zipfile.BadZipFile,
+)  # fmt: skip
 AGAIN = "copy or write the file again"
 
 
@@ -25,7 +27,7 @@ class ArrayError(ValueError):
     """What is wrong with an array or its file, and the remedy; one line."""
 
 
-def read_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of an npy stream, which then stands at its first value.
 
     Raises:
@@ -204,7 +206,7 @@ class RowReader:
         return _filled(self._cursor[2], length)
 
 
-def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran order, and dtype; objects are refused."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
@@ -218,7 +220,7 @@ def _header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     return header
 
 
-def _filled(file: BinaryIO, length: int) -> bytearray:
+def _filled(file: Any, length: int) -> bytearray:
     """The next bytes, writable so that no array on them needs a copy; fewer at the end."""
     raw = bytearray(length)
     filled = 0

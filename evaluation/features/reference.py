@@ -78,10 +78,10 @@ def open_reference(path: str | Path, field: str) -> Reference:
         class_counts = _class_counts(file) if "class_counts" in names else None
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
-    images = open_images(path, field, need_labels=False) if IMAGES in names else None
+    stored = open_images(path, field, need_labels=False) if IMAGES in names else None
     digest = _digest(file)
-    counts = class_counts or SHIPPED_CLASSES.get(digest) or labelled_counts(images)
-    return Reference(gaussians, images, features, num_images, extractor, file.stem, digest, counts)
+    counts = class_counts or SHIPPED_CLASSES.get(digest) or labelled_counts(stored)
+    return Reference(gaussians, stored, features, num_images, extractor, file.stem, digest, counts)
 
 
 def array_reference(array: np.ndarray, field: str) -> Reference:
@@ -95,7 +95,7 @@ def array_reference(array: np.ndarray, field: str) -> Reference:
         ValueError: not such images; one line.
     """
     images = open_images(array, field)
-    digest = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
     return Reference({}, images, None, None, None, "array", digest)
 
 

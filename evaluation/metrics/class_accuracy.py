@@ -5,8 +5,7 @@ from evaluation.metrics.metric import Estimate, Metric, share_of
 
 
 def _estimate(samples: Samples, _reference: ReferenceStatistics) -> Estimate | None:
-    classes = None if samples.labels is None else samples.all("classes")
-    if classes is None:
+    if samples.labels is None or (classes := samples.all("classes")) is None:
         return None
     return share_of(classes == samples.labels.to(classes.device), samples.numbers)
 

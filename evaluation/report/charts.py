@@ -7,7 +7,15 @@ from typing import Any
 
 from evaluation.report.pareto import TIME, cost_of, front_of
 from evaluation.report.plots import GREY, colour, is_wide
-from evaluation.report.points import LOSS, Floor, Measured, Point, by_series, has_fractions
+from evaluation.report.points import (
+    LOSS,
+    Floor,
+    Measured,
+    Point,
+    by_series,
+    has_fractions,
+    x_values,
+)
 from evaluation.report.tables import fid_difference, interval, milliseconds, significant, steps_text
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
@@ -91,8 +99,7 @@ def metric_figure(points: Sequence[Point], floor: Floor | None, key: str) -> dic
     Returns:
         `id`, and `data` and `layout` for Plotly.
     """
-    on_fraction, data, shown = has_fractions(points), [], []
-    every = [p.fraction if on_fraction else p.gmacs_per_image for p in points]
+    on_fraction, every, data, shown = has_fractions(points), x_values(points), [], []
     if floor and key in floor.metrics:
         data.append(_level(floor.metrics[key], every))
         shown.append(floor.metrics[key])

@@ -43,7 +43,8 @@ def cost_of(point: Point, kind: str) -> float | None:
 
 def front_of(points: Sequence[Point], kind: str) -> list[int]:
     """Indices on the front of a cost (TIME or FLOPS) and FID; runs without the cost are off it."""
-    costs = {i: cost_of(point, kind) for i, point in enumerate(points)}
-    known = [i for i, cost in costs.items() if cost is not None]
+    costs = ((i, cost_of(point, kind)) for i, point in enumerate(points))
+    known = {i: cost for i, cost in costs if cost is not None}
     losses = [points[i].metrics[LOSS].value for i in known]
-    return [known[k] for k in pareto_front([costs[i] for i in known], losses)]
+    numbers = list(known)
+    return [numbers[k] for k in pareto_front(list(known.values()), losses)]

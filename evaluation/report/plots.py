@@ -16,6 +16,7 @@ from evaluation.report.points import (
     by_series,
     has_fractions,
     metric_names,
+    x_values,
 )
 from evaluation.report.speed import comparable_times
 
@@ -141,12 +142,13 @@ def _errorbars(
 
 
 def _metric_panel(axes: "Axes", points: Sequence[Point], key: str, real: Measured | None) -> None:
-    on_fraction, shown = has_fractions(points), [real] if real else []
+    every, shown = x_values(points), [real] if real else []
+    line = "-" if has_fractions(points) else ""
     for place, (name, members) in enumerate(by_series(points).items()):
-        have = [points[i] for i in members if key in points[i].metrics]
-        x = [p.fraction if on_fraction else p.gmacs_per_image for p in have]
-        _errorbars(axes, x, [p.metrics[key] for p in have], name, place, "-" if on_fraction else "")
-        shown += [p.metrics[key] for p in have]
+        have = [i for i in members if key in points[i].metrics]
+        metrics = [points[i].metrics[key] for i in have]
+        _errorbars(axes, [every[i] for i in have], metrics, name, place, line)
+        shown += metrics
     style(axes)
     _value_axis(axes, shown, real)
 
@@ -205,7 +207,8 @@ def _label_points(axes: "Axes", points: Sequence[Point], kind: str) -> None:
     places = {name: place for place, name in enumerate(by_series(points))}
     labels = np.empty((0, 4))
     for index in [*front, *(i for i in costly if i not in front)]:
-        point, best = points[index], (math.inf, None)
+        point = points[index]
+        best: tuple[float, np.ndarray | None] = (math.inf, None)
         own = _place(axes, point, kind)
         text = axes.text(
             *axes.transData.inverted().transform(own), point.short, fontsize=9,
@@ -225,7 +228,7 @@ def _label_points(axes: "Axes", points: Sequence[Point], kind: str) -> None:
             labels = np.concatenate([labels, best[1]])
 
 
-def _boxes(own: np.ndarray, size: np.ndarray, offset: tuple[int, int]) -> np.ndarray:
+def _boxes(own: np.ndarray, size: np.ndarray, offset: tuple[float, float]) -> np.ndarray:
     """Boxes (N, 4) in pixels of a label at an offset in points, then along its line, if far."""
     side = np.sign(offset) * (np.abs(offset) > 2)
     middle = own + np.array(offset) * DPI / 72 + side * size / 2

@@ -136,8 +136,9 @@ def metric_names(points: Sequence[Point], floor: Floor | None = None) -> dict[st
     if not points:
         raise ValueError("points=[]: there is nothing to report; give at least one run")
     found: dict[str, str] = {}
-    for record in [*points, *([floor] if floor else [])]:
-        for key, metric in record.metrics.items():
+    everything = [point.metrics for point in points] + ([floor.metrics] if floor else [])
+    for metrics in everything:
+        for key, metric in metrics.items():
             if found.setdefault(key, metric.name) != metric.name:
                 raise ValueError(
                     f"points: {key} is {found[key]!r} and {metric.name!r}; "
@@ -157,6 +158,12 @@ def denoiser_names(points: Sequence[Point]) -> list[str]:
 def has_fractions(points: Sequence[Point]) -> bool:
     """True if one fraction says all: two denoisers at most, and a fraction in every run."""
     return all(p.fraction is not None and len(p.steps_per_denoiser) <= 2 for p in points)
+
+
+def x_values(points: Sequence[Point]) -> list[float]:
+    """The fraction of each, or GMACs per image where fractions do not say all."""
+    fractions = [p.fraction for p in points if p.fraction is not None]
+    return fractions if has_fractions(points) else [p.gmacs_per_image for p in points]
 
 
 def by_series(points: Sequence[Point]) -> dict[str, list[int]]:
@@ -197,7 +204,7 @@ def points_csv(points: Sequence[Point]) -> str:
 def _row(point: Point, keys: list[str], denoisers: list[str]) -> dict[str, Any]:
     fractions = " ".join(map(str, point.fractions)) if point.fractions is not None else None
     scalars = ("nfe", "seconds_per_image", "gmacs_per_image", "flops_per_image")
-    row = {"series": point.series, "label": point.label}
+    row: dict[str, Any] = {"series": point.series, "label": point.label}
     row |= {"fraction": point.fraction, "fractions": fractions}
     row |= {name: getattr(point, name) for name in scalars}
     row |= {"timing_rounds": len(point.round_seconds), "timed_in": "; ".join(point.timed_in)}

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 MIN_CELL = 84  # pixels; smaller images are enlarged by a whole factor
 MARGIN = 4
 LINE_HEIGHT = 16
@@ -96,7 +98,7 @@ def _tile(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image).resize(size, Image.Resampling.NEAREST)
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int = MAX_LINES) -> str:
+def _wrapped(text: str, font: Font, width: int, most: int = MAX_LINES) -> str:
     """Lines that fit the width, broken at spaces; a word or a line too many is cut."""
     lines = [""]
     for word in text.split():
@@ -108,7 +110,7 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int, most: int = MA
     return "\n".join(_fitting(line, font, width) for line in lines[:most])
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _fitting(text: str, font: Font, width: int) -> str:
     while text and font.getlength(text) > width:
         text = text[:-1]
     return text

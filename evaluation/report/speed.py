@@ -20,7 +20,9 @@ def speed_ratio(point: Point, large: Point | None) -> float | None:
     the arithmetic allows.
     """
     found = _ratio(point, large)
-    return None if found is None or _is_false(found, point, large) else found
+    if found is None or large is None or _is_false(found, point, large):
+        return None
+    return found
 
 
 def arithmetic_ratio(point: Point, large: Point) -> float:
@@ -80,7 +82,7 @@ def _of_one_measurement(points: list[Point], remedy: str) -> tuple[list[Point], 
     odd = [i for i in timed if len(points[i].timed_in) > 1 or _conditions(points[i]) != kept]
     if not odd:
         return points, []
-    named = {}
+    named: dict[str, list[Point]] = {}
     for i in odd:
         named.setdefault(" and ".join(points[i].timed_in or UNKNOWN), []).append(points[i])
     parts = [f"{_names(runs)} ({where})" for where, runs in named.items()]
@@ -99,11 +101,11 @@ def _conditions(point: Point) -> tuple[tuple[str, ...], int]:
 def _unsteady(series: Sequence[Point], remedy: str) -> str:
     """Why the times of a series, from its own runs, are of different loads; empty if not."""
     timed = [p for p in series if p.seconds_per_image is not None and not p.round_seconds]
+    seconds = [p.seconds_per_image for p in timed if p.seconds_per_image is not None]
     if len(timed) < 2:
         return ""
-    miss = max(
-        abs(p.seconds_per_image / t - 1) for p, t in zip(timed, _expected(timed), strict=True)
-    )
+    expected = _expected(timed, seconds)
+    miss = max(abs(s / t - 1) for s, t in zip(seconds, expected, strict=True))
     if miss > STEADY:
         return (
             f"{series[0].series}: the load of the machine changed between the runs (their times "
@@ -111,8 +113,8 @@ def _unsteady(series: Sequence[Point], remedy: str) -> str:
             f"speed-up is told from them; {remedy}."
         )
     large = all_large_of(timed)
-    over = [p for p in timed if (r := _ratio(p, large)) and _is_false(r, p, large)]
-    if not over:
+    over = _above(timed, large)
+    if large is None or not over:
         return ""
     return (
         f"{series[0].series}: {_names(over)} measured above what the arithmetic allows "
@@ -121,15 +123,17 @@ def _unsteady(series: Sequence[Point], remedy: str) -> str:
     )
 
 
-def _expected(timed: Sequence[Point]) -> list[float]:
+def _expected(timed: Sequence[Point], seconds: Sequence[float]) -> list[float]:
     """Seconds per image of every point, from medians over all of one step of each denoiser."""
     steps: dict[str, list[float]] = {}
     for point in timed:
-        for name, seconds in point.seconds_per_denoiser.items():
+        for name, taken in point.seconds_per_denoiser.items():
             if count := point.steps_per_denoiser.get(name, 0):
-                steps.setdefault(name, []).append(seconds / count)
+                steps.setdefault(name, []).append(taken / count)
     typical = {name: median(values) for name, values in steps.items()}
-    rest = median(p.seconds_per_image - sum(p.seconds_per_denoiser.values()) for p in timed)
+    rest = median(
+        s - sum(p.seconds_per_denoiser.values()) for p, s in zip(timed, seconds, strict=True)
+    )
     return [
         rest + sum(count * typical.get(name, 0.0) for name, count in p.steps_per_denoiser.items())
         for p in timed
@@ -139,8 +143,8 @@ def _expected(timed: Sequence[Point]) -> list[float]:
 def _above_arithmetic(series: Sequence[Point]) -> list[str]:
     """A sentence on points that were timed in turn, and yet are faster than can be."""
     large = all_large_of(series)
-    over = [p for p in series if (r := _ratio(p, large)) and _is_false(r, p, large)]
-    if not over:
+    over = _above(series, large)
+    if large is None or not over:
         return []
     return [
         f"{series[0].series}: {_names(over)} measured above what the arithmetic allows "
@@ -164,6 +168,13 @@ def _of_rounds(point: Point, large: Point) -> list[float]:
     if len(point.round_seconds) != len(large.round_seconds):
         return []
     return [b / a for a, b in zip(point.round_seconds, large.round_seconds, strict=True)]
+
+
+def _above(points: Sequence[Point], large: Point | None) -> list[Point]:
+    """Those whose speed-up is above what the arithmetic allows."""
+    if large is None:
+        return []
+    return [p for p in points if (r := _ratio(p, large)) and _is_false(r, p, large)]
 
 
 def _is_false(ratio: float, point: Point, large: Point) -> bool:

@@ -35,7 +35,7 @@ def judge(members: Sequence[Point]) -> Verdict:
     compared = [p for p in members if LOSS in p.differences and not flags]
     large = all_large_of(members)
     if has_fractions(members):
-        compared.sort(key=lambda p: p.fraction)
+        compared.sort(key=lambda p: p.fraction or 0.0)
     else:
         compared.sort(key=lambda p: -p.gmacs_per_image)
     unresolved = [p for p in compared if large is None or not _is_resolved(p, large)]
@@ -64,17 +64,17 @@ def verdict_text(verdict: Verdict) -> str:
     metric = large.metrics[LOSS]
     text = f"All large: {metric.name} {interval(metric.value, metric.low, metric.high)}. "
     if len(verdict.unresolved) == len(verdict.compared):
-        return f"{text}No finding. {resolution_text(verdict)}"
-    text += _findings(verdict, word)
-    return f"{text} {resolution_text(verdict)}" if verdict.unresolved else text
+        return f"{text}No finding. {resolution_text(verdict.unresolved, large)}"
+    text += _findings(verdict, large, word)
+    resolution = resolution_text(verdict.unresolved, large) if verdict.unresolved else ""
+    return f"{text} {resolution}".rstrip()
 
 
-def resolution_text(verdict: Verdict) -> str:
-    """What the images of the unresolved runs can tell, and how many would do; the verdict has some.
+def resolution_text(runs: Sequence[Point], large: Point) -> str:
+    """What the images of unresolved runs, at least one, can tell, and how many would do.
 
     Half of an interval falls like 1/sqrt(N).
     """
-    large, runs = verdict.large, verdict.unresolved
     widest = max(runs, key=lambda p: _share(p, large))
     count, share = widest.num_images, _share(widest, large)
     if math.isinf(share):
@@ -101,8 +101,8 @@ def headline_speed(verdict: Verdict) -> str:
     return f"{text} ({spread[0]:.2f} to {spread[1]:.2f})"
 
 
-def _findings(verdict: Verdict, word: str) -> str:
-    large, equal = verdict.large, verdict.equal
+def _findings(verdict: Verdict, large: Point, word: str) -> str:
+    equal = verdict.equal
     other = "resolved" if verdict.unresolved else "other"
     most = "largest" if word == "fraction" else "cheapest"
     if equal is None:
@@ -111,7 +111,7 @@ def _findings(verdict: Verdict, word: str) -> str:
         ratio = equal.gmacs_per_image / large.gmacs_per_image
         text = (
             f"The {most} {word} whose FID is not significantly worse is {equal.short} (difference "
-            f"{fid_difference(equal)}; {_speed(verdict)}{ratio:.0%} of the GMACs). "
+            f"{fid_difference(equal)}; {_speed(verdict, equal, large)}{ratio:.0%} of the GMACs). "
         )
     if verdict.worse_before:
         listed = ", ".join(p.short for p in verdict.worse_before)
@@ -122,11 +122,11 @@ def _findings(verdict: Verdict, word: str) -> str:
     return text + f"No {'resolved ' * bool(verdict.unresolved)}{word} is significantly better."
 
 
-def _speed(verdict: Verdict) -> str:
+def _speed(verdict: Verdict, equal: Point, large: Point) -> str:
     text = headline_speed(verdict)
     if text == NOTHING:
         return ""
-    limit, value = arithmetic_ratio(verdict.equal, verdict.large), float(text.partition("x")[0])
+    limit, value = arithmetic_ratio(equal, large), float(text.partition("x")[0])
     above = f", within the error of the {limit:.2f}x that the arithmetic allows"
     return f"{text} speed-up{above * (value > limit)}, "
 

@@ -74,7 +74,8 @@ class DiscreteVP(VariancePreserving):
 
     def uniform_times(self, steps: int) -> np.ndarray:
         """Uniform from T-1 to 0."""
-        return self._timestep(np.linspace(1.0, 1.0 / self.num_timesteps, steps + 1))
+        s = np.linspace(1.0, 1.0 / self.num_timesteps, steps + 1)
+        return np.asarray(self._timestep(s))
 
     def respaced(self, timesteps: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The shorter chain that visits only some timesteps (iDDPM, Sec. 4).
@@ -115,8 +116,8 @@ class ScaledLinearVP(DiscreteVP):
 
     @property
     def betas(self) -> np.ndarray:
-        ends = np.sqrt([self.beta_start, self.beta_end])
-        return np.linspace(*ends, self.num_timesteps, dtype=np.float64) ** 2
+        first, last = np.sqrt([self.beta_start, self.beta_end])
+        return np.linspace(first, last, self.num_timesteps, dtype=np.float64) ** 2
 
 
 def check_discrete(process: Process, sampler: str) -> DiscreteVP:

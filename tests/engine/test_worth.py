@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tstitch.config.cli import compose
-from tstitch.engine.settings import auto_precision, decide, parse_engine
+from tstitch.engine.settings import EngineSettings, auto_precision, decide
 from tstitch.engine.worth import LEAST_EVALUATIONS, evaluations_per_process, preparations
 from tstitch.maker.parse import parse_experiment
 
@@ -62,7 +62,7 @@ def test_what_is_asked_for_is_not_decided():
 
 def test_without_a_compiler_long_runs_are_recorded():
     """Catches: recordings given up because triton is not there."""
-    settings = parse_engine(compose("sample", [])["engine"])
+    settings = EngineSettings.parse(compose("sample", [])["engine"])
     engine = decide(settings, torch.device("cuda"), "tf32", prepare=True, can_compile=False)
     assert engine.cuda_graphs and not engine.compile
 

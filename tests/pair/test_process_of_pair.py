@@ -8,7 +8,7 @@ import pytest
 
 from samplers import LinearVP, RectifiedFlow, ScaledLinearVP
 from tstitch.config.cli import compose
-from tstitch.config.settings import GuidanceSettings, parse_guidance
+from tstitch.config.settings import GuidanceSection, GuidanceSettings
 from tstitch.engine.settings import choose_engine
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Weights
@@ -110,12 +110,10 @@ def test_bad_values(parse, changed, message):
 def test_guidance_of_pair_denoiser_and_command():
     """Catches: a command's guidance.scale that a denoiser's own quietly overrules."""
     pair = GuidanceSettings(4.0, 16, {"small": 1.0})
-    assert parse_guidance({"scale": None, "channels": None}, pair, "guidance") == pair
-    command = parse_guidance({"scale": 2.0, "channels": None}, pair, "guidance")
-    assert command == GuidanceSettings(2.0, 16)
-    assert parse_guidance({"channels": 3}, pair, "guidance") == GuidanceSettings(
-        4.0, 3, {"small": 1.0}
-    )
+    assert GuidanceSection(scale=None, channels=None).over(pair) == pair
+    assert GuidanceSection(scale=2.0, channels=None).over(pair) == GuidanceSettings(2.0, 16)
+    own = GuidanceSettings(4.0, 3, {"small": 1.0})
+    assert GuidanceSection(channels=3).over(pair) == own
 
 
 def test_a_scale_per_denoiser_is_counted(parse):

@@ -8,7 +8,7 @@ import pytest
 from samplers import Fractions
 from tstitch.config.cli import compose
 from tstitch.paper.cost import count_cost, describe_cost
-from tstitch.paper.figure.settings import benchmark_throughput, parse_reproduction
+from tstitch.paper.figure.settings import Reproduction, benchmark_throughput
 from tstitch.paper.kinds.tuning import interval_of
 from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.place import report_folder
@@ -18,7 +18,7 @@ CURVES = ["fig1", "fig5", "fig6", "fig8", "fig9", "fig12", "fig13", "fig15", "fi
 
 def parsed(name, *overrides):
     config = compose("reproduce", [f"paper={name}", *overrides])
-    settings = parse_reproduction(config)
+    settings = Reproduction.parse(config)
     return parse_figure(config["paper"], settings), settings
 
 

@@ -12,7 +12,7 @@ from evaluation.metrics.jackknife import GROUPS, Interval
 from tstitch.config.cli import compose
 from tstitch.paper.figure.base import FigureData
 from tstitch.paper.figure.measure import Result
-from tstitch.paper.figure.settings import parse_reproduction
+from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds import KINDS
 from tstitch.paper.kinds.curves_timing import Timing
 from tstitch.paper.kinds.footprint import Footprint
@@ -50,7 +50,7 @@ def result(point, **values):
 
 def parsed(name, *overrides):
     config = compose("reproduce", [f"paper={name}", *overrides])
-    settings = parse_reproduction(config)
+    settings = Reproduction.parse(config)
     return parse_figure(config["paper"], settings), settings
 
 
@@ -362,7 +362,7 @@ def test_predictions_find_the_same_switch(tmp_path):
     cosine = [1 - 0.1 * (1 - t / 1000) for t in range(999, -1, -50)]
     course = {"small/large": {"cosine": cosine}}
     similarity = Similarity(list(range(999, -1, -50)), course, course)
-    found = predict_curves(results, [similarity] * 3, figure.prediction)
+    found = predict_curves(results, [similarity] * 3, figure.probe)
     json.dumps([asdict(row) for row in found])
     for row in found:
         # f squared reaches 5 % of 2 at 0.316, up to the interpolation between fractions.

@@ -9,11 +9,11 @@ import numpy as np
 
 from evaluation.cost.flops import NetworkCost
 from samplers import PerImageRandomness
-from tstitch.config.settings import parse_run
-from tstitch.engine.settings import parse_engine
+from tstitch.config.settings import RunSettings
+from tstitch.engine.settings import EngineSettings
 from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment, Weights
-from tstitch.scoring.settings import parse_evaluation
-from tstitch.tracking.tracker import parse_tracking
+from tstitch.scoring.settings import EvaluationSettings
+from tstitch.tracking.tracker import TrackingSettings
 
 STROKES, GREYS = 4, {"black": 40, "grey": 128, "white": 215}
 GRAIN = {"coarse": 4, "fine": 1}  # of one stroke
@@ -29,10 +29,10 @@ class Painting(Experiment):
         coarse = round(STROKES * config["stitch"]["fraction"]) if stitched else 0
         return cls(
             config=config,
-            run=parse_run(config["run"], len(pair["words"])),
-            engine=parse_engine(config["engine"]),
-            evaluation=parse_evaluation(config["evaluation"]),
-            tracking=parse_tracking(config["tracking"]),
+            run=RunSettings.parse(config["run"], context={"num_classes": len(pair["words"])}),
+            engine=EngineSettings.parse(config["engine"]),
+            evaluation=EvaluationSettings.parse(config["evaluation"]),
+            tracking=TrackingSettings.parse(config["tracking"]),
             name=pair["name"],
             image_size=28,
             conditions=tuple(pair["words"]),

@@ -131,7 +131,7 @@ BAD = [
     (["pair.classes=[]"], "pair.classes=[]", "a list of names"),
     (["pair.space.channels=2"], "pair.space.channels=2", "1 (greyscale) or 3"),
     # classes that users name
-    (["sampler._target_=samplers.Euler"], "sampler._target_=samplers.Euler", "no such class"),
+    (["sampler._target_=samplers.Absent"], "sampler._target_=samplers.Absent", "no such class"),
     (["sampler._target_=nowhere.Euler"], "sampler._target_=nowhere.Euler", "no such class"),
     (["sampler._target_=builtins.dict"], "sampler._target_=builtins.dict", "is no Sampler"),
     (["sampler._target_=samplers"], "sampler._target_=samplers", "give MODULE.CLASS"),

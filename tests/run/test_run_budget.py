@@ -1,7 +1,7 @@
 """`stitch=budget`: measured once, kept with the run, the same on every rank."""
 
 import json
-from itertools import product
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import pytest
@@ -16,33 +16,38 @@ def schedule(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "steps"), [((1.0, 3.0), 7), ((1.0, 2.0, 5.0), 6), ((2.0, 1.0, 4.0), 5)]
+    ("seconds", "evaluations"),
+    [
+        ((1.0, 3.0), [1] * 7),
+        ((1.0, 2.0, 5.0), [1] * 6),
+        ((2.0, 1.0, 4.0), [1] * 5),
+        ((1.0, 3.0), [2, 2, 2, 2, 1]),
+        ((1.0, 2.0, 5.0), [2, 2, 2, 1]),
+    ],
 )
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.77, 1.0])
-def test_spend_takes_the_most_of_the_largest(seconds, steps, share):
+def test_spend_takes_the_most_of_the_largest(seconds, evaluations, share):
     """Catches: a schedule over the limit, a step of the large one left out, an order that is not
-    small to large."""
-    limit = max(steps * min(seconds), share * steps * max(seconds))
-    models = spend(seconds, steps, limit)
-    assert list(models) == sorted(models) and len(models) == steps
-    assert sum(seconds[m] for m in models) <= limit + 1e-9
-    every = product(range(steps + 1), repeat=len(seconds))
-    allowed = [
-        counts[::-1]
-        for counts in every
-        if sum(counts) == steps
-        and sum(n * s for n, s in zip(counts, seconds, strict=True)) <= limit + 1e-9
-    ]
-    best = max(allowed)[::-1]
-    assert tuple(models.count(k) for k in range(len(seconds))) == best
+    small to large, steps of two evaluations that cost one."""
+
+    def cost(models):
+        return sum(n * seconds[m] for n, m in zip(evaluations, models, strict=True))
+
+    total = sum(evaluations)
+    limit = max(total * min(seconds), share * total * max(seconds))
+    every = combinations_with_replacement(range(len(seconds)), len(evaluations))
+    allowed = [models for models in every if cost(models) <= limit + 1e-9]
+    best = max(allowed, key=lambda models: models[::-1])
+    assert spend(seconds, evaluations, limit) == best
 
 
 def test_ends_of_the_budget():
     """Catches: rounding that costs the last step, a limit below the fastest model."""
-    assert spend((0.1, 0.3), 10, 3.0) == (1,) * 10
-    assert spend((0.1, 0.3), 10, 1.0) == (0,) * 10
+    ten = [1] * 10
+    assert spend((0.1, 0.3), ten, 3.0) == (1,) * 10
+    assert spend((0.1, 0.3), ten, 1.0) == (0,) * 10
     with pytest.raises(ValueError, match="fastest model alone takes 1 s"):
-        spend((0.1, 0.3), 10, 0.99)
+        spend((0.1, 0.3), ten, 0.99)
 
 
 def test_unresolved_budget_has_no_schedule():
@@ -62,6 +67,16 @@ def test_resume_keeps_the_schedule(sample, images, tmp_path):
     assert content["speedup"] >= 1.3 and sum(content["steps"].values()) == 4
     fixed = sample(tmp_path / "fixed", "stitch=explicit", f"stitch.models={content['models']}")
     assert (images(fixed) == first).all()
+
+
+def test_steps_of_two_evaluations(sample, tmp_path):
+    """Catches: a schedule with a model for each of Heun's evaluations, times that count a step."""
+    folder = sample(tmp_path / "run", "sampler=heun", *BUDGET)
+    content = schedule(folder)
+    assert len(content["models"]) == 4 and sum(content["steps"].values()) == 7
+    metrics = json.loads((folder / "metrics.json").read_text())
+    ran = {name: row["steps"] for name, row in metrics["denoisers"].items()}
+    assert ran == content["steps"] and content["speedup"] >= 1.3
 
 
 @pytest.mark.slow

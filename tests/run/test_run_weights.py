@@ -157,7 +157,7 @@ def test_denoisers_listed_large_to_small(tmp_path, command, refusal, sample):
     random = (f"{SMALL}.weights=random", f"{LARGE}.weights=random", "run.num_images=8")
     message = error_line(command(*SWAPPED, *random, f"run.dir={tmp_path}/run"))
     assert message.startswith("pair.denoisers: small (5,025,056 parameters"), message
-    assert "is listed before large (334,688 parameters" in message
+    assert "is listed before large (450,656 parameters" in message
     assert (sample(tmp_path / "run", *SWAPPED, *random, "pair.order=as_listed")).is_dir()
     # As many parameters, but patches of half the side: FLOPs tell.
     finer = [f"{SMALL}.network.{size}" for size in ("hidden_size=256", "patch_size=2")]

@@ -12,7 +12,11 @@ from evaluation.features.classifier import ClassifierExtractor
 from tstitch.config.cli import compose
 from tstitch.data.datasets import idx_folder
 from tstitch.runtime.errors import UserError
-from tstitch.training.classifier import augmented, parse_classifier, run_classifier_training
+from tstitch.training.classifier import (
+    ClassifierSettings,
+    augmented,
+    run_classifier_training,
+)
 
 SCRIPT = "train_classifier.py"
 
@@ -105,7 +109,7 @@ def test_learning_rate_rises_and_falls(tmp_path):
     section = compose("train_classifier", [f"classifier.out={tmp_path}/a.safetensors"])[
         "classifier"
     ]
-    settings = parse_classifier(section)
+    settings = ClassifierSettings.parse(section)
     rates = [settings.learning_rate_at(p) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
     assert rates == pytest.approx([0.0, 0.05, 0.1, 0.05, 0.0])
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_objective import batch
 
 from models.checkpoints import save_weights
 from samplers import LinearVP
@@ -19,7 +18,8 @@ from tstitch.training.teacher import load_teacher
 def test_the_teachers_noise_is_the_target():
     """Catches: the drawn noise still learned; a teacher that sees other inputs; a log without
     the error to the true noise, in which trainings are compared."""
-    x_0, t, y, eps = batch()
+    x_0, eps = torch.randn(2, 3, 2, 4, 4)
+    t, y = torch.tensor([0, 400, 999]), torch.zeros(3, dtype=torch.int64)
     seen = {}
 
     def teacher(*inputs):
@@ -84,3 +84,10 @@ def test_a_teacher_is_another_denoiser(tiny, tmp_path, name):
     """Catches: a traceback, or a model that learns from itself."""
     with pytest.raises(UserError, match=f"train.teacher='{name}': choose one of large"):
         run_training(compose("train", tiny(tmp_path, f"train.teacher={name}")))
+
+
+def test_random_teacher_is_refused(tiny, tmp_path):
+    """Catches: a training for hours towards the predictions of an untrained network."""
+    words = ["train.teacher=large", "pair.denoisers.large.weights=random"]
+    with pytest.raises(UserError, match=r"large\.weights=random: .* give trained weights"):
+        run_training(compose("train", tiny(tmp_path, *words)))

@@ -5,8 +5,8 @@ import statistics
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -15,25 +15,26 @@ from evaluation.cost.machine import device_name
 from evaluation.metrics.frechet import FrechetReference
 from evaluation.metrics.moments import Moments
 from evaluation.report.table import Table, table_lines
-from tstitch.config.section import Section
-from tstitch.config.settings import MAX_SEED
+from tstitch.config import fields
 from tstitch.runtime.device import choose_device
-from tstitch.runtime.errors import UserError
 
 DECAY = 0.7  # of the features' scales: a spectrum that falls like a power, as Inception's does
 EPSILON = 1e-6  # added to the diagonals where the root is not finite, as pytorch-fid does
 
 
-@dataclass(frozen=True, slots=True)
-class BenchmarkSettings:
+class BenchmarkSettings(fields.Settings):
     """What to time; the fields are described in configs/benchmark_frechet.yaml."""
 
-    dimension: int
-    samples: tuple[int, ...]
-    reference: int
-    rounds: int
-    seed: int
-    device: str
+    path = "benchmark"
+
+    dimension: fields.Count
+    samples: Annotated[
+        tuple[int, ...], fields.Rule(len, "give at least one number"), fields.wholes(2)
+    ]
+    reference: Annotated[int, fields.whole(2)]
+    rounds: fields.Count
+    seed: fields.Seed
+    device: Annotated[str, fields.one_of(("auto", "cpu", "cuda"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def run_frechet_benchmark(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad field.
     """
-    settings = parse_benchmark(Section(config, "", ("benchmark",)).raw("benchmark"))
+    fields.check_sections(config, ("benchmark",))
+    settings = BenchmarkSettings.parse(config["benchmark"])
     device = choose_device(settings.device, "benchmark.device")
     real = random_features(settings.reference, settings.dimension, settings.seed)
     reference = Moments.of(torch.from_numpy(real))
@@ -80,26 +82,6 @@ def run_frechet_benchmark(config: dict[str, Any]) -> None:
         samples = Moments.of(torch.from_numpy(values))
         timings.append(time_distances(samples, reference, settings.rounds, device))
     print(render(timings, settings, device), flush=True)
-
-
-def parse_benchmark(config: Any) -> BenchmarkSettings:
-    """Checks the `benchmark` section.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "benchmark", [field.name for field in fields(BenchmarkSettings)])
-    samples = section.integers("samples", 2)
-    if not samples:
-        raise UserError("benchmark.samples=[]: give at least one number")
-    return BenchmarkSettings(
-        dimension=section.integer("dimension", 1),
-        samples=samples,
-        reference=section.integer("reference", 2),
-        rounds=section.integer("rounds", 1),
-        seed=section.integer("seed", 0, MAX_SEED),
-        device=section.choice("device", ("auto", "cpu", "cuda")),
-    )
 
 
 def random_features(count: int, dimension: int, seed: int) -> np.ndarray:

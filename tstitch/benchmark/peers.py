@@ -123,7 +123,7 @@ def _pipeline(experiment: PairExperiment, dtype: torch.dtype) -> "DiTPipeline":
 
     pair = experiment.pair
     spec = pair.denoisers[-1]
-    network = load_network(pair, spec, locate_weights(spec))
+    network: Any = load_network(pair, spec, locate_weights(spec))
     # Of the space, not of the pipeline, is what latents are scaled by.
     vae = AutoencoderKL.from_pretrained(
         Path(pair.space.vae).expanduser(), torch_dtype=dtype, low_cpu_mem_usage=False

@@ -142,8 +142,10 @@ def save_plot(document: dict[str, Any], path: Path) -> None:
         middle = [rate["median"] for rate in rates]
         below = [rate["median"] - rate["low"] for rate in rates]
         above = [rate["high"] - rate["median"] for rate in rates]
-        style = {"color": colour(place), "marker": MARKERS[place % len(MARKERS)], "capsize": 2}
-        axes.errorbar(at, middle, (below, above), label=case["name"], markersize=4, **style)
+        axes.errorbar(
+            at, middle, (below, above), label=case["name"], color=colour(place),
+            marker=MARKERS[place % len(MARKERS)], markersize=4, capsize=2,
+        )  # fmt: skip
         ideal = [middle[at.index(0.0)] * row["ideal_speedup"]["median"] for row in rows]
         axes.plot(at, ideal, "--", color=colour(place), linewidth=0.8)
     axes.set_yscale("log")

@@ -11,7 +11,7 @@ from tstitch.benchmark.peers import peer_dtype, why_no_peer
 from tstitch.benchmark.report import render_benchmark, save_plot
 from tstitch.benchmark.results import summarise, summarise_peers
 from tstitch.benchmark.session import Session
-from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases, parse_benchmark
+from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases
 from tstitch.benchmark.worker import with_fraction
 from tstitch.engine.settings import choose_engine
 from tstitch.files.writing import replacing, write_json, write_text
@@ -43,7 +43,9 @@ def run_benchmark(config: dict[str, Any]) -> Path:
         raise UserError("benchmark.processes: start it with python; it starts its own processes")
     base = {name: section for name, section in config.items() if name != "benchmark"}
     first = parse_experiment(base)
-    settings = parse_benchmark(config.get("benchmark"), first.run)
+    device = choose_device(first.run.device, "run.device")
+    context = {"device": device, "dtype": first.run.dtype}
+    settings = BenchmarkSettings.parse(config.get("benchmark"), context=context)
     if len(first.denoisers) != 2:
         raise UserError(f"pair={first.name}: fractions need a pair of two denoisers")
     experiments = {fraction: with_fraction(base, fraction) for fraction in settings.fractions}
@@ -52,7 +54,6 @@ def run_benchmark(config: dict[str, Any]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     flops = {name: size.flops for name, size in first.costs().items()}
     peer_reason = why_no_peer(first)
-    device = choose_device(first.run.device, "run.device")
     groups = list_cases(settings, None if peer_reason else peer_dtype(device))
     _check(groups, base)
 

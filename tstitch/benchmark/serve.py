@@ -34,7 +34,7 @@ def serve(connection: Connection, build: Callable[[], Any], number: int, process
             return
         try:
             served = served or build()
-            answer = (None, getattr(served, method)(*arguments))
+            answer: tuple[str | None, Any] = (None, getattr(served, method)(*arguments))
         except UserError as error:
             answer = (str(error), None)
         except torch.OutOfMemoryError:

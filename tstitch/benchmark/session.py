@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ class Session:
             else:
                 total += cost
                 kept.append(fraction)
-        self.settings = replace(self.settings, fractions=tuple(sorted(kept)))
+        self.settings = self.settings.model_copy(update={"fractions": tuple(sorted(kept))})
 
     def _compare_latents(self, result: Measured, crew: Crew, first: Crew) -> None:
         """Relative error |x - x_ref| / |x_ref| of x_0 against the group's first case."""

@@ -1,36 +1,89 @@
 """The checked `benchmark` section, and the cases it asks for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_validator
 
 from evaluation.cost.machine import has_bfloat16
+from tstitch.config import fields
 from tstitch.config.cli import compose
-from tstitch.config.section import Section
-from tstitch.config.settings import RunSettings
-from tstitch.runtime.device import DTYPES, choose_device, choose_dtype
+from tstitch.runtime.device import DTYPES, choose_dtype
 
 PEER = "diffusers"
 PEERS = (f"{PEER} compiled", PEER)
 
 
-@dataclass(frozen=True, slots=True)
-class BenchmarkSettings:
-    """What to time; the fields are described in configs/benchmark.yaml."""
+def _listed(is_good: Callable[[Any], bool], remedy: str) -> BeforeValidator:
+    """Some values, each kept once."""
+    rule = fields.Rule(lambda v: fields.list_of(is_good)(v) and v, f"give a list of {remedy}")
+    return BeforeValidator(lambda value: tuple(dict.fromkeys(rule(value))))
 
-    dir: str | None
-    minutes: float
-    batch_sizes: tuple[int, ...]
-    dtypes: tuple[str, ...]
-    compile: tuple[bool, ...]
-    processes: tuple[int, ...]
-    baseline: str
-    fractions: tuple[float, ...]
-    rounds: int
-    batches: int
+
+A_DTYPE = fields.one_of(tuple(DTYPES))
+WITH_ALL_LARGE = "numbers from 0 to 1, 0 among them"
+Counts = Annotated[tuple[int, ...], _listed(fields.whole(1).is_good, "whole numbers of at least 1")]
+Fractions = Annotated[
+    tuple[float, ...],
+    AfterValidator(lambda values: tuple(sorted(values))),
+    fields.Rule(lambda values: 0 in values, f"give a list of {WITH_ALL_LARGE}"),
+    _listed(fields.number(0, 1).is_good, WITH_ALL_LARGE),
+]
+
+
+class BenchmarkSettings(fields.Settings):
+    """What to time; the fields are described in configs/benchmark.yaml.
+
+    Validated with the `device` and the `dtype` of the run, which decide what null means.
+    """
+
+    path = "benchmark"
+
+    dir: fields.PathText | None
+    minutes: fields.NotNegative
+    batch_sizes: Counts
+    dtypes: Annotated[tuple[str, ...], _listed(A_DTYPE.is_good, ", ".join(DTYPES))]
+    compile: Annotated[tuple[bool, ...], _listed(fields.is_a(bool), "true and false")]
+    processes: Counts
+    baseline: Annotated[str, A_DTYPE]
+    fractions: Fractions
+    rounds: fields.Count
+    batches: fields.Count
+
+    @field_validator("batch_sizes", "dtypes", "baseline", "batches", mode="before")
+    @classmethod
+    def _choose(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None:
+            return value
+        device, dtype = fields.context(info)["device"], fields.context(info)["dtype"]
+        if info.field_name == "dtypes":
+            return _choose_dtypes(device, dtype)
+        cuda = device.type == "cuda"
+        chosen = {
+            "batch_sizes": (32, 8, 64) if cuda else (16,),
+            "baseline": "tf32" if cuda else "fp32",
+            "batches": 4 if cuda else 1,
+        }
+        return chosen[str(info.field_name)]
+
+    @field_validator("dtypes", "baseline")
+    @classmethod
+    def _check_dtypes(cls, value: Any, info: ValidationInfo) -> Any:
+        for name in (value,) if isinstance(value, str) else value:
+            choose_dtype(name, fields.context(info)["device"], f"benchmark.{info.field_name}")
+        return value
+
+
+def _choose_dtypes(device: torch.device, asked: str) -> tuple[str, ...]:
+    if asked != "auto":
+        choose_dtype(asked, device, "run.dtype")
+        return (asked,)
+    if device.type == "cuda":
+        return ("fp16", "bf16")
+    return ("bf16", "fp32") if device.type == "cpu" and has_bfloat16() else ("fp32",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,37 +133,6 @@ class Case:
         return base | {"engine": own, "run": run}
 
 
-def parse_benchmark(config: Any, run: RunSettings) -> BenchmarkSettings:
-    """Checks the `benchmark` section.
-
-    Args:
-        run: with the device, which decides what null means.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "benchmark", [field.name for field in fields(BenchmarkSettings)])
-    device = choose_device(run.device, "run.device")
-    cuda = device.type == "cuda"
-    sizes: tuple[int, ...] = (32, 8, 64) if cuda else (16,)
-    return BenchmarkSettings(
-        dir=None if section.raw("dir") is None else section.path("dir"),
-        minutes=section.number("minutes", 0.0),
-        batch_sizes=sizes
-        if section.raw("batch_sizes") is None
-        else _counts(section, "batch_sizes"),
-        dtypes=_dtypes(section, device, run.dtype),
-        compile=_flags(section, "compile"),
-        processes=_counts(section, "processes"),
-        baseline=_baseline(section, device),
-        fractions=_fractions(section),
-        rounds=section.integer("rounds", 1),
-        batches=(4 if cuda else 1)
-        if section.raw("batches") is None
-        else section.integer("batches", 1),
-    )
-
-
 def list_cases(settings: BenchmarkSettings, peer_dtype: str | None) -> list[list[Case]]:
     """The cases in groups that are measured in turns, one group per batch size.
 
@@ -132,56 +154,3 @@ def list_cases(settings: BenchmarkSettings, peer_dtype: str | None) -> list[list
         first = len(settings.processes)
         groups.append([*plain, *own[:first], *peers, *own[first:]])
     return groups
-
-
-def _counts(section: Section, name: str) -> tuple[int, ...]:
-    values = _filled(section, name, lambda value: type(value) is int and value >= 1)
-    if values is None:
-        raise section.refuse(name, "give a list of whole numbers of at least 1")
-    return values
-
-
-def _dtypes(section: Section, device: torch.device, asked: str) -> tuple[str, ...]:
-    if section.raw("dtypes") is None:
-        if asked != "auto":
-            choose_dtype(asked, device, "run.dtype")
-            return (asked,)
-        if device.type == "cuda":
-            return ("fp16", "bf16")
-        return ("bf16", "fp32") if device.type == "cpu" and has_bfloat16() else ("fp32",)
-    names = _filled(section, "dtypes", lambda name: isinstance(name, str) and name in DTYPES)
-    if names is None:
-        raise section.refuse("dtypes", f"give a list of {', '.join(DTYPES)}")
-    for name in names:
-        choose_dtype(name, device, "benchmark.dtypes")
-    return names
-
-
-def _baseline(section: Section, device: torch.device) -> str:
-    if section.raw("baseline") is None:
-        return "tf32" if device.type == "cuda" else "fp32"
-    name = section.choice("baseline", tuple(DTYPES))
-    choose_dtype(name, device, "benchmark.baseline")
-    return name
-
-
-def _flags(section: Section, name: str) -> tuple[bool, ...]:
-    values = _filled(section, name, lambda value: isinstance(value, bool))
-    if values is None:
-        raise section.refuse(name, "give a list of true and false")
-    return values
-
-
-def _fractions(section: Section) -> tuple[float, ...]:
-    values = _filled(section, "fractions", lambda v: type(v) in (int, float) and 0 <= v <= 1)
-    if values is None or 0 not in values:
-        raise section.refuse("fractions", "give a list of numbers from 0 to 1, 0 among them")
-    return tuple(sorted(float(value) for value in values))
-
-
-def _filled(section: Section, name: str, good: Callable[[Any], bool]) -> tuple[Any, ...] | None:
-    """The values of a list, each once; None if there are none, or one that is not good."""
-    values = section.raw(name)
-    if not isinstance(values, list) or not values or not all(map(good, values)):
-        return None
-    return tuple(dict.fromkeys(values))

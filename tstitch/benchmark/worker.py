@@ -84,7 +84,7 @@ class Worker:
         """
         maker = self._makers[fraction]
         size = maker.experiment.run.batch_size
-        stages, beside = Counter(), Counter()
+        stages, beside = Counter[str](), Counter[str]()
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
 
             def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict) -> None:

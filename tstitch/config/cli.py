@@ -135,9 +135,10 @@ def _quoting(word: str) -> str:
     return f"{word}: {QUOTING}{shlex.quote(override(key, value))}"
 
 
-def to_plain(config: DictConfig) -> dict:
+def to_plain(config: DictConfig) -> dict[str, Any]:
     """Dicts, lists and scalars, interpolations resolved, missing values refused."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return plain
 
 
 def instantiate(
@@ -194,6 +195,11 @@ def locate(name: Any, field: str) -> Callable[..., Any]:
     if not callable(target):
         raise UserError(f"{field}={name}: is no class; give MODULE.CLASS")
     return target
+
+
+def not_a(section: Any, path: str, kind: str) -> UserError:
+    """The error for a `_target_` of another kind; the caller raises it."""
+    return UserError(f"{path}._target_={section['_target_']}: is no {kind}")
 
 
 def _takes(target: Callable, name: str) -> bool:

@@ -1,30 +1,63 @@
 """The checked `run` and `guidance` sections of the configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from tstitch.config.section import Section
+from pydantic import ValidationInfo, field_validator
+
+from tstitch.config import fields
 from tstitch.runtime.device import DEVICES, DTYPES
 
-MAX_SEED = 2**63 - 1
+LABELS = ("balanced", "random")
+Device = Annotated[str, fields.one_of(DEVICES)]
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How many images, of which classes, where to; described in configs/sample.yaml."""
+class RunSettings(fields.Settings):
+    """How many images, of which classes, where to; described in configs/sample.yaml.
 
-    root: str
-    dir: str | None
-    num_images: int
-    batch_size: int
-    seed: int
+    Validated with the `num_classes` of the pair.
+    """
+
+    path = "run"
+
+    root: fields.PathText
+    dir: fields.PathText | None
+    num_images: fields.Count
+    batch_size: fields.Count
+    seed: fields.Seed
     classes: str | tuple[int, ...]
-    device: str
-    dtype: str
-    overwrite: bool
-    keep_shards: bool
-    export: str | None
+    device: Device
+    dtype: Annotated[str, fields.one_of(("auto", *DTYPES))]
+    overwrite: fields.Flag
+    keep_shards: fields.Flag
+    export: Annotated[str, fields.one_of(("png",))] | None
+
+    @field_validator("classes", mode="plain")
+    @classmethod
+    def _check_classes(cls, value: Any, info: ValidationInfo) -> str | tuple[int, ...]:
+        if isinstance(value, str):
+            return fields.one_of(LABELS)(value)
+        if not isinstance(value, list) or not value:
+            raise ValueError("choose balanced, random or a list of class indices")
+        return tuple(fields.wholes(0, fields.context(info)["num_classes"] - 1)(value))
+
+
+class GuidanceSection(fields.Settings):
+    """The section as it is written; described in configs/guidance/cfg.yaml."""
+
+    path = "guidance"
+
+    scale: fields.NotNegative | None = None  # of every denoiser
+    channels: fields.Count | None = None
+
+    def over(self, default: "GuidanceSettings") -> "GuidanceSettings":
+        """With what `default` has in place of null."""
+        return GuidanceSettings(
+            scale=default.scale if self.scale is None else self.scale,
+            channels=self.channels or default.channels,
+            scales=default.scales if self.scale is None else {},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,50 +80,3 @@ class GuidanceSettings:
     def evaluations(self, name: str) -> int:
         """Network evaluations of a denoiser in one step: guidance doubles them."""
         return 1 if self.scale_of(name) == 1 else 2
-
-
-def parse_guidance(config: Any, default: GuidanceSettings, path: str) -> GuidanceSettings:
-    """Checks a section of scale and channels; null = as in `default`.
-
-    Args:
-        path: of the section; a scale given in it is every denoiser's.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, path, ("scale", "channels"), {"scale": None, "channels": None})
-    scale, channels, scales = default.scale, default.channels, default.scales
-    if section.raw("scale") is not None:
-        scale, scales = section.number("scale", 0.0), {}
-    if section.raw("channels") is not None:
-        channels = section.integer("channels", 1)
-    return GuidanceSettings(scale, channels, scales)
-
-
-def parse_run(config: Any, num_classes: int) -> RunSettings:
-    """Checks the `run` section.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "run", [f.name for f in fields(RunSettings)])
-    classes = section.raw("classes")
-    if isinstance(classes, str):
-        section.choice("classes", ("balanced", "random"))
-    elif not isinstance(classes, list) or not classes:
-        raise section.refuse("classes", "choose balanced, random or a list of class indices")
-    else:
-        classes = section.integers("classes", 0, num_classes - 1)
-    return RunSettings(
-        root=section.path("root"),
-        dir=None if section.raw("dir") is None else section.path("dir"),
-        num_images=section.integer("num_images", 1),
-        batch_size=section.integer("batch_size", 1),
-        seed=section.integer("seed", 0, MAX_SEED),
-        classes=classes,
-        device=section.choice("device", DEVICES),
-        dtype=section.choice("dtype", ("auto", *DTYPES)),
-        overwrite=section.flag("overwrite"),
-        keep_shards=section.flag("keep_shards"),
-        export=None if section.raw("export") is None else section.choice("export", ("png",)),
-    )

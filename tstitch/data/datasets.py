@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
 from evaluation.features.image_files import Listing, decode_rgb, list_images
 from models.download import sha256_of
+from tstitch.data.items import Items
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 
@@ -236,7 +237,7 @@ class StepBatches:
             yield indices[self._share]
 
 
-def batches(dataset: Dataset, sampler: StepBatches, workers: int) -> Iterator[tuple]:
+def batches(dataset: Items, sampler: StepBatches, workers: int) -> Iterator[tuple]:
     """(images uint8 (n, C, H, W), labels (n,)) per step; whole tensors are sliced, not collated.
 
     Raises:
@@ -270,7 +271,7 @@ def together(items: Iterator[T], count: int) -> Iterator[T]:
 class _Carrying(Dataset):
     """Hands a UserError out as an item: raised in a worker it would arrive as a traceback."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Items) -> None:
         self._dataset = dataset
 
     def __len__(self) -> int:

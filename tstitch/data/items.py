@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,14 @@ from torch.utils.data import Dataset, TensorDataset
 from tstitch.runtime.errors import UserError
 
 WANTED = "give (image, label) with uint8 images (C, H, W) of 0..255"
+
+
+class Items(Protocol):
+    """A map-style data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 class CheckedItems(Dataset):
@@ -32,7 +40,7 @@ class CheckedItems(Dataset):
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Items,
         labels: Sequence[int] | None = None,
         num_classes: int | None = None,
     ) -> None:
@@ -48,7 +56,7 @@ class CheckedItems(Dataset):
         if not length:
             raise UserError("data: holds no images; check its folder")
         self.dataset, self.labels, self._num_classes = dataset, labels, num_classes
-        self.shape: tuple[int, ...] | None = None
+        self.shape: tuple[int, ...] = ()  # of any image, as long as there is none
         self.shape = tuple(self[0][0].shape)
 
     def __len__(self) -> int:
@@ -69,7 +77,7 @@ class CheckedItems(Dataset):
         image, label = item
         if not isinstance(image, Tensor) or image.dtype != torch.uint8 or image.ndim != 3:
             raise UserError(f"data: the image of item {index} is {_kind(image)}; {WANTED}")
-        if self.shape is not None and tuple(image.shape) != self.shape:
+        if self.shape and tuple(image.shape) != self.shape:
             raise UserError(
                 f"data: the image of item {index} is {tuple(image.shape)}, that of item 0 "
                 f"{self.shape}; give images of one size"

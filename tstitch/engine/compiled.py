@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from typing import Any
 
 import torch
 from torch import nn
@@ -58,16 +59,18 @@ def compiled(network: nn.Module, device: torch.device) -> nn.Module:
     """
     narrow = device.type == "cpu" and any(p.dtype.itemsize == 2 for p in network.parameters())
     if narrow:
+        module: Any
         for module in network.modules():
             if getattr(module, "fused_attn", False):  # timm's own switch
                 module.fused_attn = False
     limits = torch._dynamo.config
     name = "recompile_limit" if hasattr(limits, "recompile_limit") else "cache_size_limit"  # 2.6
     setattr(limits, name, max(SHAPES, getattr(limits, name)))
-    return torch.compile(network, dynamic=False, fullgraph=True, options=_options(narrow))
+    whole: Any = torch.compile(network, dynamic=False, fullgraph=True, options=_options(narrow))
+    return whole
 
 
-def _options(narrow: bool) -> dict[str, bool]:
+def _options(narrow: bool) -> dict[str, Any]:
     fixed = {"max_autotune": False, "coordinate_descent_tuning": False, "shape_padding": False}
     known = torch._inductor.list_options()
     if narrow and "cpp.use_decompose_tanh" in known:

@@ -1,10 +1,12 @@
 """Denoisers whose kernels are launched together, as one CUDA graph."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from samplers import Denoiser
-
+TensorDenoiser = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor | None]]
+"""A denoiser that takes a timestep on the device."""
 WARM_UP = 3  # calls before a recording, as PyTorch's guide asks for
 
 
@@ -23,11 +25,11 @@ class GraphRecorder:
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream(device)
 
-    def recorded(self, denoiser: Denoiser) -> "GraphedDenoiser":
+    def recorded(self, denoiser: TensorDenoiser) -> "GraphedDenoiser":
         """The denoiser, which will be recorded at its first call."""
         return GraphedDenoiser(denoiser, self)
 
-    def record(self, denoiser: Denoiser, x: Tensor, t: Tensor, y: Tensor) -> "Recording":
+    def record(self, denoiser: TensorDenoiser, x: Tensor, t: Tensor, y: Tensor) -> "Recording":
         """Runs the denoiser on these tensors and records it; replays read and write the same.
 
         Raises:
@@ -83,11 +85,11 @@ class GraphedDenoiser:
     a replay is one launch. The kernels, and so the bits, are the same.
 
     Args:
-        denoiser: takes a timestep that is a tensor.
+        denoiser: guided, as the timestep is a tensor here.
         recorder: whose memory and stream it shares.
     """
 
-    def __init__(self, denoiser: Denoiser, recorder: GraphRecorder) -> None:
+    def __init__(self, denoiser: TensorDenoiser, recorder: GraphRecorder) -> None:
         self._denoiser = denoiser
         self._recorder = recorder
         self._recording: Recording | None = None

@@ -1,33 +1,36 @@
 """The checked `engine` section, and what it comes to on a device."""
 
 import logging
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import torch
 
-from tstitch.config.section import Section
+from tstitch.config import fields
 from tstitch.config.settings import RunSettings
 from tstitch.engine.compiled import check_compiler, what_is_missing
 from tstitch.engine.worth import preparations
 from tstitch.runtime.device import choose_device, choose_dtype
 from tstitch.runtime.errors import UserError
 
-OPTIONS = ("compile", "cuda_graphs", "offload", "threads", "keep_memory")
 TENSOR_CORES = (8, 0)  # least compute capability for which `auto` leaves float32
+FLAG_OR_AUTO = fields.or_auto(fields.Rule(fields.is_a(bool), "choose true, false or auto"))
+AutoFlag = Annotated[bool | None, FLAG_OR_AUTO]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
+class EngineSettings(fields.Settings):
     """How denoisers are computed, described in configs/engine/auto.yaml; None = auto."""
 
-    compile: bool | None
-    cuda_graphs: bool | None
-    offload: bool
-    threads: int | None
-    keep_memory: bool | None
-    sixteen_bits: bool = False  # not an option: whether run.dtype=auto may choose 16 bits
+    path = "engine"
+    computed = ("sixteen_bits",)
+
+    compile: AutoFlag
+    cuda_graphs: AutoFlag
+    offload: fields.Flag
+    threads: Annotated[int | None, fields.or_auto(fields.whole(1))]
+    keep_memory: AutoFlag
+    sixteen_bits: bool = False  # whether every denoiser of the pair names what stays in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +66,7 @@ class Engine:
     def describe(self) -> dict[str, Any]:
         """Every decision but device and precision, for reports."""
         hidden = ("device", "precision", "threads")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
-
-
-def parse_engine(config: Any, sixteen_bits: bool = False) -> EngineSettings:
-    """Checks the `engine` section.
-
-    Args:
-        sixteen_bits: whether every denoiser of the pair names what stays in float32.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "engine", OPTIONS)
-    threads = section.raw("threads")
-    return EngineSettings(
-        compile=_flag_or_auto(section, "compile"),
-        cuda_graphs=_flag_or_auto(section, "cuda_graphs"),
-        offload=section.flag("offload"),
-        threads=None if threads == "auto" else section.integer("threads", 1),
-        keep_memory=_flag_or_auto(section, "keep_memory"),
-        sixteen_bits=sixteen_bits,
-    )
+        return {name: value for name, value in asdict(self).items() if name not in hidden}
 
 
 def choose_engine(
@@ -187,14 +169,6 @@ def _refuse_misfits(settings: EngineSettings, device: torch.device) -> None:
             f"engine.keep_memory=true: is for the CPU, not {device.type}; choose "
             "engine.keep_memory=auto"
         )
-
-
-def _flag_or_auto(section: Section, name: str) -> bool | None:
-    if section.raw(name) == "auto":
-        return None
-    if not isinstance(section.raw(name), bool):
-        raise section.refuse(name, "choose true, false or auto")
-    return section.flag(name)
 
 
 def _decided(value: bool | None, otherwise: bool) -> bool:

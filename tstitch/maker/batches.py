@@ -48,11 +48,12 @@ def sample_units(maker: ImageMaker, units: Sequence[Unit], store: Store) -> None
             timer.add(BATCH, begin, end)
             if stored is not None:
                 stored.result()
-            times = {"images": len(unit), "warmup": number == 0}
+            times: dict[str, Any] = {"images": len(unit), "warmup": number == 0}
             times |= conditions(engine, maker.experiment.run.batch_size)
             times |= {"prepared": prepared, "background": {"noise": seconds}}
             stored = storing.submit(_store, store, unit, images, labels, timer, times)
-        stored.result()
+        if stored is not None:
+            stored.result()
 
 
 def _thread(device: torch.device) -> ThreadPoolExecutor:

@@ -88,6 +88,10 @@ class ImageMaker(Protocol):
 class SteppedMaker(ImageMaker, Protocol):
     """One whose denoisers can be looked at by themselves: for budgets and benchmarks."""
 
+    @property
+    def step_evaluations(self) -> Sequence[int]:
+        """Evaluations in each step that the stitch schedule assigns: two in most of Heun's."""
+
     def prepare(self, every: bool = False) -> dict[str, float]:
         """As ImageMaker's.
 

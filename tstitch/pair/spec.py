@@ -1,10 +1,8 @@
 """A pair: two or more denoisers of one latent space and class set, ordered small to large."""
 
 import logging
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +11,20 @@ from torch import nn
 
 from evaluation.cost.flops import count_flops
 from models.blank import blank_parameters
-from models.condition import Classes, Prompts, read_prompts
+from models.condition import Classes, Prompts
 from models.folders import is_local
 from models.precision import names_full_precision
-from samplers import MATCHES, PREDICTIONS, LinearVP, Process
-from tstitch.config.cli import instantiate
-from tstitch.config.section import Section
-from tstitch.config.settings import GuidanceSettings, parse_guidance
+from samplers import LinearVP, Process
+from tstitch.config.cli import instantiate, not_a
+from tstitch.config.settings import GuidanceSettings
+from tstitch.pair.section import ORDERS, DenoiserSpec, PairSection
 from tstitch.pair.weights import HUB, fetch_weights, fill_network, weights_entry
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 
-PROMPT_FIELDS = ("prompts", "negative_prompt", "text_encoder")
 FROM_NETWORK = "pretrained"  # weights of the place that the network names
-ORDERS = ("small_to_large", "as_listed")
 GUIDANCE = 1.5  # scale of pairs that name none
 CLEARLY = 2  # times as many parameters: then the larger one costs more, too
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DenoiserSpec:
-    """One denoiser of the configuration; nothing is loaded yet."""
-
-    name: str
-    network: Mapping[str, Any]  # _target_ and sizes
-    weights: str  # path, URL, gdrive:ID, shipped:PATH, hub:NAME or "random"
-    sha256: str | None
-    process: Process  # that it was trained on
-    prediction: str
-    match: str = MATCHES[0]  # where the pair's process is another: samplers.Matching
-    guidance: float | None = None  # a scale of its own
-    identity: Mapping[str, Any] | None = None  # what `network` names; None = its values say it
-    has_null: bool = True  # whether it can be guided
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,57 +56,42 @@ def parse_pair(config: Any) -> PairSpec:
     Raises:
         UserError: a bad field.
     """
-    # What the pair is evaluated with is read from the `evaluation` section.
-    fields = ("name", "classes", "space", "denoisers", "order", "evaluation", "process", "guidance")
-    fields += PROMPT_FIELDS
-    defaults = {"order": ORDERS[0], "process": None, "guidance": {}}
-    defaults |= dict.fromkeys(("classes", *PROMPT_FIELDS))
-    section = Section(config, "pair", fields, defaults)
-    order = section.choice("order", ORDERS)
-    denoisers = section.raw("denoisers")
-    if not isinstance(denoisers, Mapping) or not denoisers:
-        raise UserError("pair.denoisers: name at least one denoiser, small to large")
-    if not re.fullmatch(r"\w[\w .+-]*", section.text("name")):  # it names a folder
-        raise section.refuse("name", "use only letters, digits, spaces and _ . + -")
-    space = instantiate(section.raw("space"), "pair.space")
-    if not hasattr(space, "decode"):
-        raise UserError(f"pair.space._target_={section.raw('space')['_target_']}: is no space")
-    process = _process(section, "pair.process", LinearVP())
-    specs = tuple(_denoiser(name, value, process) for name, value in denoisers.items())
+    section = PairSection.parse(config, context={"process": LinearVP()})
+    specs = tuple(_denoiser(section, name) for name in section.denoisers)
     pair = PairSpec(
-        name=section.text("name"),
+        name=section.name,
         condition=_condition(section),
-        space=space,
+        space=section.space,
         denoisers=specs,
-        process=process,
-        guidance=_guidance(section, specs, space.shape[0]),
+        process=section.process,
+        guidance=_guidance(section, specs),
     )
     with torch.device("meta"):  # sizes only
         networks = [build_network(pair, spec) for spec in pair.denoisers]
-    if order == ORDERS[0]:
+    if section.order == ORDERS[0]:
         _check_order(pair, networks)
-    specs = tuple(_completed(s, n, denoisers[s.name]) for s, n in zip(specs, networks, strict=True))
+    specs = tuple(map(_completed, specs, networks))
     return replace(pair, denoisers=specs, sixteen_bits=all(map(names_full_precision, networks)))
 
 
-def _completed(spec: DenoiserSpec, network: nn.Module, config: Mapping[str, Any]) -> DenoiserSpec:
+def _completed(spec: DenoiserSpec, network: nn.Module) -> DenoiserSpec:
     """With what its network tells of itself: weights, prediction, identity."""
     weights, source = spec.weights, getattr(network, "pretrained", None)
-    if weights == FROM_NETWORK and source is None:
-        raise UserError(
-            f"pair.denoisers.{spec.name}.weights={weights}: its network names no source of "
-            "weights; give a path, or random"
-        )
     if weights == FROM_NETWORK:
+        if source is None:
+            raise UserError(
+                f"pair.denoisers.{spec.name}.weights={weights}: its network names no source of "
+                "weights; give a path, or random"
+            )
         weights = source if is_local(source) else f"{HUB}{source}"
-    prediction = config.get("prediction") or getattr(network, "prediction", None) or spec.prediction
-    return replace(
-        spec,
-        weights=weights,
-        prediction=prediction,
-        identity=getattr(network, "identity", None),
-        has_null=getattr(network, "has_null", True),
-    )
+    prediction = getattr(network, "prediction", None) or spec.process.prediction
+    own = {
+        "weights": weights,
+        "prediction": spec.prediction or prediction,
+        "identity": getattr(network, "identity", None),
+        "has_null": getattr(network, "has_null", True),
+    }
+    return spec.model_copy(update=own)
 
 
 def _check_order(pair: PairSpec, networks: list[nn.Module]) -> None:
@@ -149,82 +114,25 @@ def _check_order(pair: PairSpec, networks: list[nn.Module]) -> None:
             )
 
 
-def _condition(section: Section) -> Classes | Prompts:
+def _denoiser(section: PairSection, name: str) -> DenoiserSpec:
+    path, context = f"pair.denoisers.{name}", {"process": section.process}
+    spec = DenoiserSpec.parse(section.denoisers[name], path, context)
+    return spec.model_copy(update={"name": name})
+
+
+def _condition(section: PairSection) -> Classes | Prompts:
     """Classes or prompts, whichever the pair names."""
-    prompts = section.raw("prompts")
-    if prompts is None:
-        for name in PROMPT_FIELDS[1:]:
-            if section.raw(name) is not None:
-                raise section.refuse(name, "is for pairs with prompts; give pair.prompts, or null")
-        return Classes(_class_names(section))
-    if section.raw("classes") is not None:
-        raise section.refuse("classes", "give either classes or prompts, the other one null")
-    negative = section.raw("negative_prompt")
-    if negative is not None and not isinstance(negative, str):
-        raise section.refuse("negative_prompt", "give a text, or null")
-    try:
-        texts = read_prompts(prompts)
-    except ValueError as error:
-        raise section.refuse("prompts", str(error)) from error
-    encoder = instantiate(section.raw("text_encoder"), "pair.text_encoder")
-    return Prompts(texts, negative, encoder)
+    if section.prompts is None:
+        return Classes(section.classes or ())
+    encoder = instantiate(section.text_encoder, "pair.text_encoder")
+    return Prompts(section.prompts, section.negative_prompt, encoder)
 
 
-def _class_names(section: Section) -> tuple[str, ...]:
-    value = section.raw("classes")
-    if value == "imagenet":
-        from timm.data import ImageNetInfo
-
-        return tuple(text.split(",")[0] for text in ImageNetInfo().label_descriptions())
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-        return tuple(str(index) for index in range(value))
-    if not isinstance(value, list) or not value:
-        raise section.refuse("classes", "give a list of names, their number, or imagenet")
-    return tuple(str(name) for name in value)
-
-
-def _process(section: Section, path: str, default: Process) -> Process:
-    config = section.raw("process")
-    if config is None:
-        return default
-    process = instantiate(config, path)
-    if not isinstance(process, Process) or not is_dataclass(process):
-        raise UserError(f"{path}._target_={config['_target_']}: is no dataclass of Process")
-    return process
-
-
-def _guidance(
-    section: Section, denoisers: Sequence[DenoiserSpec], channels: int
-) -> GuidanceSettings:
+def _guidance(section: PairSection, denoisers: Sequence[DenoiserSpec]) -> GuidanceSettings:
     """What the pair names; all channels where it names none."""
-    default = GuidanceSettings(GUIDANCE, channels)
-    shared = parse_guidance(section.raw("guidance"), default, "pair.guidance")
     own = {spec.name: spec.guidance for spec in denoisers if spec.guidance is not None}
-    return replace(shared, scales=own)
-
-
-def _denoiser(name: str, config: Any, process: Process) -> DenoiserSpec:
-    path = f"pair.denoisers.{name}"
-    fields = ("network", "weights", "sha256", "prediction", "process", "match", "guidance")
-    defaults = {"prediction": None, "process": None, "match": MATCHES[0], "guidance": None}
-    section = Section(config, path, fields, defaults)
-    digest = section.raw("sha256")
-    if digest is not None and (not isinstance(digest, str) or len(digest) != 64):
-        raise section.refuse("sha256", "give 64 hexadecimal digits, or null")
-    network = section.raw("network")
-    if not isinstance(network, Mapping):
-        raise section.refuse("network", "needs a section with _target_ and its arguments")
-    process, prediction = _process(section, f"{path}.process", process), section.raw("prediction")
-    return DenoiserSpec(
-        name,
-        network,
-        section.text("weights"),
-        digest,
-        process=process,
-        prediction=section.choice("prediction", PREDICTIONS) if prediction else process.prediction,
-        match=section.choice("match", MATCHES),
-        guidance=None if section.raw("guidance") is None else section.number("guidance", 0.0),
-    )
+    default = GuidanceSettings(GUIDANCE, section.space.shape[0])
+    return replace(section.guidance.over(default), scales=own)
 
 
 def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
@@ -242,7 +150,7 @@ def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
             raise _other_size(path, name, given, value, pair)
     network = instantiate(dict(spec.network), path, offered=expected)
     if not isinstance(network, nn.Module):
-        raise UserError(f"{path}._target_={spec.network['_target_']}: is no torch.nn.Module")
+        raise not_a(spec.network, path, "torch.nn.Module")
     for name, value in expected.items():
         own = getattr(network, name, value)
         if own != value:
@@ -299,7 +207,7 @@ def bind_condition(pair: PairSpec, networks: Mapping[str, nn.Module], device: to
     Raises:
         UserError: a text encoder that is not there or damaged, or no package for it.
     """
-    with _errors_of("text_encoder"):
+    with errors_of("pair.text_encoder"):
         pair.condition.bind(networks.values(), device)
 
 
@@ -309,7 +217,7 @@ def condition_identity(pair: PairSpec) -> dict[str, Any]:
     Raises:
         UserError: a text encoder that is not there.
     """
-    with _errors_of("text_encoder"):
+    with errors_of("pair.text_encoder"):
         return pair.condition.identity()
 
 
@@ -319,23 +227,8 @@ def load_space(pair: PairSpec, device: torch.device) -> Any:
     Raises:
         UserError: an autoencoder that is not there, damaged, or of other dimensions.
     """
-    with space_errors():
+    with errors_of("pair.space"):
         space = pair.space.to(device).load()
     for line in getattr(space, "remarks", ()):
         log.warning("pair.space.%s", line)
     return space
-
-
-@contextmanager
-def space_errors() -> Iterator[None]:
-    """Turns what a space refuses while it loads into a UserError."""
-    with _errors_of("space"):
-        yield
-
-
-@contextmanager
-def _errors_of(section: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(f"pair.{section}.{error}") from error

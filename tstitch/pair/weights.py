@@ -91,8 +91,9 @@ def newly_read(entries: dict[str, str | None]) -> dict[str, str]:
 
     Their runs took other weights from such a file, and must not be continued with these.
     """
-    bare = {name: re.sub(r"/?((module|_orig_mod)\.)+$", "", e or "") for name, e in entries.items()}
-    return {name: entries[name] for name in bare if bare[name] not in LONG_READ}
+    known = {name: entry for name, entry in entries.items() if entry is not None}
+    bare = {name: re.sub(r"/?((module|_orig_mod)\.)+$", "", e) for name, e in known.items()}
+    return {name: known[name] for name in bare if bare[name] not in LONG_READ}
 
 
 def fill_network(network: nn.Module, path: Path | None, field: str) -> None:

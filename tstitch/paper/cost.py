@@ -31,7 +31,7 @@ def count_cost(points: Sequence[CurvePoint]) -> Cost:
         images = max(point.images, runs[key][1] if key in runs else 0)
         runs[key] = (point.experiment, images)
     known: dict[str, dict[str, NetworkCost]] = {}
-    evaluations, shares = 0, {}
+    evaluations, shares = 0, dict[tuple[float, ...], tuple[str, float]]()
     for experiment, images in runs.values():
         networks = _networks(experiment)
         if networks not in known:

@@ -2,17 +2,43 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from tstitch.config.section import Section
-from tstitch.paper.figure.base import Figure, Given
-from tstitch.paper.figure.curves import parse_curves
+from pydantic import Field, ValidationInfo, field_validator
+
+from tstitch.config import fields
+from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds import KINDS
 from tstitch.runtime.errors import UserError
 
-HEAD = ("name", "kind", "title", "claims", "members", "picture")
-NAME = re.compile(r"[\w-]+")
+A_NAME = fields.Rule(re.compile(r"[\w-]+").fullmatch, "use only letters, digits, _ and -")
+Names = Annotated[tuple[str, ...], fields.names()]
+
+
+class Head(fields.Settings):
+    """What a figure has besides its section for each scale."""
+
+    path = "paper"
+
+    name: Annotated[str, A_NAME, fields.TEXT]
+    kind: str
+    title: fields.Text
+    claims: Names = ()
+    members: Names = Field((), validate_default=True)  # other figures that it gathers
+    picture: fields.Flag = True  # whether to draw one
+
+    @field_validator("kind", mode="plain")
+    @classmethod
+    def _check_kind(cls, value: Any) -> Any:
+        return fields.one_of(tuple(KINDS))(value)
+
+    @field_validator("members")
+    @classmethod
+    def _check_members(cls, members: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "kind" in info.data:
+            KINDS[info.data["kind"]].check_members(members)
+        return members
 
 
 def parse_figure(config: Any, settings: Reproduction) -> Figure:
@@ -24,25 +50,16 @@ def parse_figure(config: Any, settings: Reproduction) -> Figure:
     scale = settings.scale
     if not isinstance(config, Mapping) or scale.name not in config:
         raise UserError(f"scale={scale.name}: the figure has no section of that name; add one")
-    scales = [name for name, value in config.items() if isinstance(value, Mapping)]
-    fields = tuple(dict.fromkeys((*HEAD, scale.name, "full", *scales)))
-    defaults = {"claims": [], "members": [], "picture": True, "full": None}
-    head, path = Section(config, "paper", fields, defaults), f"paper.{scale.name}"
-    kind = KINDS[head.choice("kind", tuple(KINDS))]
-    section = kind.section(config[scale.name], path)
-    if not NAME.fullmatch(head.text("name")):
-        raise head.refuse("name", "use only letters, digits, _ and -")
-    curves = parse_curves(
-        section, path, scale.images, settings.images, settings.checkpoints, needed=kind.needs_curves
-    )
-    common = {
-        "name": head.text("name"),
-        "title": head.text("title"),
-        "claims": head.texts("claims"),
-        "members": kind.parse_members(head),
-        "picture": head.flag("picture"),
-        "minutes": None if section.raw("minutes") is None else section.number("minutes", 0),
-        "about": section.text("about"),
-        "curves": curves,
-    }
-    return kind(**common | kind.parse_own(Given(head, section, path, curves, settings)))
+    scales = {scale.name, "full", *(n for n, v in config.items() if isinstance(v, Mapping))}
+    scales -= Head.model_fields.keys()
+    head = Head.parse({name: value for name, value in config.items() if name not in scales})
+    kind = KINDS[head.kind]
+    context = {"default_images": scale.images, "checkpoints": settings.checkpoints}
+    images = {"images": None if kind.fixed_images else settings.images}
+    figure = kind.parse(config[scale.name], f"paper.{scale.name}", context | images)
+    update = {name: getattr(head, name) for name in kind.computed if name in Head.model_fields}
+    if kind.shows_paper and config.get("full") is not None:  # checked at any scale
+        context |= {"checkpoints": {}, "images": None}
+        full = kind.parse(config["full"], "paper.full", context)
+        update["published"] = tuple(curve for curve in full.curves if curve.paper_values)
+    return figure.model_copy(update=update).adapted()

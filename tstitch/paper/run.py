@@ -10,7 +10,7 @@ from tstitch.files.writing import write_text
 from tstitch.paper.dry_run import describe_figures
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.measure import ModelCache, measure_points
-from tstitch.paper.figure.settings import Reproduction, parse_reproduction
+from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.claims import Outcome, check_claims, claims_of, judge
 from tstitch.paper.report.document import render_report, verdict_lines
@@ -34,7 +34,7 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
     Raises:
         UserError: bad input, on every rank alike; what is measured stays.
     """
-    settings = parse_reproduction(config)
+    settings = Reproduction.parse(config)
     figure = parse_figure(config["paper"], settings)
     members = [parse_figure(figure_section(name), settings) for name in figure.members]
     figures = members or [figure]

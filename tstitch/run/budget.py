@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -92,13 +93,13 @@ def _target_text(budget: Budget) -> str:
 
 def _resolve(maker: SteppedMaker, budget: Budget) -> dict[str, Any]:
     seconds = measure_steps(maker)
-    steps, names = len(maker.experiment.schedule), list(maker.experiment.denoisers)
-    whole = steps * seconds[-1]
-    limit = budget.ms_per_image / 1e3 if budget.speedup is None else whole / budget.speedup
+    names, total = list(maker.experiment.denoisers), sum(maker.step_evaluations)
+    whole = total * seconds[-1]
+    limit = whole / budget.speedup if budget.speedup else (budget.ms_per_image or 0.0) / 1e3
     try:
-        models = spend(seconds, steps, limit)
+        models = spend(seconds, maker.step_evaluations, limit)
     except ValueError as error:
-        least = steps * min(seconds)
+        least = total * min(seconds)
         if budget.speedup is None:
             raise UserError(
                 f"stitch.ms_per_image={budget.ms_per_image:g}: the fastest denoiser alone takes "
@@ -108,10 +109,13 @@ def _resolve(maker: SteppedMaker, budget: Budget) -> dict[str, Any]:
             f"stitch.speedup={budget.speedup:g}: the fastest denoiser alone gives "
             f"{whole / least:.3g}; choose at most that"
         ) from error
-    taken = sum(seconds[model] for model in models)
+    steps = Counter[int]()
+    for model, evaluations in zip(models, maker.step_evaluations, strict=True):
+        steps[model] += evaluations
+    taken = sum(count * seconds[model] for model, count in steps.items())
     return {
         "models": list(models),
-        "steps": {name: models.count(k) for k, name in enumerate(names)},
+        "steps": {name: steps[k] for k, name in enumerate(names)},
         "step_ms_per_image": {n: 1e3 * s for n, s in zip(names, seconds, strict=True)},
         "ms_per_image": 1e3 * taken,
         "speedup": whole / taken,

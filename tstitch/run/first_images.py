@@ -38,7 +38,8 @@ def larger_run(directory: RunDirectory, experiment: Experiment) -> int:
 
 def whole_run(experiment: Experiment, held: int) -> Experiment:
     """The same run with all its images, nothing of which is exported or removed."""
-    run = replace(experiment.run, num_images=held, keep_shards=True, export=None)
+    kept = {"num_images": held, "keep_shards": True, "export": None}
+    run = experiment.run.model_copy(update=kept)
     config = experiment.config | {"run": experiment.config["run"] | {"num_images": held}}
     return replace(experiment, run=run, config=config)
 

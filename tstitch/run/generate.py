@@ -1,7 +1,7 @@
 """`scripts/sample.py`: a distributed, resumable run from configuration to report."""
 
 import logging
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def _generate(
         with writing(directory.path):
             write_shard(directory.shards, unit, shard)
 
-    bar = nullcontext()
+    bar: AbstractContextManager[None] = nullcontext()
     if distributed.is_main():
         bar = shard_progress(directory.shards, run.num_images, tracker.progress)
     with bar:

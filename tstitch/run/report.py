@@ -22,6 +22,7 @@ def render_report(
         floor: the evaluation of real images.
     """
     protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
+    rows = metrics["denoisers"].items()
     stages = seconds["stages"] if seconds else {}
     prompts = f" of {protocol['prompts']} prompts" if "prompts" in protocol else ""
     lines = [
@@ -29,7 +30,7 @@ def render_report(
         "",
         "![samples](grid.png)",
         "",
-        *table_lines(Table(COSTS, [_cost(*row, stages) for row in metrics["denoisers"].items()])),
+        *table_lines(Table(COSTS, [_cost(key, row, stages) for key, row in rows])),
     ]
     if evaluation is not None:
         lines += ["", "## Quality", "", render_table(evaluation, floor), "", "## Cost"]

@@ -62,6 +62,8 @@ def read_shard(path: Path, fingerprint: str) -> Shard:
         ShardError: truncated, damaged, mislabelled, or of another run.
     """
     match = NAME.fullmatch(path.name)
+    if match is None:
+        raise ShardError("its name is no shard's")
     try:
         images, labels, indices, owner, times = load_arrays(path, FIELDS)
         times = json.loads(str(times))

@@ -64,14 +64,11 @@ class SharedModels:
         if settings.extractor is not None and settings.reference is None:
             log.warning(NO_REFERENCE)
         if settings.enabled:
-            same = before and before.evaluator and before.engine.device == self.engine.device
-            if same and before.evaluation == settings:
-                self.evaluator = before.evaluator
-            else:
-                self.evaluator = Evaluator(settings, self.engine.device)
+            kept = before.evaluator if before is not None and self._measures_as(before) else None
+            evaluator = self.evaluator = kept or Evaluator(settings, self.engine.device)
             size = experiment.image_size
-            self.evaluator.check_size(size, size, f"pair={experiment.name}")
-            space, digest = self.evaluator.space, self.evaluator.identity["reference"]
+            evaluator.check_size(size, size, f"pair={experiment.name}")
+            space, digest = evaluator.space, evaluator.identity["reference"]
             self.floors = distributed.on_main(lambda: read_floors(settings.floor, space, digest))
 
     def maker(self, experiment: Experiment, engine: Engine | None = None) -> ImageMaker:
@@ -120,11 +117,15 @@ class SharedModels:
             torch.cuda.empty_cache()
 
     def evaluate(self, samples: Path) -> dict[str, Any]:
-        """Metrics of a samples.npz, on every rank."""
+        """Metrics of a samples.npz, on every rank; for runs whose evaluation is enabled."""
+        assert self.evaluator is not None
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))
         if self._experiment.has_prompts:
             images.labels = None  # they are no classes
         return self.evaluator.evaluate(images, f"samples={samples}")
+
+    def _measures_as(self, other: "SharedModels") -> bool:
+        return (self.evaluation, self.engine.device) == (other.evaluation, other.engine.device)
 
 
 def _alike(engines: list[Engine]) -> list[Engine]:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -134,7 +134,7 @@ def everywhere(work: Callable[[], T]) -> T:
     # One number instead of pickled objects: a training comes here at every step.
     if add(torch.tensor([int(error is not None)])).item():
         raise UserError(next(message for message in gather(error) if message is not None))
-    return result
+    return cast(T, result)
 
 
 def on_main(work: Callable[[], T]) -> T:
@@ -152,7 +152,7 @@ def main_first(work: Callable[[], T]) -> T:
     error = broadcast(error)
     if error is not None:
         raise UserError(error)
-    return everywhere(lambda: result if is_main() else work())
+    return everywhere(lambda: cast(T, result) if is_main() else work())
 
 
 def _attempt(work: Callable[[], T]) -> tuple[T | None, str | None]:

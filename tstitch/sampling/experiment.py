@@ -7,12 +7,12 @@ from typing import Any, Self
 
 from evaluation.cost.flops import NetworkCost
 from models.condition import Prompts
-from samplers import MATCHES, LinearVP, Matching, Process, Sampler, StitchSchedule
-from tstitch.config.cli import instantiate
+from samplers import MATCHES, LinearVP, Matching, Sampler, StitchSchedule
+from tstitch.config import fields
+from tstitch.config.cli import instantiate, not_a
 from tstitch.config.groups import all_large
-from tstitch.config.section import Section
-from tstitch.config.settings import GuidanceSettings, parse_guidance, parse_run
-from tstitch.engine.settings import Engine, parse_engine
+from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettings
+from tstitch.engine.settings import Engine, EngineSettings
 from tstitch.maker.protocol import SECTIONS, Experiment, Weights
 from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import (
@@ -22,14 +22,13 @@ from tstitch.pair.spec import (
     locate_entry,
     locate_weights,
     parse_pair,
-    space_errors,
 )
 from tstitch.pair.weights import newly_read, weights_digest
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.loaded_pair import LoadedPair
 from tstitch.sampling.pipeline import Pipeline
-from tstitch.scoring.settings import parse_evaluation
-from tstitch.tracking.tracker import parse_tracking
+from tstitch.scoring.settings import EvaluationSettings
+from tstitch.tracking.tracker import TrackingSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,23 +42,24 @@ class PairExperiment(Experiment):
     @classmethod
     def parse(cls, config: dict[str, Any], stitched: bool = True) -> Self:
         """As Experiment's."""
-        Section(config, "", SECTIONS)
+        fields.check_sections(config, SECTIONS)
         pair = parse_pair(config["pair"])
         if not stitched:
             config = config | {"stitch": all_large(len(pair.denoisers))}
         sampler = _parse_sampler(config, _parse_stitch(config), pair)
-        guidance = parse_guidance(config["guidance"], pair.guidance, "guidance")
+        guidance = GuidanceSection.parse(config["guidance"]).over(pair.guidance)
         for spec in pair.denoisers:
             scale = guidance.scale_of(spec.name)
             if scale != 1 and not spec.has_null:
                 remedy = "has no null condition to be guided from; set guidance.scale=1"
                 raise UserError(f"guidance.scale={scale:g}: {spec.name} {remedy}")
+        engine = EngineSettings.parse(config["engine"])
         return cls(
             config=config,
-            run=parse_run(config["run"], pair.num_classes),
-            engine=parse_engine(config["engine"], pair.sixteen_bits),
-            evaluation=parse_evaluation(config["evaluation"]),
-            tracking=parse_tracking(config["tracking"]),
+            run=RunSettings.parse(config["run"], context={"num_classes": pair.num_classes}),
+            engine=engine.model_copy(update={"sixteen_bits": pair.sixteen_bits}),
+            evaluation=EvaluationSettings.parse(config["evaluation"]),
+            tracking=TrackingSettings.parse(config["tracking"]),
             name=pair.name,
             image_size=pair.space.image_size,
             conditions=pair.class_names,
@@ -115,14 +115,15 @@ class PairExperiment(Experiment):
 
     def identity(self, weights: Mapping[str, Weights], engine: Engine) -> dict[str, Any]:
         """The values that decide the images."""
-        with space_errors():
+        with errors_of("pair.space"):
             self.pair.space.to(engine.device)  # its precision is one of the values
+            space = {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()}
         entries = newly_read({name: w.entry for name, w in weights.items()})
         networks = {s.name: dict(s.identity or s.network) for s in self.pair.denoisers}
         return {
             "networks": networks,
             "weights": {name: w.sha256 for name, w in weights.items()},
-            "space": {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()},
+            "space": space,
             "num_classes": self.pair.num_classes,
             **condition_identity(self.pair),
             "sampler": dict(self.config["sampler"]),
@@ -169,12 +170,14 @@ class PairExperiment(Experiment):
 def _parse_stitch(config: dict[str, Any]) -> StitchSchedule:
     stitch = instantiate(config["stitch"], "stitch")
     if not isinstance(stitch, StitchSchedule):
-        raise UserError(f"stitch._target_={config['stitch']['_target_']}: is no StitchSchedule")
+        raise not_a(config["stitch"], "stitch", "StitchSchedule")
     return stitch
 
 
 def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpec) -> Sampler:
-    given = {"process": pair.process, "stitch": stitch, "num_models": len(pair.denoisers)}
+    given: dict[str, Any] = {
+        "process": pair.process, "stitch": stitch, "num_models": len(pair.denoisers)
+    }  # fmt: skip
     try:
         sampler = instantiate(config["sampler"], "sampler", **given)
     except UserError as error:
@@ -187,7 +190,7 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
             raise UserError(f"pair.{field}") from error
         raise
     if not isinstance(sampler, Sampler):
-        raise UserError(f"sampler._target_={config['sampler']['_target_']}: is no Sampler")
+        raise not_a(config["sampler"], "sampler", "Sampler")
     for spec in pair.denoisers:
         _matching(sampler, spec)
     return sampler
@@ -205,12 +208,10 @@ def _title(section: dict[str, Any], sampler: Sampler, guidance: GuidanceSettings
     return f"{name} {sampler.steps} steps, guidance {guidance.scale:g}"
 
 
-def _values(process: Process) -> dict[str, Any]:
+def _values(process: Any) -> dict[str, Any]:
     return {"kind": type(process).__name__, **asdict(process)}
 
 
 def _matching(sampler: Sampler, spec: DenoiserSpec) -> Matching:
-    try:
+    with errors_of(f"pair.denoisers.{spec.name}"):
         return Matching(sampler, spec.process, spec.prediction, spec.match)
-    except ValueError as error:
-        raise UserError(f"pair.denoisers.{spec.name}.{error}") from error

@@ -68,14 +68,15 @@ class LoadedPair:
             self._denoisers[key] = self._launched(name, guided)
         return self._denoisers[key]
 
-    def _launched(self, name: str, denoiser: Denoiser) -> Denoiser:
+    def _launched(self, name: str, denoiser: GuidedDenoiser) -> Denoiser:
         if self._recorder is not None:
             return self._recorder.recorded(denoiser)
-        if self._turns is None:
+        turns = self._turns
+        if turns is None:
             return denoiser
 
         def in_turn(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
-            self._turns.bring(name)
+            turns.bring(name)
             return denoiser(x, t, y)
 
         return in_turn

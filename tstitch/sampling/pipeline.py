@@ -11,7 +11,7 @@ from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
 from samplers import Denoiser, PerImageRandomness, Sampler, sample
-from tstitch.config.settings import MAX_SEED
+from tstitch.config.fields import MAX_SEED
 from tstitch.data.class_names import labels_of
 from tstitch.data.items import whole_number
 from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
@@ -99,6 +99,11 @@ class Pipeline:
     def steps_per_denoiser(self) -> dict[str, int]:
         """The realised stitch schedule, small to large."""
         return self.experiment.steps_per_denoiser
+
+    @property
+    def step_evaluations(self) -> tuple[int, ...]:
+        """Evaluations in each step that the stitch schedule assigns."""
+        return self.sampler.evaluations
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from evaluation.cost.machine import device_name, versions
+from evaluation.features.extraction import Images
 from evaluation.features.images import ImageSource
 from evaluation.features.reference import Reference, labelled_counts, open_reference
 from evaluation.metrics.catalogue import METRICS
@@ -44,9 +46,7 @@ class Evaluator:
     ) -> None:
         self._settings = settings
         self._extractor = LoadedExtractor(settings, device)
-        self._reference = reference or distributed.main_first(
-            lambda: _open_reference(settings.reference)
-        )
+        self._reference = reference or distributed.main_first(lambda: _open_reference(settings))
         self._statistics: ReferenceStatistics | None = None
         self.identity: dict[str, Any] = {
             "reference": self._reference.digest,
@@ -59,7 +59,7 @@ class Evaluator:
         """Name of the feature space, empty for Inception's."""
         return self._extractor.space
 
-    def evaluate(self, images: ImageSource, field: str) -> dict[str, Any]:
+    def evaluate(self, images: Images, field: str) -> dict[str, Any]:
         """All metrics of a set of images; the result is on every rank.
 
         Args:
@@ -82,7 +82,7 @@ class Evaluator:
         device = self._extractor.statistics_device
         samples = Samples(
             self._extractor.own_groups(images, groups, field), groups, dimensions,
-            labels=torch.from_numpy(images.labels) if self._has_labels(images, field) else None,
+            labels=self._known_labels(images, field),
             device=device, collect=collect_groups, add=lambda total: add_over_ranks(total, device),
         )  # fmt: skip
         estimates: list[tuple[Metric, Estimate]] = []
@@ -93,7 +93,7 @@ class Evaluator:
         seen = self._classes_seen(samples, images)
         result = {}
         if distributed.is_main():
-            result = self._describe(len(images), estimates)
+            result = self._describe(len(images), estimates, self._statistics)
             result = flagged(result, dimensions, seen, self._reference.class_counts)
         return distributed.broadcast(result)
 
@@ -104,7 +104,7 @@ class Evaluator:
         dimensions = self._extractor.dimensions(images)
         return flagged(result, dimensions, seen, self._reference.class_counts)
 
-    def _classes_seen(self, samples: Samples, images: ImageSource) -> ClassCounts | None:
+    def _classes_seen(self, samples: Samples, images: Images) -> ClassCounts | None:
         """Images per class, by their labels or else by the classifier; on rank 0."""
         counts = labelled_counts(images)
         if counts is not None:
@@ -143,21 +143,24 @@ class Evaluator:
             f"(0 to {known - 1}); leave the labels out, or give -1 where they are unknown"
         )
 
-    def _has_labels(self, images: ImageSource, field: str) -> bool:
-        """Whether the classifier knows every image's class; says how many it does not know."""
+    def _known_labels(self, images: Images, field: str) -> Tensor | None:
+        """Labels that the classifier knows, all of them; says how many it does not know."""
         known, labels = self._extractor.num_classes, images.labels
         if known is None or labels is None:
-            return False
+            return None
         strange = int(((labels < 0) | (labels >= known)).sum())
         if strange:
             log.warning(
                 "%s: %d of %d images have no label from 0 to %d; no class accuracy",
                 field, strange, len(labels), known - 1,
             )  # fmt: skip
-        return not strange
+        return None if strange else torch.from_numpy(labels)
 
     def _describe(
-        self, num_images: int, estimates: list[tuple[Metric, Estimate]]
+        self,
+        num_images: int,
+        estimates: list[tuple[Metric, Estimate]],
+        statistics: ReferenceStatistics,
     ) -> dict[str, Any]:
         metrics = {}
         for metric, estimate in estimates:
@@ -181,7 +184,7 @@ class Evaluator:
                 "reference": {
                     "label": self._reference.label,
                     "digest": self._reference.digest,
-                    "num_images": self._statistics.num_images,
+                    "num_images": statistics.num_images,
                 },
                 "extractor": self._extractor.identity,
                 "device": device_name(self._extractor.device),
@@ -191,7 +194,8 @@ class Evaluator:
         }
 
 
-def _open_reference(source: str) -> Reference:
+def _open_reference(settings: EvaluationSettings) -> Reference:
+    source = settings.reference or ""  # enabled settings have one
     folder = Path(source).expanduser()
     path = folder if folder.is_dir() else fetch_file(source, "evaluation.reference")
     try:

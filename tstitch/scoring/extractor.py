@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from evaluation.features.extraction import Images, extract
 from evaluation.metrics.moments import Moments
-from tstitch.config.cli import instantiate
+from tstitch.config.cli import instantiate, not_a
 from tstitch.pair.weights import weights_digest
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
@@ -36,11 +36,11 @@ class LoadedExtractor:
         self.statistics_device = torch.device("cpu") if device.type == "mps" else device
         self._batch_size = settings.batch_size
         path = distributed.main_first(lambda: locate_extractor(settings))
-        self._module: nn.Module = distributed.everywhere(lambda: _build(settings, path)).to(device)
+        self._module = distributed.everywhere(lambda: _build(settings, path)).to(device)
         self.space: str = self._module.space
         self.num_classes: int | None = self._module.num_classes
         self.identity: dict[str, Any] = {
-            "class": settings.extractor["_target_"].rpartition(".")[2],
+            "class": _target(settings).rpartition(".")[2],
             "weights_sha256": weights_digest(path),
         }
 
@@ -129,7 +129,7 @@ def locate_extractor(settings: EvaluationSettings) -> Path:
         UserError: none given, no such file, or no connection.
     """
     source = settings.weights
-    if settings.extractor.get("_target_") == INCEPTION:
+    if _target(settings) == INCEPTION:
         from evaluation.features.inception import locate_inception_weights
 
         source = str(locate_inception_weights(source))
@@ -142,7 +142,11 @@ def locate_extractor(settings: EvaluationSettings) -> Path:
     return path
 
 
-def _build(settings: EvaluationSettings, path: Path) -> nn.Module:
+def _target(settings: EvaluationSettings) -> str:
+    return (settings.extractor or {}).get("_target_", "")
+
+
+def _build(settings: EvaluationSettings, path: Path) -> Any:
     try:
         module = instantiate(settings.extractor, "evaluation.extractor", weights=path)
     except UserError as error:  # the weights stand beside the extractor's section
@@ -150,6 +154,5 @@ def _build(settings: EvaluationSettings, path: Path) -> nn.Module:
         raise UserError(line) from error
     wanted = ("space", "num_classes", "check", "forward")
     if not all(hasattr(module, name) for name in wanted):
-        target = settings.extractor["_target_"]
-        raise UserError(f"evaluation.extractor._target_={target}: is no feature extractor")
+        raise not_a(settings.extractor, "evaluation.extractor", "feature extractor")
     return module.eval().requires_grad_(False)

@@ -1,30 +1,38 @@
 """`scripts/reference.py`: statistics of real images, and what other real images reach."""
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from evaluation.features.reference import STATISTICS, labelled_counts
+from tstitch.config import fields
 from tstitch.config.cli import instantiate
-from tstitch.config.section import Section
-from tstitch.data.items import CheckedItems
+from tstitch.config.settings import Device
+from tstitch.data.items import CheckedItems, Items
 from tstitch.files.npz import NpzWriter
 from tstitch.files.writing import write_json, writing_file
 from tstitch.runtime import distributed
-from tstitch.runtime.device import DEVICES
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.start import start_process
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.extractor import LoadedExtractor
 from tstitch.scoring.real_images import measure_real_images
-from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings, parse_evaluation
+from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
 
-FIELDS = ("output", "features", "floor", "floor_images", "device", "data", "evaluation")
+
+class ReferenceSettings(fields.Settings):
+    """The whole configuration; described in configs/reference.yaml."""
+
+    output: fields.PathText
+    features: Annotated[int, fields.whole(MIN_IMAGES)]
+    floor: fields.PathText | None
+    floor_images: Annotated[tuple[int, ...], fields.wholes(MIN_IMAGES)]
+    device: Device
+    data: Any
+    evaluation: Any
 
 
 class DatasetImages:
@@ -38,7 +46,7 @@ class DatasetImages:
         UserError: items that are no such images, here or when they are read.
     """
 
-    def __init__(self, dataset: Dataset, count: int | None = None) -> None:
+    def __init__(self, dataset: Items, count: int | None = None) -> None:
         self._dataset = CheckedItems(dataset)
         self._count = len(dataset) if count is None else count
         self.height, self.width = self._dataset.shape[1:]
@@ -63,22 +71,19 @@ def make_reference(config: dict[str, Any]) -> None:
     Raises:
         UserError: bad input, on every rank alike.
     """
-    section = Section(config, "", FIELDS)
-    settings = parse_evaluation(config["evaluation"])
+    given = ReferenceSettings.parse(config)
+    settings = EvaluationSettings.parse(given.evaluation)
     if settings.extractor is None:
         raise UserError("evaluation.extractor=null: choose a feature space, evaluation=NAME")
-    output = Path(section.path("output"))
-    floor = None if section.raw("floor") is None else Path(section.path("floor"))
-    features = section.integer("features", MIN_IMAGES)
-    sizes = section.integers("floor_images", MIN_IMAGES)
-    device = start_process(section.choice("device", DEVICES), "device")
-    images = DatasetImages(distributed.main_first(lambda: instantiate(config["data"], "data")))
-    if features > len(images):
-        raise section.refuse("features", f"the data has only {len(images)} images")
-    test = None if floor is None else _open_test(config["data"], sizes)
-    _write_statistics(images, LoadedExtractor(settings, device), features, output)
-    if test is not None:
-        _write_floor(test, settings, device, sizes, output, floor)
+    device = start_process(given.device, "device")
+    images = DatasetImages(distributed.main_first(lambda: instantiate(given.data, "data")))
+    if given.features > len(images):
+        raise UserError(f"features={given.features}: the data has only {len(images)} images")
+    test = None if given.floor is None else _open_test(given.data, given.floor_images)
+    extractor = LoadedExtractor(settings, device)
+    _write_statistics(images, extractor, given.features, Path(given.output))
+    if test is not None and given.floor is not None:
+        _write_floor(test, settings, device, given, Path(given.floor))
 
 
 def _write_statistics(
@@ -101,6 +106,7 @@ def _write_statistics(
             mean, covariance = STATISTICS[name]
             arrays[mean] = gaussian.mean.cpu().numpy()
             arrays[covariance] = gaussian.covariance.cpu().numpy()
+        assert features is not None  # on rank 0
         arrays["features"] = _compact(features.numpy())
         with writing_file(output, "output"), NpzWriter(output) as writer:
             for name, array in arrays.items():
@@ -116,7 +122,7 @@ def _compact(features: np.ndarray) -> np.ndarray:
     return half if np.isfinite(half).all() else features
 
 
-def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Dataset:
+def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Items:
     if "split" not in data:
         raise UserError("floor: the data set has no data.split; choose floor=null")
     test = distributed.main_first(lambda: instantiate(data | {"split": "test"}, "data"))
@@ -127,16 +133,16 @@ def _open_test(data: dict[str, Any], sizes: tuple[int, ...]) -> Dataset:
 
 
 def _write_floor(
-    test: Dataset,
+    test: Items,
     settings: EvaluationSettings,
     device: torch.device,
-    sizes: tuple[int, ...],
-    output: Path,
+    given: ReferenceSettings,
     floor: Path,
 ) -> None:
     """Evaluates the first images of the test split, for each number of images."""
-    evaluator = Evaluator(replace(settings, reference=str(output), floor=None), device)
-    floors = [evaluator.evaluate(DatasetImages(test, size), "data") for size in sizes]
+    settings = settings.model_copy(update={"reference": given.output, "floor": None})
+    evaluator = Evaluator(settings, device)
+    floors = [evaluator.evaluate(DatasetImages(test, n), "data") for n in given.floor_images]
 
     def write() -> None:
         for entry in floors:

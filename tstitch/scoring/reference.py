@@ -67,9 +67,9 @@ def prepare_reference(
 
 def _count(reference: Reference) -> int | None:
     """How many images the statistics are of; ADM's files do not say it."""
-    if reference.num_images is not None or "pool" in reference.gaussians:
+    if reference.images is None or "pool" in reference.gaussians:
         return reference.num_images
-    return len(reference.images)
+    return reference.num_images or len(reference.images)
 
 
 def _stored(reference: Reference, dimensions: dict[str, int]) -> dict[str, tuple[Tensor, Tensor]]:

@@ -4,19 +4,28 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.features.images import ImageSource
-from tstitch.config.section import Section
+from tstitch.config import fields
+from tstitch.config.settings import Device
 from tstitch.files.writing import write_json, writing_file
 from tstitch.runtime import distributed
-from tstitch.runtime.device import DEVICES
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.start import start_process
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples, report_pairing
-from tstitch.scoring.settings import parse_evaluation
+from tstitch.scoring.settings import EvaluationSettings
 from tstitch.scoring.table import render_table
 
-FIELDS = ("samples", "reference", "baseline", "output", "device", "evaluation")
+
+class EvaluateSettings(fields.Settings):
+    """The whole configuration; described in configs/evaluate.yaml."""
+
+    samples: fields.Text
+    reference: fields.Text | None
+    baseline: fields.Text | None
+    output: fields.PathText | None
+    device: Device
+    evaluation: Any
 
 
 def run_evaluation(config: dict[str, Any]) -> None:
@@ -25,19 +34,16 @@ def run_evaluation(config: dict[str, Any]) -> None:
     Raises:
         UserError: bad input, on every rank alike.
     """
-    section = Section(config, "", FIELDS)
-    evaluation = dict(config["evaluation"]) if isinstance(config["evaluation"], dict) else None
-    if evaluation is not None and section.raw("reference") is not None:
-        evaluation["reference"] = section.text("reference")
-    settings = parse_evaluation(evaluation)
+    given = EvaluateSettings.parse(config)
+    samples, baseline, evaluation = given.samples, given.baseline, given.evaluation
+    if given.reference is not None and isinstance(evaluation, dict):
+        evaluation = evaluation | {"reference": given.reference}
+    settings = EvaluationSettings.parse(evaluation)
     if settings.extractor is None:
         raise UserError("evaluation.extractor=null: choose evaluation=inception or fashion_mnist")
     if not settings.enabled:
         raise UserError("reference=null: give the real images or their statistics")
-    samples = section.text("samples")
-    baseline = None if section.raw("baseline") is None else section.text("baseline")
-    output = None if section.raw("output") is None else Path(section.path("output"))
-    device = start_process(section.choice("device", DEVICES), "device")
+    device = start_process(given.device, "device")
     images = _everywhere_open(samples, "samples")
     others = None if baseline is None else _everywhere_open(baseline, "baseline")
     if others and len(others) != len(images):
@@ -56,7 +62,7 @@ def run_evaluation(config: dict[str, Any]) -> None:
     digest = evaluator.identity["reference"]
     floors = distributed.on_main(lambda: read_floors(settings.floor, evaluator.space, digest))
     floor = nearest_floor(floors, len(images))
-    distributed.on_main(lambda: _show(result, floor, output))
+    distributed.on_main(lambda: _show(result, floor, given.output))
 
 
 def _everywhere_open(source: str, field: str) -> ImageSource:
@@ -64,8 +70,8 @@ def _everywhere_open(source: str, field: str) -> ImageSource:
     return distributed.main_first(lambda: open_samples(source, field))
 
 
-def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: Path | None) -> None:
+def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: str | None) -> None:
     print(render_table(result, floor), flush=True)
     if output is not None:
-        with writing_file(output, "output"):
-            write_json(output, result)
+        with writing_file(Path(output), "output"):
+            write_json(Path(output), result)

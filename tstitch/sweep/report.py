@@ -90,6 +90,7 @@ def _protocol(plan: Plan, first: FinishedRun) -> dict[str, Any]:
     """What all points share."""
     experiment = plan.points[0].experiment
     evaluation, run = first.evaluation, first.metrics["protocol"]
+    assert evaluation is not None  # else there were no points
     return {
         "pair": experiment.name,
         "images": {

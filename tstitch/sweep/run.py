@@ -45,7 +45,8 @@ def run_sweep(config: dict[str, Any]) -> Path:
             experiment = point.experiment
             key = (point.protocol, experiment.schedule)
             if key in seen:  # another schedule with the same steps: the same run
-                experiment = replace(experiment, run=replace(experiment.run, overwrite=False))
+                run = experiment.run.model_copy(update={"overwrite": False})
+                experiment = replace(experiment, run=run)
             seen.add(key)
             run = complete_run(experiment, shared, Tracker(None))
             runs.append(run)

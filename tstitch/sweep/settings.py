@@ -1,27 +1,62 @@
 """The checked `sweep` section of the configuration."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Self
 
-from tstitch.config.section import Section
-from tstitch.config.simplex import parse_simplex
+from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
+
+from tstitch.config import fields
+from tstitch.config.simplex import list_simplex
 
 KINDS = ("fraction", "interleave", "large_to_small", "decreasing")
 
 
-@dataclass(frozen=True, slots=True)
-class SweepSettings:
+def _each_once(value: Any) -> Any:
+    """A list, null being an empty one."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ValueError(f"write a list, {fields.FIELD}=[{value}]")
+    if len({str(entry) for entry in value}) != len(value):
+        raise ValueError("holds a value twice; give each once")
+    return value
+
+
+EACH_ONCE = BeforeValidator(_each_once)
+
+
+class SweepSettings(fields.Settings):
     """What to vary; described in configs/sweep.yaml."""
 
-    dir: str | None
-    fractions: tuple[float, ...]
-    kinds: tuple[str, ...]
+    path = "sweep"
+
+    dir: fields.PathText | None
+    fractions: Annotated[tuple[float, ...], fields.numbers(0, 1), EACH_ONCE]
+    kinds: Annotated[tuple[str, ...], fields.names(KINDS), EACH_ONCE]
     simplex: tuple[tuple[float, ...], ...]  # fractions of all denoisers, one entry per run
-    samplers: tuple[str, ...]
-    steps: tuple[int, ...]
-    guidance: tuple[float, ...]
-    strip: int
-    timing_rounds: int
+    samplers: Annotated[tuple[str, ...], fields.names(), EACH_ONCE]
+    steps: Annotated[tuple[int, ...], fields.wholes(1), EACH_ONCE]
+    guidance: Annotated[tuple[float, ...], fields.numbers(0), EACH_ONCE]
+    strip: Annotated[int, fields.whole(0, 100)]
+    timing_rounds: Annotated[int, fields.whole(0, 1000)]
+
+    @field_validator("simplex", mode="before")
+    @classmethod
+    def _list_simplex(cls, step: Any, info: ValidationInfo) -> tuple[tuple[float, ...], ...]:
+        return list_simplex(step, fields.context(info)["num_models"])
+
+    @model_validator(mode="after")
+    def _check_schedules(self, info: ValidationInfo) -> Self:
+        models = fields.context(info)["num_models"]
+        if self.fractions and not self.simplex:
+            if models != 2:
+                raise fields.refusal(
+                    "fractions",
+                    f"the pair has {models} denoisers; choose sweep.simplex=0.1 (a step between "
+                    "fractions), or sweep.fractions=[] for the one schedule of stitch",
+                )
+            if not self.kinds:
+                raise fields.refusal("kinds", f"choose at least one of {', '.join(KINDS)}")
+        return self
 
 
 def parse_sweep(config: Any, num_models: int) -> SweepSettings:
@@ -33,50 +68,4 @@ def parse_sweep(config: Any, num_models: int) -> SweepSettings:
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "sweep", [field.name for field in fields(SweepSettings)])
-    folder = None if section.raw("dir") is None else section.path("dir")
-    simplex = parse_simplex(section, num_models)
-    fractions = _numbers(section, "fractions", 1)
-    if num_models != 2 and not simplex and fractions:
-        raise section.refuse(
-            "fractions",
-            f"the pair has {num_models} denoisers; choose sweep.simplex=0.1 (a step between "
-            "fractions), or sweep.fractions=[] for the one schedule of stitch",
-        )
-    kinds = _names(section, "kinds", KINDS)
-    if not kinds and fractions and not simplex:
-        raise section.refuse("kinds", f"choose at least one of {', '.join(KINDS)}")
-    return SweepSettings(
-        dir=folder,
-        fractions=fractions,
-        kinds=kinds,
-        simplex=simplex,
-        samplers=_names(section, "samplers", None),
-        steps=_whole_numbers(section, "steps"),
-        guidance=_numbers(section, "guidance", None),
-        strip=section.integer("strip", 0, 100),
-        timing_rounds=section.integer("timing_rounds", 0, 1000),
-    )
-
-
-def _numbers(section: Section, name: str, high: int | None) -> tuple[float, ...]:
-    return section.numbers(name, 0, high) if _list(section, name) else ()
-
-
-def _whole_numbers(section: Section, name: str) -> tuple[int, ...]:
-    return section.integers(name, 1) if _list(section, name) else ()
-
-
-def _names(section: Section, name: str, options: tuple[str, ...] | None) -> tuple[str, ...]:
-    return section.texts(name, options) if _list(section, name) else ()
-
-
-def _list(section: Section, name: str) -> list[Any]:
-    value = section.raw(name)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise section.refuse(name, f"write a list, {name}=[{value}]")
-    if len({str(entry) for entry in value}) != len(value):
-        raise section.refuse(name, "holds a value twice; give each once")
-    return value
+    return SweepSettings.parse(config, context={"num_models": num_models})

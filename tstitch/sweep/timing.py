@@ -74,9 +74,9 @@ def time_runs(
         "machine": [device_name(shared.engine.device), available_cores(), versions()["torch"]],
     }
     stored = distributed.on_main(lambda: _read(folder / TIMING, key))
-    makers: dict[str, ImageMaker] = {}
-    if stored is None:
-        makers = {name: shared.maker(experiment) for name, experiment in runs.items()}
+    if stored is not None:
+        return stored
+    makers = {name: shared.maker(experiment) for name, experiment in runs.items()}
 
     def measure() -> Rounds:
         measured = _measure(makers, size, rounds)
@@ -86,7 +86,7 @@ def time_runs(
             write_json(folder / TIMING, content)
         return measured
 
-    return stored or distributed.on_main(measure)
+    return distributed.on_main(measure)
 
 
 def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
@@ -120,7 +120,8 @@ def _measure(makers: dict[str, ImageMaker], size: int, rounds: int) -> Rounds:
 
 def _warming(makers: dict[str, ImageMaker]) -> list[ImageMaker]:
     """Some that between them run every denoiser under every guidance."""
-    chosen, seen = [], set()
+    chosen: list[ImageMaker] = []
+    seen: set[tuple[str, int]] = set()
     for maker in makers.values():
         guidance = str(maker.experiment.protocol().get("guidance"))
         ran = {(guidance, model) for model in maker.experiment.schedule}

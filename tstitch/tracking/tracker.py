@@ -3,11 +3,10 @@
 import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tstitch.config.section import Section
+from tstitch.config import fields
 from tstitch.files.writing import writing_to
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
@@ -15,35 +14,16 @@ from tstitch.runtime.errors import UserError
 MODES = ("online", "offline", "disabled")
 
 
-@dataclass(frozen=True, slots=True)
-class TrackingSettings:
+class TrackingSettings(fields.Settings):
     """Where to track to; described in configs/tracking/wandb.yaml."""
 
-    mode: str
-    project: str | None
-    entity: str | None
-    group: str | None
-    dir: str
+    path = "tracking"
 
-
-def parse_tracking(config: Any) -> TrackingSettings:
-    """Checks the `tracking` section.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "tracking", [field.name for field in fields(TrackingSettings)])
-
-    def text(name: str) -> str | None:
-        return None if section.raw(name) is None else section.text(name)
-
-    return TrackingSettings(
-        mode=section.choice("mode", MODES),
-        project=text("project"),
-        entity=text("entity"),
-        group=text("group"),
-        dir=section.text("dir"),
-    )
+    mode: Annotated[str, fields.one_of(MODES)]
+    project: fields.Text | None
+    entity: fields.Text | None
+    group: fields.Text | None
+    dir: fields.Text
 
 
 class Tracker:

@@ -7,13 +7,14 @@ offset of the images, which the first steps of a trajectory keep.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from samplers import LinearVP
+from tstitch.data.items import Items
 from tstitch.training.latents import to_float
 
 TIMESTEPS = (999, 950, 900, 850, 800, 700, 600)
@@ -31,7 +32,7 @@ class Bias:
     error: float  # root mean square over everything
 
 
-def sample_latents(dataset: Dataset, space: object, device: torch.device) -> tuple[Tensor, Tensor]:
+def sample_latents(dataset: Items, space: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     """Latents (n, C, H, W) and labels (n,) of images evenly spread over the data, at most IMAGES.
 
     Args:

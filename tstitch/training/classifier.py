@@ -6,26 +6,26 @@ import logging
 import os
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import BeforeValidator
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from evaluation.features.classifier import SIDE, Classifier
 from models.checkpoints import CheckpointError, save_weights
+from tstitch.config import fields
 from tstitch.config.cli import instantiate
-from tstitch.config.section import Section
-from tstitch.config.settings import MAX_SEED
+from tstitch.config.settings import Device
 from tstitch.data.datasets import SPLITS, epoch_order
 from tstitch.files.writing import write_text, writing_to
 from tstitch.pair.weights import fetch_weights, fill_network
 from tstitch.runtime import distributed
-from tstitch.runtime.device import DEVICES, choose_device
+from tstitch.runtime.device import choose_device
 from tstitch.runtime.errors import UserError
 from tstitch.training.ema import Ema
 
@@ -35,53 +35,35 @@ SUFFIX = ".safetensors"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifierSettings:
+def _weights_file(value: Any) -> Path:
+    path = Path(fields.text(value)).expanduser()
+    if path.suffix != SUFFIX or path.is_dir():
+        raise ValueError(f"name a file that ends in {SUFFIX}")
+    return path
+
+
+class ClassifierSettings(fields.Settings):
     """How to train the classifier; the fields are described in configs/train_classifier.yaml."""
 
-    out: Path
-    init: str | None
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup: float
-    weight_decay: float
-    ema_decay: float
-    flip: bool
-    shift: int
-    seed: int
-    device: str
+    path = "classifier"
+
+    out: Annotated[Path, BeforeValidator(_weights_file)]
+    init: fields.Text | None
+    epochs: fields.Count
+    batch_size: Annotated[int, fields.whole(2)]  # of one image there is no batch norm
+    learning_rate: fields.NotNegative
+    warmup: Annotated[float, fields.number(0, 0.9)]
+    weight_decay: fields.NotNegative
+    ema_decay: fields.Share
+    flip: fields.Flag
+    shift: Annotated[int, fields.whole(0, SIDE // 4)]
+    seed: fields.Seed
+    device: Device
 
     def learning_rate_at(self, progress: float) -> float:
         """Linear from zero, then linear to zero; progress in 0..1 of all steps."""
         up = progress / self.warmup if self.warmup else 1.0
         return self.learning_rate * min(up, (1.0 - progress) / (1.0 - self.warmup))
-
-
-def parse_classifier(config: Any) -> ClassifierSettings:
-    """Checks the `classifier` section.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "classifier", [field.name for field in fields(ClassifierSettings)])
-    out = Path(section.text("out")).expanduser()
-    if out.suffix != SUFFIX or out.is_dir():
-        raise section.refuse("out", f"name a file that ends in {SUFFIX}")
-    return ClassifierSettings(
-        out=out,
-        init=None if section.raw("init") is None else section.text("init"),
-        epochs=section.integer("epochs", 1),
-        batch_size=section.integer("batch_size", 2),  # of one image there is no batch norm
-        learning_rate=section.number("learning_rate", 0.0),
-        warmup=section.number("warmup", 0.0, 0.9),
-        weight_decay=section.number("weight_decay", 0.0),
-        ema_decay=section.number("ema_decay", 0.0, 1.0),
-        flip=section.flag("flip"),
-        shift=section.integer("shift", 0, SIDE // 4),
-        seed=section.integer("seed", 0, MAX_SEED),
-        device=section.choice("device", DEVICES),
-    )
 
 
 def run_classifier_training(config: dict[str, Any]) -> None:
@@ -93,8 +75,8 @@ def run_classifier_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, unsuitable data, several processes, a folder without room.
     """
-    Section(config, "", ("data", "classifier"))
-    settings = parse_classifier(config["classifier"])
+    fields.check_sections(config, ("data", "classifier"))
+    settings = ClassifierSettings.parse(config["classifier"])
     if distributed.world_size() > 1:
         raise UserError("scripts/train_classifier.py: one process only; start it with plain python")
     device = choose_device(settings.device, "classifier.device")

@@ -5,18 +5,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import Subset, TensorDataset
 
 from tstitch.config.cli import instantiate
 from tstitch.data.class_names import listed, match_classes
-from tstitch.data.items import CheckedItems, checked_tensors, whole_number
+from tstitch.data.items import CheckedItems, Items, checked_tensors, whole_number
 from tstitch.pair.spec import PairSpec
 from tstitch.runtime.errors import UserError
 
 log = logging.getLogger(__name__)
 
 
-def open_data(config: Any, pair: PairSpec) -> Dataset:
+def open_data(config: Any, pair: PairSpec) -> Items:
     """The data set, checked against the pair before anything is computed.
 
     Images must have the size that the pair takes. The classes that a data set names (`classes`, as
@@ -32,8 +32,9 @@ def open_data(config: Any, pair: PairSpec) -> Dataset:
     dataset = instantiate(config, "data")
     names = _names(dataset)
     labels = None if names is None else _labels(names, pair)
+    checked: TensorDataset | CheckedItems
     if isinstance(dataset, TensorDataset):
-        checked: Dataset = checked_tensors(dataset, labels, pair.num_classes)
+        checked = checked_tensors(dataset, labels, pair.num_classes)
         shape = tuple(checked.tensors[0].shape[1:])
     else:
         checked = CheckedItems(dataset, labels, pair.num_classes)
@@ -48,7 +49,7 @@ def open_data(config: Any, pair: PairSpec) -> Dataset:
     return checked
 
 
-def _names(dataset: Dataset) -> Sequence[str] | None:
+def _names(dataset: Any) -> Sequence[str] | None:
     """Names by label, of a part of a data set those of the whole; None if there are none.
 
     The labels of torchvision's folders are those of class_to_idx, whatever the order of classes.
@@ -63,8 +64,9 @@ def _names(dataset: Dataset) -> Sequence[str] | None:
             found = [by_label[label] for label in range(len(found))]
         elif isinstance(found, np.ndarray):
             found = found.tolist()
-        named = isinstance(found, list | tuple) and found
-        if named and all(isinstance(n, str | int) and not isinstance(n, bool) for n in found):
+        if not isinstance(found, list | tuple) or not found:
+            continue
+        if all(isinstance(n, str | int) and not isinstance(n, bool) for n in found):
             return [str(name) for name in found]
     return None
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from tstitch.data.items import Items
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.transfer import to_device
@@ -102,7 +103,7 @@ class CachedMoments(Dataset):
     """
 
     def __init__(
-        self, dataset: Dataset, space: Any, path: Path, device: torch.device, flip: bool
+        self, dataset: Items, space: Any, path: Path, device: torch.device, flip: bool
     ) -> None:
         if not hasattr(space, "encode_moments"):
             raise UserError("train.latents=cache: pixel space has no encoder; choose encode")
@@ -121,7 +122,7 @@ class CachedMoments(Dataset):
         return torch.from_numpy(np.array(self._moments[index])), int(self._labels[index])
 
 
-def _moments_shape(dataset: Dataset, space: Any, flip: bool) -> tuple[int, ...]:
+def _moments_shape(dataset: Items, space: Any, flip: bool) -> tuple[int, ...]:
     return (len(dataset), 2 if flip else 1, 2, *space.shape)
 
 
@@ -145,7 +146,7 @@ def _check(path: Path, shape: tuple[int, ...], data: DataIdentity, space: Any) -
     """Refuses moments that are not those of this training."""
     moments, labels = _open(path)
     if moments.shape != shape:
-        problem = f"moments of shape {moments.shape}, this training needs {shape}"
+        problem: str | None = f"moments of shape {moments.shape}, this training needs {shape}"
     elif labels.shape != shape[:1]:
         problem = f"moments of {shape[0]} images beside labels of shape {labels.shape}"
     else:
@@ -157,7 +158,7 @@ def _check(path: Path, shape: tuple[int, ...], data: DataIdentity, space: Any) -
 
 
 def _encode_all(
-    dataset: Dataset,
+    dataset: Items,
     space: Any,
     path: Path,
     device: torch.device,
@@ -188,7 +189,7 @@ def _encode_all(
 
 
 def _encode_share(
-    dataset: Dataset, space: Any, temporary: Path, device: torch.device
+    dataset: Items, space: Any, temporary: Path, device: torch.device
 ) -> dict[int, int]:
     """Fills in this rank's rows of the moments.
 

@@ -1,6 +1,7 @@
 """The training loop: data parallel, exact to resume, random numbers a function of the step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def train(
     """
     network = state.network
     network.train()
-    runner: nn.Module = torch.compile(network, dynamic=False) if settings.compile else network
+    runner: Any = torch.compile(network, dynamic=False) if settings.compile else network
     runner = distributed.data_parallel(runner)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.dtype == "bf16")
     parameters = [p for p in network.parameters() if p.requires_grad]

@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import TensorDataset
 
 from models.download import sha256_of
-from tstitch.data.items import CheckedItems
+from tstitch.data.items import CheckedItems, Items
 from tstitch.files.writing import write_json
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import errors_of
 
 
 class DataIdentity:
@@ -23,7 +21,7 @@ class DataIdentity:
         dataset: as tstitch.training.dataset.open_data gives it.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Items) -> None:
         self._dataset = dataset
         inner = dataset.dataset if isinstance(dataset, CheckedItems) else dataset
         self._inner = inner
@@ -41,7 +39,7 @@ class DataIdentity:
         """
         if not hasattr(self._inner, "stamp"):
             return None
-        with _one_line():
+        with errors_of("data"):
             return _joined(self._inner.stamp(), self._labels)
 
     def digest(self) -> str:
@@ -51,17 +49,17 @@ class DataIdentity:
             UserError: an item that cannot be read.
         """
         if hasattr(self._inner, "digest"):
-            with _one_line():
+            with errors_of("data"):
                 return _joined(self._inner.digest(), self._labels)
         digest = hashlib.sha256()
         if isinstance(self._dataset, TensorDataset):
             for tensor in self._dataset.tensors:
                 digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                digest.update(np.ascontiguousarray(tensor.numpy()))
+                digest.update(np.ascontiguousarray(tensor.numpy()).data)
         else:
             for image, label in (self._dataset[i] for i in range(len(self._dataset))):
                 digest.update(f"{tuple(image.shape)} {label}\n".encode())
-                digest.update(np.ascontiguousarray(image.numpy()))
+                digest.update(np.ascontiguousarray(image.numpy()).data)
         return digest.hexdigest()
 
 
@@ -126,15 +124,7 @@ def difference(
 
 def array_digest(array: np.ndarray) -> str:
     """SHA-256 of an array's values, whatever their order in memory."""
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(f"data.{error}") from error
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def _joined(*parts: str) -> str:

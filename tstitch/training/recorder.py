@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,8 +68,9 @@ class Recorder:
 
     def __call__(self, step: int, row: Row) -> None:
         """Records one finished step."""
-        self._norms.append(row["grad_norm"])
-        if self._writes_at(step) or row["grad_norm"].device.type in READ_AT_ONCE:
+        norm = torch.as_tensor(row["grad_norm"])
+        self._norms.append(norm)
+        if self._writes_at(step) or norm.device.type in READ_AT_ONCE:
             self._refuse_infinite(step)
         if not distributed.is_main():
             return
@@ -105,8 +107,9 @@ class Recorder:
         if step % settings.log_every == 0 or checkpoint:
             self._write_row(step)
         begin = time.perf_counter()
-        if settings.sample_every and (step % settings.sample_every == 0 or last):
-            self._preview(step)
+        every, shown = settings.sample_every, self._shown
+        if every and shown is not None and (step % every == 0 or last):
+            self._preview(step, *shown)
         if step in settings.snapshots:
             self._export(f"ema-{step:07d}.safetensors", step)
         if last:
@@ -115,11 +118,11 @@ class Recorder:
             save_checkpoint(self._state, self._folder)
         self._since += time.perf_counter() - begin
 
-    def _preview(self, step: int) -> None:
+    def _preview(self, step: int, latents: Tensor, labels: Tensor) -> None:
         network = averaged_network(self._state.network, self._state.ema.weights)
         path = self._folder / f"samples-{step:07d}.png"
         save_preview(network, self._pair, path, self._settings.seed)
-        found = measure_bias(network, *self._shown)
+        found = measure_bias(network, latents, labels)
         rows = [asdict(bias) | {"step": step} for bias in found]
         self._biases.append(
             *({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
@@ -158,12 +161,13 @@ class Recorder:
 
 def _mean(values: list[float | Tensor]) -> float:
     """Of numbers, or of tensors without dimensions, fetched together."""
-    if isinstance(values[0], Tensor):
-        values = torch.stack(values).tolist()
-    return sum(values) / len(values)
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    numbers = [value for value in values if not isinstance(value, Tensor)]
+    numbers += torch.stack(tensors).tolist() if tensors else []
+    return sum(numbers) / len(numbers)
 
 
-def _progress_bar(done: int, settings: TrainSettings):
+def _progress_bar(done: int, settings: TrainSettings) -> Any:
     from tqdm import tqdm
 
     return tqdm(

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from models.condition import Prompts
 from samplers import LinearVP
-from tstitch.config.section import Section
+from tstitch.config import fields
 from tstitch.data.datasets import StepBatches, batches, together
+from tstitch.data.items import Items
 from tstitch.files.lock import FolderLock
 from tstitch.files.writing import remove_leftovers, writing_to
 from tstitch.pair.spec import PairSpec, build_network, load_space, parse_pair
@@ -41,7 +41,7 @@ def run_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, missing data, a checkpoint of another training, or a folder in use.
     """
-    Section(config, "", ("pair", "data", "train"))
+    fields.check_sections(config, ("pair", "data", "train"))
     pair = parse_pair(config["pair"])
     names = [spec.name for spec in pair.denoisers]
     settings = parse_train(config["train"], names, distributed.world_size())
@@ -58,8 +58,10 @@ def run_training(config: dict[str, Any]) -> None:
     network = build_network(pair, spec)
     if settings.init is not None:
         path = fetch_weights(settings.init, None, "train.init")
-        fill = grow_network if settings.grow else fill_network
-        fill(network, path, "train.init")
+        if settings.grow and path is not None:
+            grow_network(network, path, "train.init")
+        else:
+            fill_network(network, path, "train.init")
     _prefer_plain_attention(network, device)
     folder = _make_folder(settings.dir)
 
@@ -81,6 +83,7 @@ def _train(
     device: torch.device,
     folder: Path,
 ) -> None:
+    teacher = distributed.main_first(lambda: load_teacher(pair, settings, device))
     distributed.main_first(lambda: load_space(pair, device))
     dataset = distributed.main_first(lambda: open_data(config["data"], pair))
     state = new_state(network, settings, device)
@@ -91,7 +94,6 @@ def _train(
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
     recorder = Recorder(state, settings, pair, folder, shown)
-    teacher = distributed.main_first(lambda: load_teacher(pair, settings, device))
     with closing(recorder):
         train(
             state,
@@ -106,7 +108,7 @@ def _train(
 
 
 def _latents(
-    dataset: Dataset,
+    dataset: Items,
     pair: PairSpec,
     settings: TrainSettings,
     device: torch.device,
@@ -129,6 +131,7 @@ def _latents(
 def _prefer_plain_attention(network: nn.Module, device: torch.device) -> None:
     """On the CPU the backward of fused attention is several times slower than two products."""
     if device.type == "cpu":
+        module: Any
         for module in network.modules():
             if hasattr(module, "fused_attn"):
                 module.fused_attn = False

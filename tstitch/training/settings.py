@@ -1,47 +1,88 @@
 """The checked `train` section of the configuration."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from samplers import NUM_TIMESTEPS
-from tstitch.config.section import Section
-from tstitch.config.settings import MAX_SEED
-from tstitch.runtime.device import DEVICES
+from tstitch.config import fields
+from tstitch.config.settings import Device
+
+NumSteps = Annotated[int, fields.whole(0)]
+A_SPAN = fields.Rule(
+    lambda span: len(span) == 2 and span[0] < span[1],
+    f"give [first,end] with 0 <= first < end <= {NUM_TIMESTEPS}",
+)
+# Drawn uniformly from the first up to below the second.
+Timesteps = Annotated[tuple[int, int], A_SPAN, fields.wholes(0, NUM_TIMESTEPS)]
 
 
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
+class TrainSettings(fields.Settings):
     """How to train one denoiser of a pair; the fields are described in configs/train.yaml."""
 
+    path = "train"
+
     denoiser: str
-    dir: str
-    init: str | None
-    grow: bool
-    steps: int
-    batch_size: int
-    learning_rate: float
-    warmup_steps: int
+    dir: fields.PathText
+    init: fields.Text | None
+    grow: fields.Flag
+    steps: fields.Count
+    batch_size: fields.Count
+    learning_rate: fields.NotNegative
+    warmup_steps: NumSteps
     decay_steps: int
-    weight_decay: float
-    grad_clip: float
-    ema_decay: float
-    label_dropout: float
-    timesteps: tuple[int, int]  # drawn uniformly from the first up to below the second
-    focus: tuple[int, int]  # the same, for a share of the draws
-    focus_share: float
-    noise_weight_limit: float
+    weight_decay: fields.NotNegative
+    grad_clip: fields.NotNegative
+    ema_decay: fields.Share
+    label_dropout: fields.Share
+    timesteps: Timesteps
+    focus: Timesteps  # the same, for a share of the draws
+    focus_share: fields.Share
+    noise_weight_limit: Annotated[float, fields.number(1)]
     teacher: str | None
-    dtype: str
-    compile: bool
-    seed: int
-    device: str
-    workers: int
-    latents: str
-    flip: bool
-    checkpoint_every: int
-    log_every: int
-    sample_every: int
+    dtype: Annotated[str, fields.one_of(("fp32", "bf16"))]
+    compile: fields.Flag
+    seed: fields.Seed
+    device: Device
+    workers: NumSteps
+    latents: Annotated[str, fields.one_of(("encode", "cache"))]
+    flip: fields.Flag
+    checkpoint_every: fields.Count
+    log_every: fields.Count
+    sample_every: NumSteps
     snapshots: tuple[int, ...]
+
+    @field_validator("denoiser", mode="plain")
+    @classmethod
+    def _check_denoiser(cls, value: Any, info: ValidationInfo) -> Any:
+        return fields.one_of(fields.context(info)["denoisers"])(value)
+
+    @field_validator("teacher", mode="plain")
+    @classmethod
+    def _check_teacher(cls, value: Any, info: ValidationInfo) -> Any:
+        own = info.data.get("denoiser")
+        others = [name for name in fields.context(info)["denoisers"] if name != own]
+        return None if value is None else fields.one_of(others)(value)
+
+    @field_validator("decay_steps", mode="before")
+    @classmethod
+    def _check_decay_steps(cls, value: Any, info: ValidationInfo) -> Any:
+        steps = info.data.get("steps", 1)
+        return steps // 5 if value is None else fields.whole(0, steps)(value)
+
+    @field_validator("snapshots", mode="before")
+    @classmethod
+    def _check_snapshots(cls, value: Any, info: ValidationInfo) -> Any:
+        return fields.wholes(1, info.data.get("steps", 1))(value)
+
+    @model_validator(mode="after")
+    def _check_together(self, info: ValidationInfo) -> Self:
+        if self.batch_size % (world := fields.context(info)["world_size"]):
+            raise fields.refusal("batch_size", f"choose a multiple of the {world} processes")
+        if self.grow and self.init in (None, "random"):
+            raise fields.refusal("grow", "give the smaller network's weights by train.init")
+        return self
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, constant, then linear decay to zero over the last decay_steps."""
@@ -50,71 +91,11 @@ class TrainSettings:
         return self.learning_rate * min(up, down)
 
 
-def parse_train(config: Any, denoisers: list[str], world_size: int) -> TrainSettings:
+def parse_train(config: Any, denoisers: Sequence[str], world_size: int) -> TrainSettings:
     """Checks the `train` section.
 
     Raises:
         UserError: a bad field.
     """
-    section = Section(config, "train", [field.name for field in fields(TrainSettings)])
-    steps = section.integer("steps", 1)
-    batch_size = section.integer("batch_size", 1)
-    if batch_size % world_size:
-        raise section.refuse("batch_size", f"choose a multiple of the {world_size} processes")
-    return TrainSettings(
-        denoiser=section.choice("denoiser", denoisers),
-        dir=section.path("dir"),
-        init=None if section.raw("init") is None else section.text("init"),
-        grow=_grow(section),
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=section.number("learning_rate", 0.0),
-        warmup_steps=section.integer("warmup_steps", 0),
-        decay_steps=_decay_steps(section, steps),
-        weight_decay=section.number("weight_decay", 0.0),
-        grad_clip=section.number("grad_clip", 0.0),
-        ema_decay=section.number("ema_decay", 0.0, 1.0),
-        label_dropout=section.number("label_dropout", 0.0, 1.0),
-        timesteps=_span(section, "timesteps"),
-        focus=_span(section, "focus"),
-        focus_share=section.number("focus_share", 0.0, 1.0),
-        noise_weight_limit=section.number("noise_weight_limit", 1.0),
-        teacher=_teacher(section, denoisers),
-        dtype=section.choice("dtype", ("fp32", "bf16")),
-        compile=section.flag("compile"),
-        seed=section.integer("seed", 0, MAX_SEED),
-        device=section.choice("device", DEVICES),
-        workers=section.integer("workers", 0),
-        latents=section.choice("latents", ("encode", "cache")),
-        flip=section.flag("flip"),
-        checkpoint_every=section.integer("checkpoint_every", 1),
-        log_every=section.integer("log_every", 1),
-        sample_every=section.integer("sample_every", 0),
-        snapshots=section.integers("snapshots", 1, steps),
-    )
-
-
-def _span(section: Section, name: str) -> tuple[int, int]:
-    span = section.integers(name, 0, NUM_TIMESTEPS)
-    if len(span) != 2 or span[0] >= span[1]:
-        raise section.refuse(name, f"give [first,end] with 0 <= first < end <= {NUM_TIMESTEPS}")
-    return span[0], span[1]
-
-
-def _grow(section: Section) -> bool:
-    grow = section.flag("grow")
-    if grow and section.raw("init") in (None, "random"):
-        raise section.refuse("grow", "give the smaller network's weights by train.init")
-    return grow
-
-
-def _teacher(section: Section, denoisers: list[str]) -> str | None:
-    if section.raw("teacher") is None:
-        return None
-    return section.choice("teacher", [n for n in denoisers if n != section.raw("denoiser")])
-
-
-def _decay_steps(section: Section, steps: int) -> int:
-    if section.raw("decay_steps") is None:
-        return steps // 5
-    return section.integer("decay_steps", 0, steps)
+    context = {"denoisers": denoisers, "world_size": world_size}
+    return TrainSettings.parse(config, context=context)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tstitch.pair.spec import PairSpec, load_network, locate_weights
+from tstitch.runtime.errors import UserError
 from tstitch.training.settings import TrainSettings
 
 Teacher = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -15,12 +16,18 @@ def load_teacher(pair: PairSpec, settings: TrainSettings, device: torch.device) 
     """pair.denoisers[train.teacher] as (x_t, t, y) -> (N, C, H, W) noise; None if none is named.
 
     Raises:
-        UserError: weights that are missing or do not fit.
+        UserError: weights that are missing, do not fit, or are random.
     """
     if settings.teacher is None:
         return None
     spec = next(spec for spec in pair.denoisers if spec.name == settings.teacher)
-    network = load_network(pair, spec, locate_weights(spec)).to(device)
+    path = locate_weights(spec)
+    if path is None:
+        raise UserError(
+            f"pair.denoisers.{spec.name}.weights={spec.weights}: train.teacher={spec.name} learns "
+            "from it; give trained weights"
+        )
+    network = load_network(pair, spec, path).to(device)
     runner = torch.compile(network, dynamic=False) if settings.compile else network
 
     @torch.no_grad()

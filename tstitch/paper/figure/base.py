@@ -1,12 +1,13 @@
 """What all figures and tables have in common, and what a kind of them provides."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
+from pydantic import Field, field_validator
+
 from evaluation.report.panels import Panel
-from tstitch.config.section import Section
+from tstitch.config import fields
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, plan_points
@@ -15,61 +16,48 @@ from tstitch.paper.figure.settings import Reproduction
 Answer = tuple[bool | None, str]  # None: what was measured does not tell
 
 
-class Given(NamedTuple):
-    """The sections that a figure is parsed from."""
-
-    head: Section  # `paper`
-    own: Section  # its part for the scale
-    path: str  # of that part
-    curves: tuple[Curve, ...]
-    settings: Reproduction
-
-    def part(self, name: str, fields: tuple[str, ...]) -> Section:
-        """A section within the part for the scale."""
-        return Section(self.own.raw(name), f"{self.path}.{name}", fields)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
+class Figure(fields.Settings):
     """A figure or table of the paper at one scale; each kind of figure is a subclass.
 
-    A kind names its fields in configs/paper/, and overrides the methods in which it differs; the
-    machinery around asks them and knows no kind by name.
+    A kind declares the fields of its section for a scale in configs/paper/, and overrides the
+    methods in which it differs; the machinery around asks them and knows no kind by name.
+    Validated as a `Curve` is.
     """
 
+    computed = ("name", "title", "claims", "members", "picture", "published")
     kind: ClassVar[str]  # in configs/paper/
-    own_fields: ClassVar[tuple[str, ...]] = ()  # at a scale, besides minutes, about and curves
-    defaults: ClassVar[Mapping[str, Any]] = {}  # of those fields that may be missing
     needs_curves: ClassVar[bool] = False
+    fixed_images: ClassVar[bool] = False  # `images=` does not count
+    shows_paper: ClassVar[bool] = False  # beside its own values
     claim_tests: ClassVar[Mapping[str, Callable[..., Answer]]] = {}  # by claim, of FigureData
     panel_columns: ClassVar[int] = 3  # of the picture
 
-    name: str
-    title: str
-    claims: tuple[str, ...]
-    members: tuple[str, ...]  # other figures that it gathers
-    picture: bool  # whether to draw one
-    minutes: float | None  # on 2 cores; None = not stated
-    about: str  # what the scale changes
-    curves: tuple[Curve, ...]
+    minutes: fields.NotNegative | None = None  # on 2 cores; None = not stated
+    about: fields.Text  # what the scale changes
+    curves: tuple[Curve, ...] = Field((), validate_default=True)
+    name: str = ""
+    title: str = ""
+    claims: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()  # other figures that it gathers
+    picture: bool = True  # whether to draw one
+    published: tuple[Curve, ...] = ()  # those at full scale that have values of the paper
+
+    @field_validator("curves", mode="before")
+    @classmethod
+    def _check_curves(cls, curves: Any) -> Any:
+        if not fields.is_list(curves) or (cls.needs_curves and not curves):
+            raise ValueError("give a list of curves")
+        return curves
 
     @classmethod
-    def section(cls, config: Any, path: str) -> Section:
-        """The part of `paper` for a scale; refuses unknown and missing fields."""
-        fields = ("minutes", "about", "curves", *cls.own_fields)
-        return Section(config, path, fields, {"minutes": None, "curves": [], **cls.defaults})
+    def check_members(cls, members: tuple[str, ...]) -> None:
+        """Raises ValueError with the remedy for names of figures that it does not gather."""
+        if members:
+            raise ValueError("are for the ledger; leave them out")
 
-    @classmethod
-    def parse_own(cls, given: Given) -> dict[str, Any]:
-        """The kind's own settings, checked, and what it changes of those above."""
-        return {}
-
-    @classmethod
-    def parse_members(cls, head: Section) -> tuple[str, ...]:
-        """Names of the figures that it gathers: none, unless the kind does."""
-        if head.texts("members"):
-            raise head.refuse("members", "are for the ledger; leave them out")
-        return ()
+    def adapted(self) -> Self:
+        """The figure with what its own settings change of the fields of all figures."""
+        return self
 
     @property
     def measurement(self) -> dict[str, Any]:

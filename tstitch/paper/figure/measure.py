@@ -32,6 +32,12 @@ class Result:
     folder: Path
     protocol: Mapping[str, Any] = field(default_factory=dict)  # of metrics.json
 
+    @property
+    def measurement(self) -> Point:
+        """`measured`, of a figure that has metrics."""
+        assert self.measured is not None
+        return self.measured
+
     def value(self, metric: str = "fid") -> float:
         """A metric's value."""
         return self.evaluation["metrics"][metric]["value"]
@@ -134,7 +140,7 @@ def _named(measured: Point, point: CurvePoint) -> Point:
     """With the models' names in place of those of the pair's denoisers."""
     names = {name: role for role, name in denoiser_names(point.roles).items()}
     parts = ("steps_per_denoiser", "seconds_per_denoiser", "gmacs_per_evaluation")
-    renamed = {
+    renamed: dict[str, Any] = {
         part: {names[name]: value for name, value in getattr(measured, part).items()}
         for part in parts
     }

@@ -87,7 +87,7 @@ def plan_points(
                     CurvePoint(
                         place, curve.models, curve.sampler, experiment.sampler.steps,
                         experiment.guidance.scale, kind, shares, variant, curve.images,
-                        curve.expected.values[number] if curve.expected.values else {},
+                        curve.paper_values[number] if curve.paper_values else {},
                         curve.expected.error, roles,
                         _planned(curve, variant, kind, shares, experiment),
                     )

@@ -1,18 +1,19 @@
 """Trajectories that are looked into: the figures that do so, and the guided models along them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, cast
+from dataclasses import asdict
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
+from pydantic import BeforeValidator, ValidationInfo
 from torch import Tensor
 
 from samplers import Denoiser, sample
+from tstitch.config import fields
 from tstitch.maker.batches import draw_unit
 from tstitch.maker.units import Unit
-from tstitch.paper.figure.base import Figure, Given
-from tstitch.paper.figure.curves import ROLES, Curve
-from tstitch.paper.figure.expected import Expected
+from tstitch.paper.figure.base import Figure
+from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names, plan_points
@@ -24,54 +25,50 @@ from tstitch.sampling.pipeline import Batch, Pipeline
 Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSettings:
+def _images(value: Any, info: ValidationInfo) -> int:
+    """The section's own number of images, or what replaces it."""
+    return fields.context(info)["images"] or fields.whole(2)(value)
+
+
+ProbeImages = Annotated[int, BeforeValidator(_images)]
+
+
+class ProbeSettings(fields.Settings):
     """A trajectory that is looked into."""
 
-    sampler: str
-    steps: int
-    guidance: float
-    images: int
+    sampler: fields.Text
+    steps: Annotated[int, fields.whole(2)]
+    guidance: fields.NotNegative
+    images: ProbeImages
 
 
 def probe_point(
     probe: ProbeSettings, settings: Reproduction, models: tuple[str, ...]
 ) -> CurvePoint:
     """The run, all by the largest of the models, whose trajectory is looked into."""
-    shares = tuple(float(role == models[-1]) for role in ROLES)
-    curve = Curve(
-        models, probe.sampler, (probe.steps,), (probe.guidance,), ("fraction",),
-        (shares,), probe.images, {"": {}}, Expected(),
-    )  # fmt: skip
+    shares = tuple(float(role == models[-1]) for role in models)
+    curve = Curve.model_construct(
+        models=models,
+        sampler=probe.sampler,
+        steps=(probe.steps,),
+        guidance=(probe.guidance,),
+        mixes=(shares,),
+        images=probe.images,
+    )
     return plan_points((curve,), settings, whole=True, scored=False)[0]
 
 
-@dataclass(frozen=True, kw_only=True)
 class ProbedFigure(Figure):
     """A figure that looks into a trajectory; a kind says what for (`look`)."""
 
-    own_fields: ClassVar = ("probe",)
     models: ClassVar[tuple[str, ...]] = ("small", "large")  # of the pair
     record: ClassVar[type]  # a dataclass of plain JSON
-    fixed_images: ClassVar[bool] = False  # `images=` does not count
 
     probe: ProbeSettings
 
-    @classmethod
-    def parse_own(cls, given: Given) -> dict[str, Any]:
-        fields = given.part("probe", ("sampler", "steps", "guidance", "images"))
-        images = None if cls.fixed_images else given.settings.images
-        probe = ProbeSettings(
-            sampler=fields.text("sampler"),
-            steps=fields.integer("steps", 2),
-            guidance=fields.number("guidance", 0),
-            images=fields.integer("images", 2) if images is None else images,
-        )
-        return {"probe": probe}
-
     @property
     def measurement(self) -> dict[str, Any]:
-        return {"probe": asdict(self.probe)}
+        return {"probe": self.probe.model_dump()}
 
     def check(self, settings: Reproduction) -> None:
         super().check(settings)

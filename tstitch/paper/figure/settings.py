@@ -2,89 +2,41 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from tstitch.config.section import Section
+from pydantic import AfterValidator, BeforeValidator
+
+from tstitch.config import fields
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.throughput import Throughput, fastest_case, rate_of
 from tstitch.runtime.errors import UserError
 
 # Of a run's overrides.
 RESERVED = ("pair", "run.dir", "run.root", "run.num_images", "run.overwrite")
-FIELDS = (
-    "paper", "scale", "root", "report", "dry_run", "throughput", "images", "overrides", "weights",
-    "checkpoints", "training",
-)  # fmt: skip
+PAIRS = [("small", "large"), ("small", "medium"), ("medium", "large"), ROLES]
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Which pairs stand for the paper's models; described in configs/scale/."""
-
-    name: str
-    pairs: dict[tuple[str, ...], str]  # name of the pair, by the models it holds
-    images: int
-    overrides: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Reproduction:
-    """What scripts/reproduce.py is told besides the figure."""
-
-    scale: Scale
-    root: str
-    report: str | None  # folder of the report; None = that of the figure, below root
-    dry_run: bool
-    throughput: Throughput | None
-    images: int | None  # in place of the figures' own
-    overrides: tuple[str, ...]
-    weights: dict[str, str]
-    training: tuple[str, ...]
-    checkpoints: dict[str, str]  # by label of a variant
+def _pairs(entries: Any) -> dict[tuple[str, ...], str]:
+    try:
+        pairs = {tuple(entry["models"]): str(entry["pair"]) for entry in entries}
+    except (TypeError, KeyError) as error:
+        raise ValueError("give a list of {models: [...], pair: NAME}") from error
+    if set(pairs) != set(PAIRS):
+        raise ValueError("name a pair for each of " + "; ".join(map(str, PAIRS)))
+    return pairs
 
 
-def parse_reproduction(config: dict[str, Any]) -> Reproduction:
-    """Checks the configuration of scripts/reproduce.py but for the figure; loads nothing.
-
-    Raises:
-        UserError: a bad field.
-    """
-    section = Section(config, "", FIELDS)
-    checkpoints = section.raw("checkpoints")
-    if not isinstance(checkpoints, Mapping):
-        raise section.refuse("checkpoints", "give a path for each, e.g. checkpoints.at400K=/path")
-    given = Section(checkpoints, "checkpoints", tuple(checkpoints))
-    report = None if section.raw("report") is None else section.path("report")
-    if report is not None and not Path(report).name:
+def _folder(report: str) -> str:
+    if not Path(report).name:
         raise UserError(f"report={report}: name a folder; the report is FOLDER.md")
-    weights = Section(section.raw("weights"), "weights", ROLES)
-    return Reproduction(
-        scale=_parse_scale(section.raw("scale")),
-        root=section.path("root"),
-        report=report,
-        dry_run=section.flag("dry_run"),
-        throughput=_throughput(section),
-        images=None if section.raw("images") is None else section.integer("images", 4),
-        overrides=_free(section.words("overrides", "run.dtype=bf16")),
-        weights={r: weights.text(r) for r in ROLES if weights.raw(r) is not None},
-        training=section.words("training", "train.steps=1000"),
-        checkpoints={n: given.text(n) for n in checkpoints if given.raw(n) is not None},
-    )
+    return report
 
 
-def _throughput(section: Section) -> Throughput | None:
-    """A number of TFLOP/s, or the path of a benchmark.json.
-
-    Raises:
-        UserError: neither.
-    """
-    value = section.raw("throughput")
-    if value is None:
-        return None
+def _throughput(value: Any) -> Throughput:
+    """Of a number of TFLOP/s, or the path of a benchmark.json."""
     if not isinstance(value, str):
-        return Throughput(section.number("throughput", 1e-6) * 1e12)
+        return Throughput(fields.number(1e-6)(value) * 1e12)
     try:
         document = json.loads(Path(value).read_text())
         protocol, case = document["protocol"], fastest_case(document)
@@ -96,7 +48,7 @@ def _throughput(section: Section) -> Throughput | None:
             tuple(sorted(protocol["gmacs_per_evaluation"].values())),
         )
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
-        raise section.refuse("throughput", "give TFLOP/s, or a benchmark.json") from error
+        raise ValueError("give TFLOP/s, or a benchmark.json") from error
 
 
 def benchmark_throughput(document: dict[str, Any]) -> float:
@@ -121,14 +73,49 @@ def _free(overrides: tuple[str, ...]) -> tuple[str, ...]:
     return overrides
 
 
-def _parse_scale(config: Any) -> Scale:
-    section = Section(config, "scale", ("name", "pairs", "images", "overrides"))
-    try:
-        pairs = {tuple(entry["models"]): str(entry["pair"]) for entry in section.raw("pairs")}
-    except (TypeError, KeyError) as error:
-        raise section.refuse("pairs", "give a list of {models: [...], pair: NAME}") from error
-    wanted = [("small", "large"), ("small", "medium"), ("medium", "large"), ROLES]
-    if set(pairs) != set(wanted):
-        raise section.refuse("pairs", "name a pair for each of " + "; ".join(map(str, wanted)))
-    name, images = section.text("name"), section.integer("images", 4)
-    return Scale(name, pairs, images, section.words("overrides", "run.dtype=bf16"))
+def _given(values: dict[Any, Any]) -> dict[Any, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+Images = Annotated[int, fields.whole(4)]
+Overrides = Annotated[tuple[str, ...], fields.words("run.dtype=bf16")]
+EXAMPLE = "give a path for each, e.g. checkpoints.at400K=/path"
+PATHS = fields.Rule(fields.is_a(Mapping), EXAMPLE)
+
+
+class Scale(fields.Settings):
+    """Which pairs stand for the paper's models; described in configs/scale/."""
+
+    name: fields.Text
+    pairs: Annotated[dict[tuple[str, ...], str], BeforeValidator(_pairs)]  # by the models they hold
+    images: Images
+    overrides: Overrides
+
+
+class Weights(fields.Settings):
+    """Weights in place of the configured ones."""
+
+    small: fields.Text | None
+    medium: fields.Text | None
+    large: fields.Text | None
+
+
+def _weights(config: Any) -> dict[str, str]:
+    return Weights.model_validate(config).model_dump(exclude_none=True)
+
+
+class Reproduction(fields.Settings):
+    """The whole configuration; described in configs/reproduce.yaml."""
+
+    paper: Any
+    scale: Scale
+    root: fields.PathText
+    report: Annotated[fields.PathText, AfterValidator(_folder)] | None  # null = below root
+    dry_run: fields.Flag
+    throughput: Annotated[Throughput, BeforeValidator(_throughput)] | None
+    images: Images | None  # in place of the figures' own
+    overrides: Annotated[Overrides, AfterValidator(_free)]
+    weights: Annotated[dict[str, str], BeforeValidator(_weights)]  # by model
+    # By label of a variant.
+    checkpoints: Annotated[dict[Any, fields.Text | None], AfterValidator(_given), PATHS]
+    training: Annotated[tuple[str, ...], fields.words("train.steps=1000")]

@@ -1,11 +1,13 @@
 """Quality against the fraction, or against time where three models are mixed (most figures)."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import asdict
+from typing import Any, ClassVar, Self
+
+from pydantic import model_validator
 
 from evaluation.report.panels import Panel
-from tstitch.paper.figure.base import Figure, FigureData, Given
-from tstitch.paper.figure.curves import Curve, parse_curves
+from tstitch.config import fields
+from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import plan_points
@@ -24,45 +26,35 @@ from tstitch.run.directory import writing
 from tstitch.runtime import distributed
 
 
-@dataclass(frozen=True, kw_only=True)
 class CurvesFigure(Figure):
     """Points of curves; with `timing` also the time of the first curve's fractions, in turn."""
 
     kind: ClassVar = "curves"
-    own_fields: ClassVar = ("timing",)
-    defaults: ClassVar = {"timing": None}
     needs_curves: ClassVar = True
+    shows_paper: ClassVar = True
     claim_tests: ClassVar = FRACTION_TESTS | MIX_TESTS | TIMING_TESTS
 
-    timing: TimingSettings | None
-    published: tuple[Curve, ...]  # those at full scale that have values of the paper
+    timing: TimingSettings | None = None
 
-    @classmethod
-    def parse_own(cls, given: Given) -> dict[str, Any]:
-        timing, published = None, ()
-        if given.own.raw("timing") is not None:
-            fields = given.part("timing", ("batch_size", "rounds"))
-            timing = TimingSettings(fields.integer("batch_size", 1), fields.integer("rounds", 1))
-            first, needs = given.curves[0], "needs a first curve of two models and kind fraction"
-            if len(first.models) > 2 or "fraction" not in first.kinds:
-                raise given.own.refuse("timing", needs)
-        if given.head.raw("full") is not None:  # checked at any scale
-            full = cls.section(given.head.raw("full"), "paper.full")
-            images = given.settings.scale.images
-            published = parse_curves(full, "paper.full", images, None, {}, needed=True)
-        return {"timing": timing, "published": tuple(c for c in published if c.expected.values)}
+    @model_validator(mode="after")
+    def _check_timing(self) -> Self:
+        first = self.curves[0]
+        if self.timing and (len(first.models) > 2 or "fraction" not in first.kinds):
+            raise fields.refusal("timing", "needs a first curve of two models and kind fraction")
+        return self
 
     @property
     def measurement(self) -> dict[str, Any]:
-        return {} if self.timing is None else {"timing": asdict(self.timing)}
+        return {} if self.timing is None else {"timing": self.timing.model_dump()}
 
     def measure(
         self, settings: Reproduction, cache: ModelCache, results: list[Result]
     ) -> Timing | None:
-        if self.timing is None:
+        wanted = self.timing
+        if wanted is None:
             return None
-        points = plan_points(self.curves[:1], settings, whole=True)
-        points = [p for p in points if p.kind == "fraction"]
+        every = plan_points(self.curves[:1], settings, whole=True)
+        points = [p for p in every if p.kind == "fraction"]
         first = points[0]  # of several rows the first is timed
         points = [p for p in points if (p.row, p.variant) == (first.row, first.variant)]
         fractions, folder = [point.fraction for point in points], self.folder(settings)
@@ -71,7 +63,7 @@ class CurvesFigure(Figure):
         def work() -> dict[str, Any]:
             with writing(folder, "root"):
                 folder.mkdir(parents=True, exist_ok=True)
-            timing = time_fractions(first.experiment, fractions, self.timing, folder)
+            timing = time_fractions(first.experiment, fractions, wanted, folder)
             return {"timing": asdict(timing)}
 
         def measure() -> dict[str, Any]:

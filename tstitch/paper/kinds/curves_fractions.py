@@ -1,6 +1,6 @@
 """Tests of claims about FID, precision and recall against the fraction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def brightness(row: Sequence[Result], low: float, high: float) -> str:
 
 def mean_pixel(samples: Path, count: int) -> float:
     """Mean of the first images of a samples.npz, 0 to 255."""
-    total = seen = 0
+    total, seen = 0.0, 0
     for chunk in stream_rows(samples, IMAGES, ROWS):
         part = chunk[: count - seen]
         total, seen = total + float(part.mean()) * len(part), seen + len(part)
@@ -163,7 +163,7 @@ def c14(data: FigureData) -> Answer:
     order = ("fraction", "decreasing", "interleave", "large_to_small")
     chain = [at_half[kind] for kind in order]
     changes = [a.minus(b) for a, b in pairwise(chain)]
-    small = {k: at_half[k].measured.steps_per_denoiser["small"] for k in order}
+    small = {k: at_half[k].measurement.steps_per_denoiser["small"] for k in order}
     ends = ", ".join(f"{k} {at_half[k].value():.3g} ({small[k]} small steps)" for k in order)
     between = "; ".join(text(change, "+") for change in changes)
     return all(c.high < 0 for c in changes), f"{ends}; each minus the next: {between}"
@@ -204,7 +204,7 @@ def c19(data: FigureData) -> Answer:
     return bool(good), f"{counts}; " + "; ".join(parts)
 
 
-FRACTION_TESTS = {
+FRACTION_TESTS: dict[str, Callable[[FigureData], Answer]] = {
     "C1": c1, "C4": c4, "C5": c5, "C6": c6, "C7": c7, "C13": c13, "C14": c14, "C18": c18,
     "C19": c19,
 }  # fmt: skip

@@ -19,15 +19,15 @@ def step_seconds(results: Iterable[Result]) -> dict[str, float]:
     """
     seen: dict[str, list[float]] = {}
     for result in results:
-        for role, seconds in result.measured.seconds_per_denoiser.items():
-            if steps := result.measured.steps_per_denoiser[role]:
+        for role, seconds in result.measurement.seconds_per_denoiser.items():
+            if steps := result.measurement.steps_per_denoiser[role]:
                 seen.setdefault(role, []).append(seconds / steps)
     return {role: median(values) for role, values in seen.items()}
 
 
 def denoise_seconds(result: Result, steps: Mapping[str, float]) -> float:
     """Seconds per image of a mix, from the time of each model's steps."""
-    return sum(n * steps[role] for role, n in result.measured.steps_per_denoiser.items() if n)
+    return sum(n * steps[role] for role, n in result.measurement.steps_per_denoiser.items() if n)
 
 
 def front(results: Sequence[Result], steps: Mapping[str, float]) -> list[Result]:

@@ -38,7 +38,8 @@ def fraction_panels(
         drawn += [_panel_of(every[0], m) for m in ("precision", "recall") if m in known]
     if timing is not None:
         ms = [[1e3 * s / timing.batch_size for s in row] for row in timing.seconds]
-        lines = [Line(_label(every[0], every), timing.fractions, *map(list, zip(*ms, strict=True)))]
+        middle, low, high = map(list, zip(*ms, strict=True))
+        lines = [Line(_label(every[0], every), timing.fractions, middle, low, high)]
         drawn.append(Panel("time, interleaved rounds", FRACTION, "ms / image", lines))
     shape = _shape(every, published)
     return [*drawn, *([shape] if shape else [])]

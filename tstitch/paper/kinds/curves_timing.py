@@ -12,6 +12,7 @@ from evaluation.report.speed import above_arithmetic
 from evaluation.report.table import Table, table_lines
 from tstitch.benchmark.measure import rotated, running
 from tstitch.benchmark.settings import Case
+from tstitch.config import fields
 from tstitch.engine.settings import choose_engine
 from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.base import Answer, FigureData
@@ -23,12 +24,11 @@ from tstitch.runtime.threads import available_cores
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TimingSettings:
+class TimingSettings(fields.Settings):
     """An interleaved measurement of time against fraction."""
 
-    batch_size: int
-    rounds: int
+    batch_size: fields.Count
+    rounds: fields.Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def c2(data: FigureData) -> Answer:
 def c3(data: FigureData) -> Answer:
     timing, row = _timing(data), rows(data.results)[0]
     ratio = timing.seconds[0][0] / timing.seconds[-1][0]
-    gmacs = row[0].measured.gmacs_per_image / row[-1].measured.gmacs_per_image
+    gmacs = row[0].measurement.gmacs_per_image / row[-1].measurement.gmacs_per_image
     return ratio >= 8, f"time {ratio:.1f}x, multiply-adds {gmacs:.1f}x"
 
 

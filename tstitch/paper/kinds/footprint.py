@@ -66,7 +66,6 @@ def c23(data: FigureData) -> Answer:
     return True if high <= OVERHEAD else None, numbers
 
 
-@dataclass(frozen=True, kw_only=True)
 class FootprintFigure(ProbedFigure):
     """A table of small alone, large alone, and both at fraction 0.5."""
 
@@ -81,7 +80,7 @@ class FootprintFigure(ProbedFigure):
         experiment = probe_point(self.probe, settings, self.models).experiment
         # One batch, as large as asked for, whatever the runs of other figures have.
         config = experiment.config | {"run": experiment.config["run"] | {"batch_size": images}}
-        run = replace(experiment.run, batch_size=images)
+        run = experiment.run.model_copy(update={"batch_size": images})
         alone = replace(experiment, config=config, run=run)
         shared = cache.of(experiment)  # fetches the weights
 
@@ -125,11 +124,12 @@ def measure_footprint(experiment: PairExperiment) -> list[Footprint]:
     for names in every:
         specs = [spec for spec in experiment.pair.denoisers if spec.name in names]
         files = [locate_weights(spec) for spec in specs]
+        sizes_on_disk = [file.stat().st_size for file in files if file is not None]
         rows.append(
             Footprint(
                 models=list(names),
                 parameters=sum(sizes[name].parameters for name in names),
-                storage_bytes=None if None in files else sum(f.stat().st_size for f in files),
+                storage_bytes=None if None in files else sum(sizes_on_disk),
                 memory_bytes=median(rounds[names]),
                 memory_rounds=rounds[names],
             )
@@ -141,7 +141,8 @@ def _config(experiment: PairExperiment, names: tuple[str, ...]) -> dict[str, Any
     """The run with some of its denoisers alone; two take half of the steps each."""
     pair = experiment.config["pair"]
     kept = {name: pair["denoisers"][name] for name in names}
-    models = [int(2 * step.index >= experiment.sampler.steps) for step in experiment.sampler.plan]
+    steps = len(experiment.sampler.evaluations)
+    models = [int(2 * step >= steps) for step in range(steps)]
     section = {"_target_": "samplers.Explicit", "models": [m * (len(names) - 1) for m in models]}
     return experiment.config | {
         "pair": pair | {"denoisers": kept},

@@ -10,23 +10,24 @@ FID(0). Two quantities foretell it, each by a threshold that is taken from the o
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import mean
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from evaluation.features.npz_stream import stream_rows
 from evaluation.report.panels import Line, Panel
 from evaluation.report.table import Table, table_lines
-from tstitch.config.section import Section
-from tstitch.paper.figure.base import Figure, FigureData, Given
+from tstitch.config import fields
+from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.curves import ROLES
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, plan_points
-from tstitch.paper.figure.probe import ProbeSettings, look_on_main, probe_point
+from tstitch.paper.figure.probe import ProbeImages, ProbeSettings, look_on_main, probe_point
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_picture import FRACTION
 from tstitch.paper.kinds.similarity import Similarity, measure_similarity
@@ -34,18 +35,23 @@ from tstitch.run.samples import IMAGES, SAMPLES
 from tstitch.runtime import distributed
 
 METHODS = ("similarity", "change")
-FIELDS = ("images", "rise", "check", "thresholds")
 CHANGE = "change, relative to f = 1"
 
 
-@dataclass(frozen=True, slots=True)
-class PredictionSettings:
+class Thresholds(fields.Settings):
+    """Of each method."""
+
+    similarity: fields.NotNegative
+    change: fields.NotNegative
+
+
+class PredictionSettings(fields.Settings):
     """How the safe fraction is predicted; described in configs/paper/predict.yaml."""
 
-    images: int
-    rise: float
-    check: bool
-    thresholds: dict[str, float]  # by method
+    images: ProbeImages
+    rise: Annotated[float, fields.number(0, 10)]
+    check: fields.Flag
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,61 +83,70 @@ class Prediction:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
 class PredictFigure(Figure):
     """A table of safe fractions, and the quantities that foretell them as panels."""
 
     kind: ClassVar = "predict"
-    own_fields: ClassVar = ("probe",)
     needs_curves: ClassVar = True
 
-    prediction: PredictionSettings
+    probe: PredictionSettings
 
-    @classmethod
-    def parse_own(cls, given: Given) -> dict[str, Any]:
-        fields, images = given.part("probe", FIELDS), given.settings.images
-        limits = Section(fields.raw("thresholds"), f"{given.path}.probe.thresholds", METHODS)
-        prediction = PredictionSettings(
-            images=fields.integer("images", 2) if images is None else images,
-            rise=fields.number("rise", 0, 10),
-            check=fields.flag("check"),
-            thresholds={name: limits.number(name, 0) for name in METHODS},
-        )
-        _check_curves(given, prediction)
-        if prediction.check:
-            return {"prediction": prediction}
-        # Its few images alone, at every fraction of its curves.
-        return {
-            "prediction": prediction,
-            "curves": tuple(replace(c, images=prediction.images) for c in given.curves),
-            "about": f"estimates from {prediction.images} images, not checked against curves",
-            "minutes": None,
-        }
+    @model_validator(mode="after")
+    def _check_rows(self) -> Self:
+        """Every curve must be one row of two models, from all large to all small."""
+        for curve in self.curves:
+            single = (curve.steps, curve.guidance, curve.kinds, curve.variants)
+            ends = {shares[ROLES.index(curve.models[-1])] for shares in curve.shares} >= {0.0, 1.0}
+            if len(curve.models) > 2 or any(len(values) > 1 for values in single):
+                needs = "give each two models, one steps, guidance, kind, variant"
+                raise fields.refusal("curves", needs)
+            if curve.kinds != ("fraction",) or not ends:
+                needs = "give each kind fraction, and fractions 0 and 1 among them"
+                raise fields.refusal("curves", needs)
+            if self.probe.check and curve.images < self.probe.images:
+                needs = f"choose at most the {curve.images} images of its curves"
+                raise fields.refusal("probe", needs)
+        return self
+
+    def adapted(self) -> Self:
+        """Without a check its few images alone, at every fraction of its curves."""
+        if self.probe.check:
+            return self
+        images = self.probe.images
+        about = f"estimates from {images} images, not checked against curves"
+        curves = tuple(curve.model_copy(update={"images": images}) for curve in self.curves)
+        return self.model_copy(update={"curves": curves, "about": about, "minutes": None})
 
     @property
     def measurement(self) -> dict[str, Any]:
-        return {"probe": asdict(self.prediction)}
+        return {"probe": self.probe.model_dump()}
 
     @property
     def looked_at(self) -> str:
-        return f"images {self.prediction.images}, rise {self.prediction.rise:g}"
+        return f"images {self.probe.images}, rise {self.probe.rise:g}"
 
     def plan(self, settings: Reproduction, *, trial: bool = False) -> tuple[CurvePoint, ...]:
-        scored = self.prediction.check
+        scored = self.probe.check
         return plan_points(self.curves, self._adapted(settings), trial=trial, scored=scored)
 
     def _adapted(self, settings: Reproduction) -> Reproduction:
         """Without an evaluation where images alone are wanted."""
-        if self.prediction.check:
+        if self.probe.check:
             return settings
-        return replace(settings, overrides=(*settings.overrides, "evaluation=none"))
+        overrides = (*settings.overrides, "evaluation=none")
+        return settings.model_copy(update={"overrides": overrides})
 
     def measure(
         self, settings: Reproduction, cache: ModelCache, results: list[Result]
     ) -> list[Prediction] | None:
         points = [
             probe_point(
-                ProbeSettings(c.sampler, c.steps[0], c.guidance[0], self.prediction.images),
+                ProbeSettings.model_construct(
+                    sampler=c.sampler,
+                    steps=c.steps[0],
+                    guidance=c.guidance[0],
+                    images=self.probe.images,
+                ),
                 self._adapted(settings),
                 c.models,
             )
@@ -150,7 +165,7 @@ class PredictFigure(Figure):
         courses = measure_once(self, settings, {"curves": keys}, measure)["courses"]
         if not distributed.is_main():
             return None
-        return predict_curves(results, [Similarity(**c) for c in courses], self.prediction)
+        return predict_curves(results, [Similarity(**c) for c in courses], self.probe)
 
     def panels(self, data: FigureData) -> list[Panel]:
         return [
@@ -162,24 +177,7 @@ class PredictFigure(Figure):
         ]  # fmt: skip
 
     def tables(self, data: FigureData) -> list[str]:
-        return prediction_lines(data.measured, self.prediction)
-
-
-def _check_curves(given: Given, wanted: PredictionSettings) -> None:
-    """Every curve must be one row of two models, from all large to all small."""
-    for curve in given.curves:
-        single = (curve.steps, curve.guidance, curve.kinds, curve.variants)
-        ends = {shares[ROLES.index(curve.models[-1])] for shares in curve.shares} >= {0.0, 1.0}
-        needs = None
-        if len(curve.models) > 2 or any(len(values) > 1 for values in single):
-            needs = "give each two models, one steps, guidance, kind, variant"
-        elif curve.kinds != ("fraction",) or not ends:
-            needs = "give each kind fraction, and fractions 0 and 1 among them"
-        if needs:
-            raise given.own.refuse("curves", needs)
-        if wanted.check and curve.images < wanted.images:
-            needs = f"choose at most the {curve.images} images of its curves"
-            raise given.own.refuse("probe", needs)
+        return prediction_lines(data.measured, self.probe)
 
 
 def predict_curves(
@@ -208,16 +206,18 @@ def predict_curves(
         rows.append(Prediction(own[0].point.planned.protocol, fractions, courses, measured, {}))
     # A curve's own threshold would foretell it in any case.
     others = wanted.check and len(rows) > 1
-    limits = [_thresholds_beside(rows, row) if others else wanted.thresholds for row in rows]
+    limits = [
+        _thresholds_beside(rows, row) if others else wanted.thresholds.model_dump() for row in rows
+    ]
     return [replace(row, thresholds=own) for row, own in zip(rows, limits, strict=True)]
 
 
 def _thresholds_beside(rows: Sequence[Prediction], own: Prediction) -> dict[str, float]:
     """By method, the mean of what the other curves have at their safe fractions."""
-    others = [row for row in rows if row is not own]
+    others = [(r, r.measured.safe) for r in rows if r is not own and r.measured is not None]
     return {
         method: float(
-            np.mean([np.interp(r.measured.safe, r.fractions, r.courses[method]) for r in others])
+            np.mean([np.interp(safe, r.fractions, r.courses[method]) for r, safe in others])
         )
         for method in METHODS
     }

@@ -43,7 +43,6 @@ def c16(data: FigureData) -> Answer:
     return good, "cosine, mean of the first and the last fifth: " + "; ".join(parts)
 
 
-@dataclass(frozen=True, kw_only=True)
 class SimilarityFigure(ProbedFigure):
     """Panels of similarity against the timestep."""
 
@@ -79,7 +78,9 @@ def measure_similarity(probe: Probe) -> Similarity:
         shared: dict[str, list[Tensor]] = {role: [] for role in roles}
         timesteps.clear()
 
-        def look(number: int, t: float, x: Tensor, eps: Tensor, kept: Any = (batch, shared)):
+        def look(
+            number: int, t: float, x: Tensor, eps: Tensor, kept: Any = (batch, shared)
+        ) -> None:
             timesteps.append(t)
             for role in roles[:-1]:
                 kept[1][role].append(probe.predict(role, kept[0], x, t))
@@ -88,8 +89,12 @@ def measure_similarity(probe: Probe) -> Similarity:
         probe.follow(leader, batch, look)
         separate = {leader: shared[leader]}
         for role in roles[:-1]:
-            separate[role] = []
-            probe.follow(role, batch, lambda n, t, x, eps, kept=separate[role]: kept.append(eps))
+            own = separate[role] = []
+
+            def keep(number: int, t: float, x: Tensor, eps: Tensor, kept: Any = own) -> None:
+                kept.append(eps)
+
+            probe.follow(role, batch, keep)
         for trajectory, eps in (("shared", shared), ("separate", separate)):
             for a, b in pairs:
                 values = [_alike(x, y) for x, y in zip(eps[a], eps[b], strict=True)]

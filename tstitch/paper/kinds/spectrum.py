@@ -37,7 +37,6 @@ def c17(data: FigureData) -> Answer:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class SpectrumFigure(ProbedFigure):
     """One panel: amplitude against frequency, at some of the steps."""
 

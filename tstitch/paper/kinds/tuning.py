@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
+
+from pydantic import BeforeValidator, model_validator
 
 from samplers import NUM_TIMESTEPS
+from tstitch.config import fields
 from tstitch.config.cli import compose, override
 from tstitch.maker.identity import fingerprint
 from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import parse_pair
 from tstitch.pair.weights import fetch_weights, weights_digest
-from tstitch.paper.figure.base import Answer, Figure, FigureData, Given
-from tstitch.paper.figure.curves import ROLES, Shares, parse_shares
+from tstitch.paper.figure.base import Answer, Figure, FigureData
+from tstitch.paper.figure.curves import ROLES, Shares, shares_of
 from tstitch.paper.figure.measure import ModelCache
 from tstitch.paper.figure.plan import configured_pair
 from tstitch.paper.figure.settings import Reproduction
@@ -35,27 +37,24 @@ def c22(data: FigureData) -> Answer:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
 class TuningFigure(Figure):
     """A curve whose variants name models to train on timesteps; null = trained by the command."""
 
     kind: ClassVar = "tuning"
-    own_fields: ClassVar = ("mix", "training")
     needs_curves: ClassVar = True
     claim_tests: ClassVar = {"C22": c22}
 
-    mix: Shares
-    training: tuple[str, ...]  # overrides of scripts/train.py
+    mix: Annotated[Shares, BeforeValidator(lambda mix: shares_of(mix, ROLES))]
+    training: Annotated[tuple[str, ...], fields.words("train.steps=1000")]  # of scripts/train.py
 
-    @classmethod
-    def parse_own(cls, given: Given) -> dict[str, Any]:
-        mix = parse_shares(given.own, "mix", given.own.raw("mix"), ROLES)
-        if len(given.curves) > 1:
-            raise given.own.refuse("curves", "give one; its variants name the models to train")
-        for role in (role for weights in given.curves[0].variants.values() for role in weights):
-            if not mix[ROLES.index(role)]:
-                raise given.own.refuse("mix", f"give {role}, which is trained, a share")
-        return {"mix": mix, "training": given.own.words("training", "train.steps=1000")}
+    @model_validator(mode="after")
+    def _check_trained(self) -> Self:
+        if len(self.curves) > 1:
+            raise fields.refusal("curves", "give one; its variants name the models to train")
+        for role in (role for weights in self.curves[0].variants.values() for role in weights):
+            if not self.mix[ROLES.index(role)]:
+                raise fields.refusal("mix", f"give {role}, which is trained, a share")
+        return self
 
     def check_inputs(self, settings: Reproduction) -> None:
         trio = settings.scale.pairs[ROLES]
@@ -77,7 +76,7 @@ class TuningFigure(Figure):
         """FLOPs of all trainings, a backward pass counted as two forward ones."""
         # Without the data, whose folder may still have to be given.
         words = [w for w in (*self.training, *settings.training) if w.startswith("train.")]
-        fields = compose("train", words)["train"]
+        train = compose("train", words)["train"]
         sizes = network_costs(configured_pair(settings.scale.pairs[ROLES]))
         trained = [
             role
@@ -86,7 +85,7 @@ class TuningFigure(Figure):
             if given is None
         ]
         total = sum(3.0 * sizes[role].flops for role in trained)
-        return total * fields["steps"] * fields["batch_size"]
+        return total * train["steps"] * train["batch_size"]
 
     def prepared(self, settings: Reproduction, cache: ModelCache) -> Self:
         """The figure with the weights of a training for each variant; trains what is missing.
@@ -104,7 +103,8 @@ class TuningFigure(Figure):
                 role: weights[role] or self._train(settings, role, self._timesteps(label, role))
                 for role in weights
             }
-        return replace(self, curves=(replace(curve, variants=variants),))
+        trained = curve.model_copy(update={"variants": variants})
+        return self.model_copy(update={"curves": (trained,)})
 
     def _timesteps(self, label: str, role: str) -> tuple[int, int]:
         return (0, NUM_TIMESTEPS) if label == ALL else interval_of(self.mix, ROLES.index(role))

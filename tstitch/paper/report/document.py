@@ -115,9 +115,9 @@ def point_lines(data: FigureData) -> list[str]:
         return lines
     # Points of different numbers of images are in tables of their own.
     for images in dict.fromkeys(r.point.images for r in data.results):
-        points = [r.measured for r in data.results if r.point.images == images]
-        names = metric_names(points)
-        points, notes = comparable_times(points, "paper=fig1 measures its fractions in turn")
+        measured = [r.measurement for r in data.results if r.point.images == images]
+        names = metric_names(measured)
+        points, notes = comparable_times(measured, "paper=fig1 measures its fractions in turn")
         for series in dict.fromkeys(point.series for point in points):
             table = result_table(points, series, names)
             lines += [f"## {series}, {images} images", "", *table_lines(table), ""]

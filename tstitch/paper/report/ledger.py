@@ -79,7 +79,7 @@ def _command(ledger: Figure, settings: Reproduction) -> str:
 def _models(settings: Reproduction) -> str:
     if settings.scale.name == "miniature":
         return (
-            "The models are the shipped ones (Fashion-MNIST, 0.33, 1.28 and 5.03 M parameters).\n"
+            "The models are the shipped ones (Fashion-MNIST, 0.45, 1.28 and 5.03 M parameters).\n"
             "FID, precision and recall are those of the features of the shipped Fashion-MNIST\n"
             "classifier, not Inception's: they cannot be compared with the paper's, and depend on\n"
             "the number of images."
