@@ -68,26 +68,10 @@ def run_script(script_line, environment):
 
 @pytest.fixture(scope="session")
 def build_vae():
-    """build_vae(folder): saves a random AutoencoderKL that reduces images 2 ** (levels - 1)
-    times."""
+    """build_vae(folder, ...): of `stand_ins.save_vae`."""
+    from stand_ins import save_vae
 
-    def build(folder: Path, *, latent_channels: int = 4, levels: int = 2, seed: int = 0) -> Path:
-        import torch
-        from diffusers import AutoencoderKL
-
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            network = AutoencoderKL(
-                block_out_channels=(8,) * levels,
-                down_block_types=("DownEncoderBlock2D",) * levels,
-                up_block_types=("UpDecoderBlock2D",) * levels,
-                latent_channels=latent_channels,
-                norm_num_groups=4,
-            )
-            network.save_pretrained(folder)
-        return folder
-
-    return build
+    return save_vae
 
 
 @pytest.fixture(scope="session")

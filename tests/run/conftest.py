@@ -1,6 +1,5 @@
 """Runs of `scripts/sample.py`: in this process, as a command, and what they leave behind."""
 
-import math
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from stand_ins import fill
 
 from models.checkpoints import save_weights
 from tstitch.config.cli import compose
@@ -32,27 +32,11 @@ SIZES = (
 
 @pytest.fixture(scope="session")
 def network():
-    """network(name, seed): a denoiser of the shipped pair that predicts about its input.
-
-    Weights that are only random predict about nothing: every pixel of such images is black or
-    white, and small differences do not show."""
+    """network(name, seed): a denoiser of the shipped pair that predicts about its input."""
     pair = parse_experiment(compose("sample", [*RANDOM, *SIZES])).pair
 
     def build(name: str, seed: int) -> torch.nn.Module:
-        built = build_network(pair, next(s for s in pair.denoisers if s.name == name))
-        generator = torch.Generator().manual_seed(seed)
-        patches, out = built.x_embedder.proj.weight, built.final_layer.linear.weight
-        width, pixels = len(patches), patches[0].numel()
-        one, back = torch.eye(pixels), math.sqrt(2 * pixels / width) / 2 * torch.eye(pixels)
-        with torch.no_grad():
-            for parameter in built.parameters():
-                if parameter.requires_grad:
-                    parameter.normal_(std=0.02, generator=generator)
-            # Each pixel goes in twice, with both signs, and comes back normalised.
-            patches.view(width, pixels)[: 2 * pixels] = torch.cat([8 * one, -8 * one])
-            patches.view(width, pixels)[2 * pixels :] = 0
-            out.view(pixels, 2, width)[:, 0, : 2 * pixels] += torch.cat([back, -back], 1)
-        return built
+        return fill(build_network(pair, next(s for s in pair.denoisers if s.name == name)), seed)
 
     return build
 

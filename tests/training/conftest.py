@@ -32,7 +32,8 @@ def tiny(data_folder):
 
     def overrides(folder: Path, *more: str) -> list[str]:
         fields = [f"train.{field}" for field in (*TINY, f"dir={folder}")]
-        sizes = [f"{NETWORK}.hidden_size=16", f"{NETWORK}.depth=1", f"{NETWORK}.patch_size=7"]
+        sizes = ["hidden_size=16", "depth=1", "patch_size=7", "mlp_ratio=4"]
+        sizes = [f"{NETWORK}.{size}" for size in sizes]
         return ["data=idx_folder", f"data.folder={data_folder}", *fields, *sizes, *more]
 
     return overrides

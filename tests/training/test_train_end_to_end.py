@@ -22,6 +22,7 @@ from tstitch.training.objective import HybridObjective
 STEPS = 300
 SIZES = [f"pair.denoisers.{name}.network.{size}" for name in ("small", "large")
          for size in ("hidden_size=64", "num_heads=2", "depth=1", "patch_size=4")]  # fmt: skip
+SIZES += ["pair.denoisers.small.network.mlp_ratio=4"]
 
 
 @pytest.fixture(scope="module")
