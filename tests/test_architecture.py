@@ -4,7 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -55,14 +55,18 @@ def imports(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+def within(name: str, modules: Sequence[str]) -> bool:
+    """Whether a name is one of the modules, or something in it."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
+
+
 def importers(*modules: str) -> set[str]:
     """Files of packages and scripts that import one of the modules, or something in it."""
     return {
         name_of(path)
         for path in (*FILES, *SCRIPTS)
         for name in imports(path)
-        for module in modules
-        if name == module or name.startswith(f"{module}.")
+        if within(name, modules)
     }
 
 
@@ -168,6 +172,27 @@ def test_no_cycles_of_folders(package):
             edges.setdefault(room, set()).update({*others} - {room, None})
     assert len(edges) > 1
     check_no_cycle(edges)
+
+
+# What knows a maker of images by its protocol alone.
+MACHINERY = ("maker", "run", "sweep", "benchmark", "scoring")
+NETWORKS_AND_SAMPLERS = ("samplers", "models", "tstitch.pair", "tstitch.sampling")
+# Noise by index, schedules of steps, and files of weights are neither.
+NEITHER = ("samplers.randomness", "samplers.stitch", "models.download", "tstitch.pair.weights")
+# What a benchmark compares our denoisers with.
+COMPARED = {"tstitch/benchmark/peers.py", "tstitch/benchmark/diffusers_dit.py"}
+
+
+def test_runs_know_neither_network_nor_sampler():
+    """Catches: a run, sweep, report, score or benchmark that works for one maker of images only."""
+    found = {
+        (name_of(path), name)
+        for room in MACHINERY
+        for path in (ROOT / "tstitch" / room).rglob("*.py")
+        for name in imports(path)
+        if within(name, NETWORKS_AND_SAMPLERS) and not within(name, NEITHER)
+    }
+    assert {path for path, _ in found} == COMPARED, found
 
 
 @pytest.mark.parametrize(("package", "beside"), [("evaluation", set()), ("tstitch", {"api.py"})])

@@ -166,6 +166,8 @@ def test_a_pair_of_prompts(home, at_home, prompts):
     run = home / "run"
     first = images(run)
     assert first.shape == (2, 16, 16, 3) and (first[0] != first[1]).any()
+    texts = json.loads((run / "prompts.json").read_text())
+    assert texts == ["a cat", "a dog", "two birds on a roof"]
     assert all(denoiser["steps"] == 2 for denoiser in metrics(run)["denoisers"].values())
     words = [f"hydra.searchpath=[{home}/mine]", "pair=animals", *prompts, f"run.dir={run}"]
     run_sampling(compose("sample", [*words, "run.num_images=3"]))

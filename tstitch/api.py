@@ -9,10 +9,10 @@ import torch
 
 from evaluation.features.reference import array_reference
 from tstitch.config.cli import compose
+from tstitch.maker.bootstrap import prepare_process
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.start import start_process
-from tstitch.sampling.bootstrap import load_pair
-from tstitch.sampling.experiment import parse_experiment
+from tstitch.sampling.experiment import PairExperiment
 from tstitch.sampling.pipeline import Pipeline
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
@@ -32,8 +32,8 @@ def load(pair: str, *overrides: str) -> Pipeline:
     _check_words([pair, *overrides])
     # One call of any size: nothing is compiled or padded unless asked for.
     words = [f"pair={pair}", "engine=plain", *overrides]
-    experiment = parse_experiment(compose("sample", words))
-    return Pipeline(experiment, load_pair(experiment))
+    experiment = PairExperiment.parse(compose("sample", words))
+    return experiment.maker(experiment.load(prepare_process(experiment)[0]))
 
 
 def evaluate(

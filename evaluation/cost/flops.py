@@ -1,8 +1,18 @@
 """Arithmetic of one network evaluation, by torch's counter."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCost:
+    """Of one denoiser."""
+
+    parameters: int
+    flops: int  # of one evaluation of one image, two per multiply-add
 
 
 def count_flops(network: nn.Module, latent_shape: tuple[int, int, int]) -> int:

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def _version(name: str) -> str:
         return str(getattr(sys.modules.get(name), "__version__", "not installed"))
 
 
+@cache
 def device_name(device: torch.device) -> str:
     """Marketing name of the device, e.g. `NVIDIA H100` or the CPU's model name."""
     if device.type == "cuda":

@@ -11,26 +11,30 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 MIN_CELL = 84  # pixels; smaller images are enlarged by a whole factor
 MARGIN = 4
 LINE_HEIGHT = 16
-MAX_HEADER_LINES = 3
+MAX_LINES = 3  # of a label
+MAX_ROW_LABEL = 240  # pixels; longer ones are broken
 FONT_SIZE = 12
 
 
-def cell_size(side: int) -> tuple[int, int]:
+def cell_size(side: int, lines: int = 1) -> tuple[int, int]:
     """Width and height in pixels that an image of this side takes in a grid."""
     enlarged = side * _enlargement(side)
-    return enlarged + MARGIN, enlarged + LINE_HEIGHT + MARGIN
+    return enlarged + MARGIN, enlarged + lines * LINE_HEIGHT + MARGIN
 
 
-def draw_grid(images: np.ndarray, labels: Sequence[str], columns: int | None = None) -> Image.Image:
+def draw_grid(
+    images: np.ndarray, labels: Sequence[str], columns: int | None = None, lines: int = 1
+) -> Image.Image:
     """Images in rows, each under its label.
 
     Args:
         images: uint8 (N, S, S, 3).
         labels: N texts; one too long for its cell is shortened.
         columns: images per row; None = a square.
+        lines: of a label; more than one are for texts, which are broken at spaces.
     """
     columns = columns or math.ceil(math.sqrt(len(images)))
-    cell_width, cell_height = cell_size(images.shape[1])
+    cell_width, cell_height = cell_size(images.shape[1], lines)
     rows = math.ceil(len(images) / columns)
     size = (columns * cell_width + MARGIN, rows * cell_height + MARGIN)
     canvas = Image.new("RGB", size, "white")
@@ -38,9 +42,10 @@ def draw_grid(images: np.ndarray, labels: Sequence[str], columns: int | None = N
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         left = MARGIN + index % columns * cell_width
         top = MARGIN + index // columns * cell_height
-        text = _fitting(label, font, cell_width - MARGIN)
-        pen.text((left + 1, top), text, fill="black", font=font)
-        canvas.paste(_tile(image), (left, top + LINE_HEIGHT))
+        width = cell_width - MARGIN
+        text = _wrapped(label, font, width, lines) if lines > 1 else _fitting(label, font, width)
+        pen.text((left + 1, top), text, fill="black", font=font, spacing=2)
+        canvas.paste(_tile(image), (left, top + lines * LINE_HEIGHT))
     return canvas
 
 
@@ -50,7 +55,7 @@ def draw_strip(images: np.ndarray, columns: Sequence[str], rows: Sequence[str]) 
     Args:
         images: uint8 (points, rows, H, W, 3).
         columns: a label per point, over its column; in up to three lines.
-        rows: a label per image, left of its row, e.g. the class.
+        rows: a label per image, left of its row, e.g. the class; in up to three lines, too.
 
     Raises:
         ValueError: another shape or dtype, or other numbers of labels.
@@ -64,17 +69,19 @@ def draw_strip(images: np.ndarray, columns: Sequence[str], rows: Sequence[str]) 
         raise ValueError(f"images={images.shape}: there are {expected} labels; give one of each")
     (width, height), font = _tile(images[0, 0]).size, ImageFont.load_default(FONT_SIZE)
     headers = [_wrapped(text, font, width) for text in columns]
-    top = max(map(len, headers)) * LINE_HEIGHT + MARGIN
-    left = math.ceil(max(font.getlength(text) for text in rows)) + 2 * MARGIN
+    rows = [_wrapped(text, font, MAX_ROW_LABEL) for text in rows]
+    top = max(text.count("\n") + 1 for text in headers) * LINE_HEIGHT + MARGIN
+    widths = [font.getlength(line) for text in rows for line in text.splitlines()]
+    left = math.ceil(max(widths, default=0)) + 2 * MARGIN
     size = (left + len(columns) * (width + MARGIN), top + len(rows) * (height + MARGIN))
     canvas = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(canvas)
     for row, text in enumerate(rows):
         middle = top + row * (height + MARGIN) + height // 2
-        pen.text((MARGIN, middle), text, fill="black", font=font, anchor="lm")
-    for column, lines in enumerate(headers):
+        pen.text((MARGIN, middle), text, fill="black", font=font, anchor="lm", spacing=2)
+    for column, text in enumerate(headers):
         x = left + column * (width + MARGIN)
-        pen.multiline_text((x, 0), "\n".join(lines), fill="black", font=font, spacing=2)
+        pen.multiline_text((x, 0), text, fill="black", font=font, spacing=2)
         for row in range(len(rows)):
             canvas.paste(_tile(images[column, row]), (x, top + row * (height + MARGIN)))
     return canvas
@@ -91,7 +98,7 @@ def _tile(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image).resize(size, Image.Resampling.NEAREST)
 
 
-def _wrapped(text: str, font: Font, width: int) -> list[str]:
+def _wrapped(text: str, font: Font, width: int, most: int = MAX_LINES) -> str:
     """Lines that fit the width, broken at spaces; a word or a line too many is cut."""
     lines = [""]
     for word in text.split():
@@ -100,7 +107,7 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
             lines[-1] = longer
         else:
             lines.append(word)
-    return [_fitting(line, font, width) for line in lines[:MAX_HEADER_LINES]]
+    return "\n".join(_fitting(line, font, width) for line in lines[:most])
 
 
 def _fitting(text: str, font: Font, width: int) -> str:

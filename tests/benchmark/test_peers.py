@@ -66,7 +66,7 @@ def test_rows(tmp_path, latent_pair):
     assert all(row["images_per_second"]["median"] > 0 for row in rows)
     report = (tmp_path / "benchmark.md").read_text()
     assert all(f"| {row['name']} | " in report for row in rows)
-    assert document["pair"] == "imagenet256_s_xl" and document["space"]["shape"] == [4, 8, 8]
+    assert document["pair"] == "imagenet256_s_xl" and document["image_size"] == 16
     assert (
         document["networks"]["large"]["parameters"] == document["networks"]["small"]["parameters"]
     )

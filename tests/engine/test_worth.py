@@ -6,7 +6,7 @@ import torch
 from tstitch.config.cli import compose
 from tstitch.engine.settings import EngineSettings, auto_precision, decide
 from tstitch.engine.worth import LEAST_EVALUATIONS, evaluations_per_process, preparations
-from tstitch.sampling.experiment import parse_experiment
+from tstitch.maker.parse import parse_experiment
 
 
 def auto(device: str, images: int, processes: int, *overrides: str):

@@ -3,10 +3,10 @@
 import os
 
 from tstitch.config.cli import compose
+from tstitch.maker.parse import parse_experiment
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.experiment import parse_experiment
 
 dtype = ("fp32", "bf16")[int(os.environ["RANK"])]
 try:

@@ -13,13 +13,11 @@ from models.dit import DiT
 from tstitch.benchmark.diffusers_dit import as_diffusers
 from tstitch.config.cli import compose
 from tstitch.engine.settings import choose_engine
+from tstitch.maker.parse import parse_experiment
 from tstitch.pair.spec import locate_weights
 from tstitch.pair.weights import weights_digest
 from tstitch.run.generate import run_sampling
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.experiment import parse_experiment
-from tstitch.sampling.loaded_pair import LoadedPair
-from tstitch.sampling.pipeline import Pipeline
 
 DENOISER = "models.diffusers_denoiser.DiffusersDenoiser"
 SIZES = {"patch_size": 2, "hidden_size": 32, "depth": 2, "num_heads": 2}
@@ -61,12 +59,14 @@ def pair_of(denoiser, **values):
     return own | values
 
 
+def engine_of(experiment):
+    return choose_engine(experiment.engine, experiment.run)
+
+
 def latents(base, pair):
     """x_0 (3, C, 8, 8) of three images, and the experiment."""
     experiment = parse_experiment(base | {"pair": pair})
-    engine = choose_engine(experiment.engine, experiment.run)
-    weights = {spec.name: locate_weights(spec) for spec in experiment.pair.denoisers}
-    pipeline = Pipeline(experiment, LoadedPair(experiment.pair, engine, weights))
+    pipeline = experiment.maker(experiment.load(engine_of(experiment)))
     batch = pipeline.draw([0, 1, 2], torch.tensor([0, 1, 1]), seed=0)
     return pipeline.denoise(batch, StageTimer(torch.device("cpu"))), experiment
 
@@ -86,7 +86,7 @@ def test_a_dit_of_diffusers_is_ours(base, dit):
     assert float((other - expected).abs().max()) > 1e-3 * scale
     assert experiment.pair.sixteen_bits
     # Where a folder lies is no part of a run's identity.
-    identity = experiment.identity({}, "fp32", {})
+    identity = experiment.identity({}, engine_of(experiment))
     assert str(dit) not in json.dumps(identity)
     assert identity["networks"]["large"]["published_dit"] is True
 
@@ -142,7 +142,7 @@ def test_prompts(base, text_pipeline):
     assert not torch.equal(plain[0], plain[1]) and torch.isfinite(plain).all()
     negative, other = latents(base, pair_of(section, **values, negative_prompt="bad"))
     assert not torch.equal(plain, negative)
-    identity = [e.identity({}, "fp32", {}) for e in (experiment, other)]
+    identity = [e.identity({}, engine_of(e)) for e in (experiment, other)]
     assert identity[0] != identity[1] and str(text_pipeline) not in json.dumps(identity)
     reworded, _ = latents(base, pair_of(section, **values | {"prompts": ["a cat", "bird"]}))
     torch.testing.assert_close(plain[0], reworded[0])

@@ -9,16 +9,18 @@ import pytest
 from samplers import LinearVP, RectifiedFlow, ScaledLinearVP
 from tstitch.config.cli import compose
 from tstitch.config.settings import GuidanceSection, GuidanceSettings
+from tstitch.engine.settings import choose_engine
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import Weights
 from tstitch.run.generate import run_sampling
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.experiment import parse_experiment
 
 FLOW = {"_target_": "samplers.RectifiedFlow", "shift": 3}
 NO_PROCESS = {"_target_": "fractions.Fraction"}
 SCALED = {"_target_": "samplers.ScaledLinearVP"}
 EULER = {"_target_": "samplers.Euler", "steps": 10}
 DDIM = {"_target_": "samplers.DDIM", "steps": 10}
-WEIGHTS = {"small": "0", "large": "1"}
+WEIGHTS = {"small": Weights("0"), "large": Weights("1")}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def parse(base):
 
 
 def identity(experiment):
-    return experiment.identity(WEIGHTS, "fp32", {})
+    return experiment.identity(WEIGHTS, choose_engine(experiment.engine, experiment.run))
 
 
 def test_runs_of_before_keep_their_identity(parse):

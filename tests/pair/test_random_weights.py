@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tstitch.config.cli import compose
+from tstitch.maker.parse import parse_experiment
 from tstitch.pair.spec import load_network
-from tstitch.sampling.experiment import parse_experiment
 
 
 @pytest.fixture

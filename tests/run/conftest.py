@@ -13,10 +13,10 @@ from stand_ins import fill
 
 from models.checkpoints import save_weights
 from tstitch.config.cli import compose
+from tstitch.maker.parse import parse_experiment
 from tstitch.pair.spec import build_network
 from tstitch.run.generate import run_sampling
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.experiment import parse_experiment
 
 LONG_S = 240
 RANDOM = ("pair.denoisers.small.weights=random", "pair.denoisers.large.weights=random")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tstitch.engine import worth
-from tstitch.sampling.units import Unit
+from tstitch.maker.units import Unit
 
 SHORT, LONG = "run.num_images=8", "run.num_images=24"  # 4 and 12 evaluations of a batch
 

@@ -11,12 +11,13 @@ from evaluation.cost.machine import device_name, has_bfloat16
 from models.spaces import DTYPES, VAESpace
 from tstitch.benchmark.diffusers_dit import as_diffusers, what_does_not_fit
 from tstitch.engine.compiled import what_is_missing
-from tstitch.pair.spec import PairSpec, build_network, load_network, locate_weights
+from tstitch.maker.protocol import Experiment
+from tstitch.pair.spec import build_network, load_network, locate_weights
 from tstitch.runtime.device import choose_device
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.memory import peak_bytes
 from tstitch.runtime.threads import set_threads
-from tstitch.sampling.experiment import Experiment, parse_experiment
+from tstitch.sampling.experiment import PairExperiment
 
 if TYPE_CHECKING:
     from diffusers import DiTPipeline
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 PREPARING_STEPS = 2
 
 
-def why_no_peer(pair: PairSpec) -> str | None:
+def why_no_peer(experiment: Experiment) -> str | None:
     """Why DiTPipeline cannot sample with a pair's largest denoiser, None if it can."""
+    if not isinstance(experiment, PairExperiment):
+        return "the images are not made by denoisers of the pair alone"
+    pair = experiment.pair
     if not isinstance(pair.space, VAESpace):
         return "the pair has no autoencoder, which DiTPipeline needs"
     with torch.device("meta"):
@@ -51,7 +55,7 @@ class PeerWorker:
     """
 
     def __init__(self, config: dict[str, Any], dtype: str, compile: bool) -> None:
-        self._experiment = parse_experiment(config)
+        self._experiment = PairExperiment.parse(config)
         self._device = choose_device(self._experiment.run.device, "run.device")
         set_threads(self._experiment.engine.threads)
         self._compile = compile
@@ -114,7 +118,7 @@ class PeerWorker:
         return (255 * images.float()).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _pipeline(experiment: Experiment, dtype: torch.dtype) -> "DiTPipeline":
+def _pipeline(experiment: PairExperiment, dtype: torch.dtype) -> "DiTPipeline":
     from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline
 
     pair = experiment.pair

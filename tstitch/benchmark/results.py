@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tstitch.benchmark.measure import Measured
-from tstitch.sampling.experiment import Experiment
+from tstitch.maker.protocol import Experiment
 
 
 def summarise(
@@ -67,11 +67,10 @@ def _case(
     flops: dict[str, int],
 ) -> dict[str, Any]:
     case, base = result.case, experiments[0.0]
-    per_step = {name: base.guidance.evaluations(name) for name in result.steps[0]}
     return _beginning(result) | {
         "matmul_flops_per_second": spread(result.matmul),
         "denoisers": {
-            name: _denoiser(result, name, case.batch_size * per_step[name] * flops[name])
+            name: _denoiser(result, name, case.batch_size * base.denoisers[name] * flops[name])
             for name in result.steps[0]
         },
         "fractions": [_fraction(result, f, experiments[f]) for f in sorted(result.rates)],
@@ -96,9 +95,9 @@ def _medians(stages: Sequence[dict[str, float]]) -> dict[str, float]:
 
 def _fraction(result: Measured, fraction: float, experiment: Experiment) -> dict[str, Any]:
     """Measured and ideal speed-up over fraction 0; ideal = from the denoisers' step times."""
-    largest = experiment.pair.denoisers[-1].name
+    largest = list(experiment.denoisers)[-1]
     ideals = [
-        experiment.sampler.steps
+        len(experiment.schedule)
         * step[largest]
         / sum(count * step[name] for name, count in experiment.steps_per_denoiser.items())
         for step in result.steps

@@ -15,14 +15,13 @@ from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases
 from tstitch.benchmark.worker import with_fraction
 from tstitch.engine.settings import choose_engine
 from tstitch.files.writing import replacing, write_json, write_text
-from tstitch.pair.network_cost import network_costs
-from tstitch.pair.spec import locate_weights
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import Experiment
 from tstitch.run.directory import writing
 from tstitch.runtime import distributed
 from tstitch.runtime.device import choose_device
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.threads import available_cores
-from tstitch.sampling.experiment import Experiment, parse_experiment
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +46,14 @@ def run_benchmark(config: dict[str, Any]) -> Path:
     device = choose_device(first.run.device, "run.device")
     context = {"device": device, "dtype": first.run.dtype}
     settings = BenchmarkSettings.parse(config.get("benchmark"), context=context)
-    if len(first.pair.denoisers) != 2:
-        raise UserError(f"pair={first.pair.name}: fractions need a pair of two denoisers")
+    if len(first.denoisers) != 2:
+        raise UserError(f"pair={first.name}: fractions need a pair of two denoisers")
     experiments = {fraction: with_fraction(base, fraction) for fraction in settings.fractions}
-    folder = Path(settings.dir or f"{first.run.root}/{first.pair.name}/benchmark")
+    folder = Path(settings.dir or f"{first.run.root}/{first.name}/benchmark")
     with writing(folder, "benchmark.dir"):
         folder.mkdir(parents=True, exist_ok=True)
-    flops = {name: size.flops for name, size in network_costs(first.pair).items()}
-    peer_reason = why_no_peer(first.pair)
+    flops = {name: size.flops for name, size in first.costs().items()}
+    peer_reason = why_no_peer(first)
     groups = list_cases(settings, None if peer_reason else peer_dtype(device))
     _check(groups, base)
 
@@ -85,8 +84,7 @@ def _check(groups: list[list[Case]], base: dict[str, Any]) -> None:
     for case in (case for group in groups for case in group):
         experiment = parse_experiment(case.config(base))
         choose_engine(experiment.engine, experiment.run)
-        for spec in experiment.pair.denoisers:
-            locate_weights(spec)
+        experiment.fetch()
 
 
 def _write(document: dict[str, Any], folder: Path) -> None:
@@ -98,13 +96,12 @@ def _write(document: dict[str, Any], folder: Path) -> None:
 
 def _identity(experiment: Experiment) -> dict[str, Any]:
     """What was measured, for whoever takes the numbers for another run's."""
-    pair = experiment.pair
     return {
-        "pair": pair.name,
-        "space": {"shape": list(pair.space.shape), "image_size": pair.space.image_size},
+        "pair": experiment.name,
+        "image_size": experiment.image_size,
         "networks": {
             name: {"gmacs": size.flops / 2e9, "parameters": size.parameters}
-            for name, size in network_costs(pair).items()
+            for name, size in experiment.costs().items()
         },
     }
 
@@ -112,11 +109,10 @@ def _identity(experiment: Experiment) -> dict[str, Any]:
 def _protocol(
     experiment: Experiment, settings: BenchmarkSettings, flops: dict[str, int]
 ) -> dict[str, Any]:
-    sampler, guidance = experiment.config["sampler"], experiment.guidance
+    method = {k: v for k, v in experiment.protocol().items() if k != "stitch"}
     return {
-        "pair": experiment.pair.name,
-        "sampler": {**sampler, "steps": experiment.sampler.steps},
-        "guidance": guidance.describe(),
+        "pair": experiment.name,
+        **method,
         "gmacs_per_evaluation": {n: round(f / 2e9, 4) for n, f in flops.items()},
         "minutes": settings.minutes,
         "rounds": settings.rounds,

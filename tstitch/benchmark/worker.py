@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from evaluation.cost.machine import device_name
 from evaluation.cost.matmul import matmul_rate
 from evaluation.cost.timing import StageTimer
 from tstitch.config.groups import group_option
+from tstitch.maker.batches import draw_unit, sample_units
+from tstitch.maker.bootstrap import prepare_process
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import Experiment, SteppedMaker
+from tstitch.maker.step_time import LEAST_S, stepped, time_step
+from tstitch.maker.units import Unit, cut
 from tstitch.run.shards import Shard, write_shard
 from tstitch.runtime.memory import peak_bytes
-from tstitch.sampling.batches import draw_unit, sample_units
-from tstitch.sampling.bootstrap import load_pair
-from tstitch.sampling.experiment import Experiment, parse_experiment
-from tstitch.sampling.pipeline import Batch, Pipeline
-from tstitch.sampling.step_time import LEAST_S, time_step
-from tstitch.sampling.units import Unit, cut
 
 
 class Worker:
-    """A loaded pair under one engine.
+    """A loaded pair under one engine, in this process.
 
     Args:
         config: of a run; the stitch fraction of each measurement replaces its schedule.
@@ -33,9 +34,9 @@ class Worker:
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
         experiment = parse_experiment(config)
-        self._loaded = load_pair(experiment)
-        self._engine = self._loaded.engine
-        self._pipelines: dict[float, Pipeline] = {}
+        self._engine = prepare_process(experiment)[0]
+        self._loaded = experiment.load(self._engine)
+        self._makers: dict[float, SteppedMaker] = {}
 
     def prepare(self, fractions: tuple[float, ...]) -> dict[str, Any]:
         """Loads, compiles and runs every schedule's denoisers once.
@@ -46,9 +47,9 @@ class Worker:
         """
         seconds: dict[str, float] = {}
         for fraction in fractions:
-            pipeline = Pipeline(with_fraction(self._config, fraction), self._loaded)
-            self._pipelines[fraction] = pipeline
-            for name, value in pipeline.prepare().items():
+            maker = with_fraction(self._config, fraction).maker(self._loaded)
+            self._makers[fraction] = stepped(maker, "benchmark")
+            for name, value in maker.prepare().items():
                 seconds[name] = max(value, seconds.get(name, 0.0))
         steps = self.step_seconds(0.0)
         return {
@@ -56,7 +57,7 @@ class Worker:
             "seconds_by_fraction": {f: self._predicted(f, steps) for f in fractions},
             "engine": self._engine.describe(),
             "threads": torch.get_num_threads(),
-            "device": self._loaded.device_name,
+            "device": device_name(self._engine.device),
         }
 
     def matmul(self) -> float:
@@ -69,10 +70,10 @@ class Worker:
 
     def step_seconds(self, least: float = LEAST_S) -> dict[str, float]:
         """Seconds of one guided evaluation of a batch, by denoiser."""
-        pipeline = next(iter(self._pipelines.values()))
-        batch = self._first_batch(pipeline)
-        names = enumerate(self._loaded.networks)
-        return {name: time_step(pipeline, k, batch, least) for k, name in names}
+        maker = next(iter(self._makers.values()))
+        batch = _first_batch(maker)
+        names = enumerate(maker.experiment.denoisers)
+        return {name: time_step(maker, k, batch, least) for k, name in names}
 
     def sample(self, fraction: float, batches: int, folder: str) -> dict[str, Any]:
         """Samples and stores some batches, below a folder from which they are removed again.
@@ -81,8 +82,8 @@ class Worker:
             images, seconds from the first noise to the last file, and sums of the stages: in a
             row, and of those that run beside them.
         """
-        pipeline = self._pipelines[fraction]
-        size = pipeline.experiment.run.batch_size
+        maker = self._makers[fraction]
+        size = maker.experiment.run.batch_size
         stages, beside = Counter[str](), Counter[str]()
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
 
@@ -94,7 +95,7 @@ class Worker:
                 stages.update(times["seconds"])
 
             started = time.perf_counter()
-            sample_units(pipeline, cut(size * batches, size), store)
+            sample_units(maker, cut(size * batches, size), store)
             seconds = time.perf_counter() - started
         return {
             "images": size * batches,
@@ -105,22 +106,20 @@ class Worker:
 
     def latents(self, fraction: float) -> np.ndarray:
         """x_0 of the first batch, float32 (N, C, H, W)."""
-        pipeline = self._pipelines[fraction]
-        return pipeline.denoise(self._first_batch(pipeline), self._timer()).cpu().numpy()
+        maker, timer = self._makers[fraction], StageTimer(self._engine.device)
+        return maker.denoise(_first_batch(maker), timer).cpu().numpy()
 
     def peak_bytes(self) -> int:
         """Of the device's memory on CUDA since the last matmul(), else of the process."""
         return peak_bytes(self._engine.device)
 
     def _predicted(self, fraction: float, steps: dict[str, float]) -> float:
-        counts = self._pipelines[fraction].experiment.steps_per_denoiser
+        counts = self._makers[fraction].experiment.steps_per_denoiser
         return sum(count * steps[name] for name, count in counts.items())
 
-    def _first_batch(self, pipeline: Pipeline) -> Batch:
-        return draw_unit(pipeline, Unit(0, pipeline.experiment.run.batch_size))[0]
 
-    def _timer(self) -> StageTimer:
-        return StageTimer(self._engine.device)
+def _first_batch(maker: SteppedMaker) -> Any:
+    return draw_unit(maker, Unit(0, maker.experiment.run.batch_size))[0]
 
 
 def with_fraction(config: dict[str, Any], fraction: float) -> Experiment:

@@ -157,13 +157,7 @@ def instantiate(
     """
     if not isinstance(section, dict) or not isinstance(section.get("_target_"), str):
         raise UserError(f"{path}={section!r}: needs a section with _target_ and its arguments")
-    try:
-        target = hydra.utils.get_object(section["_target_"])
-    except Exception as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"{path}._target_={section['_target_']}: no such class ({line})") from error
-    if not callable(target):
-        raise UserError(f"{path}._target_={section['_target_']}: is no class; give MODULE.CLASS")
+    target = locate(section["_target_"], f"{path}._target_")
     arguments = {k: v for k, v in section.items() if not k.startswith("_")}
     if offered:
         arguments = {k: v for k, v in offered.items() if _takes(target, k)} | arguments
@@ -182,6 +176,25 @@ def instantiate(
         raise UserError(f"{path}.{error}") from error
     except Exception as error:  # sizes of nothing or less; files that classes of users want
         raise _unfit(section, path, error) from error
+
+
+def locate(name: Any, field: str) -> Callable[..., Any]:
+    """The class or function of a dotted name.
+
+    Args:
+        field: the configuration's name of the setting, for messages.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        target = hydra.utils.get_object(name)
+    except Exception as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"{field}={name}: no such class ({line})") from error
+    if not callable(target):
+        raise UserError(f"{field}={name}: is no class; give MODULE.CLASS")
+    return target
 
 
 def not_a(section: Any, path: str, kind: str) -> UserError:

@@ -1,19 +1,9 @@
 """Parameters and FLOPs of a pair's networks, without their weights."""
 
-from dataclasses import dataclass
-
 import torch
 
-from evaluation.cost.flops import count_flops
+from evaluation.cost.flops import NetworkCost, count_flops
 from tstitch.pair.spec import PairSpec, build_network
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkCost:
-    """Of one denoiser."""
-
-    parameters: int
-    flops: int  # of one evaluation of one image, two per multiply-add
 
 
 def network_costs(pair: PairSpec) -> dict[str, NetworkCost]:

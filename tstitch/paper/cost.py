@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tstitch.pair.network_cost import NetworkCost, network_costs
+from evaluation.cost.flops import NetworkCost
 from tstitch.paper.figure.plan import CurvePoint
 from tstitch.paper.figure.throughput import Throughput, identity
-from tstitch.sampling.experiment import Experiment
+from tstitch.sampling.experiment import PairExperiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Cost:
 
 def count_cost(points: Sequence[CurvePoint]) -> Cost:
     """Arithmetic of the points; nothing of it is looked for on the disk."""
-    runs: dict[str, tuple[Experiment, int]] = {}
+    runs: dict[str, tuple[PairExperiment, int]] = {}
     for point in points:
         key = _identity(point.experiment)
         images = max(point.images, runs[key][1] if key in runs else 0)
@@ -35,9 +35,9 @@ def count_cost(points: Sequence[CurvePoint]) -> Cost:
     for experiment, images in runs.values():
         networks = _networks(experiment)
         if networks not in known:
-            known[networks] = network_costs(experiment.pair)
+            known[networks] = experiment.costs()
         kind = identity([size.flops for size in known[networks].values()])
-        pair, flops = shares.get(kind, (experiment.pair.name, 0.0))
+        pair, flops = shares.get(kind, (experiment.name, 0.0))
         for name, size in known[networks].items():
             count = images * experiment.evaluations_per_image[name]
             evaluations += count
@@ -95,15 +95,15 @@ def _missing(others: dict[tuple[float, ...], str], throughput: Throughput) -> st
     )
 
 
-def _networks(experiment: Experiment) -> str:
+def _networks(experiment: PairExperiment) -> str:
     pair = experiment.pair
     return repr(([(spec.name, spec.network) for spec in pair.denoisers], pair.space.shape))
 
 
-def _identity(experiment: Experiment) -> str:
+def _identity(experiment: PairExperiment) -> str:
     weights: dict[str, Any] = {s.name: s.weights for s in experiment.pair.denoisers}
     parts = (
         _networks(experiment), weights, experiment.config["sampler"], experiment.guidance,
-        [step.model for step in experiment.sampler.plan],
+        experiment.schedule,
     )  # fmt: skip
     return repr(parts)

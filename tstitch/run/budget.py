@@ -7,20 +7,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from samplers import Budget, spend
+from evaluation.cost.machine import device_name
+from samplers.stitch import Budget, spend
 from tstitch.config.cli import instantiate
-from tstitch.config.groups import all_large
 from tstitch.files.writing import write_json
+from tstitch.maker.batches import draw_unit
+from tstitch.maker.identity import fingerprint
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import Experiment, SteppedMaker
+from tstitch.maker.step_time import stepped, time_step
+from tstitch.maker.units import Unit
 from tstitch.run.directory import SCHEDULE_FILE, RunDirectory, writing
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.batches import draw_unit
-from tstitch.sampling.experiment import Experiment, parse_experiment
-from tstitch.sampling.identity import fingerprint
-from tstitch.sampling.pipeline import Pipeline
-from tstitch.sampling.step_time import time_step
-from tstitch.sampling.units import Unit
 
 TARGET = "samplers.Budget"
 ROUNDS, LEAST_S = 5, 0.05
@@ -40,16 +40,16 @@ def resolve_budget(config: dict[str, Any]) -> tuple[dict[str, Any], SharedModels
     if not isinstance(section, dict) or section.get("_target_") != TARGET or section["models"]:
         return config, None
     budget = instantiate(section, "stitch")
-    experiment = _all_large(config)
+    experiment = parse_experiment(config, stitched=False)
     evaluations = experiment.evaluations(distributed.world_size())
     shared = SharedModels(experiment, evaluations=evaluations)
     fresh = experiment.run.overwrite and not distributed.restarts()
     folder, key = distributed.on_main(lambda: _place(experiment, shared, budget, fresh))
     stored = distributed.on_main(lambda: None if fresh else _read(folder, key))
     if stored is None:
-        pipeline = Pipeline(experiment, shared.loaded())
-        distributed.everywhere(lambda: pipeline.prepare(every=True))
-        stored = distributed.on_main(lambda: _measure_once(pipeline, budget, folder, key, fresh))
+        maker = stepped(shared.maker(experiment), "stitch=budget")
+        distributed.everywhere(lambda: maker.prepare(every=True))
+        stored = distributed.on_main(lambda: _measure_once(maker, budget, folder, key, fresh))
     log.info("%s: %s", folder / SCHEDULE_FILE, _describe(stored))
     resolved = config | {
         "stitch": section | {"models": stored["models"]},
@@ -58,59 +58,48 @@ def resolve_budget(config: dict[str, Any]) -> tuple[dict[str, Any], SharedModels
     return resolved, shared
 
 
-def measure_steps(pipeline: Pipeline) -> list[float]:
+def measure_steps(maker: SteppedMaker) -> list[float]:
     """Seconds per image of one guided step of each denoiser, medians of interleaved rounds."""
-    size = pipeline.experiment.run.batch_size
-    batch, _ = draw_unit(pipeline, Unit(0, size))
-    models = range(len(pipeline.experiment.pair.denoisers))
+    size = maker.experiment.run.batch_size
+    batch, _ = draw_unit(maker, Unit(0, size))
+    models = range(len(maker.experiment.denoisers))
     found: list[list[float]] = [[] for _ in models]
     for _ in range(ROUNDS):
         for model in models:
-            found[model].append(time_step(pipeline, model, batch, LEAST_S) / size)
+            found[model].append(time_step(maker, model, batch, LEAST_S) / size)
     return [median(seconds) for seconds in found]
-
-
-def _all_large(config: dict[str, Any]) -> Experiment:
-    denoisers = config["pair"].get("denoisers") if isinstance(config["pair"], dict) else None
-    count = len(denoisers) if isinstance(denoisers, dict) else 1
-    return parse_experiment(config | {"stitch": all_large(count)})
 
 
 def _place(
     experiment: Experiment, shared: SharedModels, budget: Budget, fresh: bool
 ) -> tuple[Path, dict[str, Any]]:
     """The run's directory and its key; of several choices of `engine=auto` the one begun with."""
-    keys = [_key(identity, budget) for identity in shared.identities(experiment)]
-    places = [(Path(experiment.run.dir or _directory(experiment, key)), key) for key in keys]
+    target = {"speedup": budget.speedup, "ms_per_image": budget.ms_per_image}
+    # What decides the images but for the schedule, and the target in its place.
+    aims = [identity | {"stitch": target} for identity in shared.identities(experiment)]
+    folders = [Path(experiment.directory(aim, _target_text(budget))) for aim in aims]
+    keys = [{"target": target, "run": fingerprint(aim)} for aim in aims]
+    places = list(zip(folders, keys, strict=True))
     begun = [place for place in places if _stored(place[0]).get("key") == place[1]]
     return places[0] if fresh or not begun else begun[0]
 
 
-def _key(identity: dict[str, Any], budget: Budget) -> dict[str, Any]:
-    """What decides the images but for the schedule, and the target in its place."""
-    target = {"speedup": budget.speedup, "ms_per_image": budget.ms_per_image}
-    return {"target": target, "run": fingerprint(identity | {"stitch": target})}
+def _target_text(budget: Budget) -> str:
+    """`speedup1.5` or `20ms`."""
+    if budget.speedup is not None:
+        return f"speedup{budget.speedup:g}"
+    return f"{budget.ms_per_image:g}ms"
 
 
-def _directory(experiment: Experiment, key: dict[str, Any]) -> str:
-    kind, run = type(experiment.sampler).__name__.lower(), experiment.run
-    speedup, ms = key["target"]["speedup"], key["target"]["ms_per_image"]
-    target = f"speedup{speedup:g}" if speedup is not None else f"{ms:g}ms"
-    name = f"{kind}{experiment.sampler.steps}-{target}-cfg{experiment.guidance.scale:g}"
-    name = f"{name}-seed{run.seed}-{key['run'][:8]}".replace("+", "")
-    return f"{run.root}/{experiment.pair.name}/{name}"
-
-
-def _resolve(pipeline: Pipeline, budget: Budget) -> dict[str, Any]:
-    seconds = measure_steps(pipeline)
-    sampler = pipeline.experiment.sampler
-    names = [spec.name for spec in pipeline.experiment.pair.denoisers]
-    whole = sampler.steps * seconds[-1]
+def _resolve(maker: SteppedMaker, budget: Budget) -> dict[str, Any]:
+    seconds = measure_steps(maker)
+    names, total = list(maker.experiment.denoisers), sum(maker.step_evaluations)
+    whole = total * seconds[-1]
     limit = whole / budget.speedup if budget.speedup else (budget.ms_per_image or 0.0) / 1e3
     try:
-        models = spend(seconds, sampler.evaluations, limit)
+        models = spend(seconds, maker.step_evaluations, limit)
     except ValueError as error:
-        least = sampler.steps * min(seconds)
+        least = total * min(seconds)
         if budget.speedup is None:
             raise UserError(
                 f"stitch.ms_per_image={budget.ms_per_image:g}: the fastest denoiser alone takes "
@@ -121,7 +110,7 @@ def _resolve(pipeline: Pipeline, budget: Budget) -> dict[str, Any]:
             f"{whole / least:.3g}; choose at most that"
         ) from error
     steps = Counter[int]()
-    for model, evaluations in zip(models, sampler.evaluations, strict=True):
+    for model, evaluations in zip(models, maker.step_evaluations, strict=True):
         steps[model] += evaluations
     taken = sum(count * seconds[model] for model, count in steps.items())
     return {
@@ -130,8 +119,8 @@ def _resolve(pipeline: Pipeline, budget: Budget) -> dict[str, Any]:
         "step_ms_per_image": {n: 1e3 * s for n, s in zip(names, seconds, strict=True)},
         "ms_per_image": 1e3 * taken,
         "speedup": whole / taken,
-        "batch_size": pipeline.experiment.run.batch_size,
-        "device": pipeline.device_name,
+        "batch_size": maker.experiment.run.batch_size,
+        "device": device_name(maker.engine.device),
     }
 
 
@@ -166,10 +155,10 @@ def _stored(folder: Path) -> dict[str, Any]:
 
 
 def _measure_once(
-    pipeline: Pipeline, budget: Budget, folder: Path, key: dict[str, Any], fresh: bool
+    maker: SteppedMaker, budget: Budget, folder: Path, key: dict[str, Any], fresh: bool
 ) -> dict[str, Any]:
     """The schedule by times of now, stored while no other run has the directory."""
-    schedule = _resolve(pipeline, budget)
+    schedule = _resolve(maker, budget)
     with RunDirectory(str(folder)).reserved():
         stored = None if fresh else _read(folder, key)  # another command may have been faster
         if stored is None:

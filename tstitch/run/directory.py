@@ -9,17 +9,19 @@ from typing import Any
 import yaml
 
 from tstitch.files.lock import LOCK_FILE, FolderLock
-from tstitch.files.writing import remove_leftovers, write_text, writing_to
+from tstitch.files.writing import remove_leftovers, write_json, write_text, writing_to
+from tstitch.maker.identity import differences, fingerprint
+from tstitch.maker.protocol import Experiment
 from tstitch.run.export import remove_exported
 from tstitch.run.verified import VERIFIED, VerifiedFiles
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.identity import differences, fingerprint
 
-CONFIG_FILE = "config.yaml"
+CONFIG_FILE, PROMPTS_FILE = "config.yaml", "prompts.json"
 SHARDS = "shards"
 SCHEDULE_FILE = "schedule.json"  # of stitch=budget
 OWN_FILES = (
-    "samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", VERIFIED, CONFIG_FILE
+    "samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", VERIFIED,
+    CONFIG_FILE, PROMPTS_FILE,
 )  # fmt: skip
 
 
@@ -151,7 +153,13 @@ class RunDirectory:
         return (self.path / "samples.npz").exists() or any(self.shards.glob("*.npz"))
 
 
-def write_config(folder: Path, identity: dict[str, Any], config: dict[str, Any]) -> None:
-    """config.yaml: the resolved configuration, and what decides the images with its digest."""
-    content = {"fingerprint": fingerprint(identity), "decides": identity, "config": config}
+def write_config(folder: Path, identity: dict[str, Any], experiment: Experiment) -> None:
+    """config.yaml: the resolved configuration, and what decides the images with its digest.
+
+    Beside it prompts.json, a list of texts, where labels are indices into prompts.
+    """
+    content = {"fingerprint": fingerprint(identity), "decides": identity}
+    content["config"] = experiment.config
     write_text(folder / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False))
+    if experiment.has_prompts:
+        write_json(folder / PROMPTS_FILE, list(experiment.conditions), indent=0)

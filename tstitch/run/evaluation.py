@@ -6,13 +6,13 @@ from typing import Any
 
 from evaluation.metrics import catalogue
 from tstitch.files.writing import write_json, write_text
+from tstitch.maker.protocol import Experiment
 from tstitch.run.directory import writing
 from tstitch.run.finished import EVALUATION, REPORT, FinishedRun
 from tstitch.run.report import render_report
 from tstitch.run.samples import SAMPLES
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
-from tstitch.sampling.experiment import Experiment
 from tstitch.scoring.compare import nearest_floor
 from tstitch.scoring.flagging import flag_lines, marks
 from tstitch.scoring.samples import open_samples

@@ -10,11 +10,11 @@ import numpy as np
 
 from evaluation.features.npz_stream import stream_rows
 from tstitch.files.npz import NpzWriter
+from tstitch.maker.protocol import Experiment
+from tstitch.maker.units import cut
 from tstitch.run.directory import RunDirectory
 from tstitch.run.samples import IMAGES, LABELS, SAMPLES, count_images, is_whole
 from tstitch.run.shards import open_units, scan
-from tstitch.sampling.experiment import Experiment
-from tstitch.sampling.units import cut
 
 NAME = re.compile(r"first-\d+")
 ROWS = 64
@@ -29,7 +29,7 @@ def larger_run(directory: RunDirectory, experiment: Experiment) -> int:
     held = count_images(samples)
     if held <= run.num_images:
         return 0
-    if is_whole(samples, held, experiment.pair.space.image_size, directory.verified):
+    if is_whole(samples, held, experiment.image_size, directory.verified):
         return held
     shards = scan(directory.shards, directory.fingerprint, directory.verified)
     missing = open_units(cut(held, run.batch_size), shards)

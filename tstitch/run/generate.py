@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from tstitch.maker.batches import sample_units
+from tstitch.maker.identity import fingerprint
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import Experiment, ImageMaker
+from tstitch.maker.units import Unit
 from tstitch.run.budget import resolve_budget
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.evaluation import score_run
@@ -17,11 +22,6 @@ from tstitch.run.results import find_open_units, write_results, written_files
 from tstitch.run.shards import Shard, write_shard
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
-from tstitch.sampling.batches import sample_units
-from tstitch.sampling.experiment import Experiment, parse_experiment
-from tstitch.sampling.identity import fingerprint
-from tstitch.sampling.pipeline import Pipeline
-from tstitch.sampling.units import Unit
 from tstitch.tracking.tracker import Tracker, start_tracking, track_run
 
 log = logging.getLogger(__name__)
@@ -71,11 +71,11 @@ def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker)
     try:
         units = distributed.on_main(lambda: _prepare(directory, experiment, identity))
         if units:
-            pipeline = Pipeline(experiment, shared.loaded(engine))
-            _generate(units, directory, pipeline, fingerprint(identity), tracker)
-        entries = shared.entries
+            maker = shared.maker(experiment, engine)
+            _generate(units, directory, maker, fingerprint(identity), tracker)
+        weights = shared.weights
         run = distributed.on_main(
-            lambda: write_results(directory, experiment, engine, identity, entries)
+            lambda: write_results(directory, experiment, engine, identity, weights)
         )
         run = score_run(run, experiment, shared)
     finally:
@@ -98,17 +98,17 @@ def _prepare(
             folder = first_folder(directory.path, run.num_images)
             log.info("%s: keeps its %d images; the first %d go to %s", *places, folder)
             return find_open_units(directory, whole_run(experiment, held))
-        write_config(directory.path, identity, experiment.config)
+        write_config(directory.path, identity, experiment)
     units = find_open_units(directory, experiment)
     log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)
     return units
 
 
 def _generate(
-    units: list[Unit], directory: RunDirectory, pipeline: Pipeline, owner: str, tracker: Tracker
+    units: list[Unit], directory: RunDirectory, maker: ImageMaker, owner: str, tracker: Tracker
 ) -> None:
     """Every rank samples its strided share; no collective until all are done."""
-    run = pipeline.experiment.run
+    run = maker.experiment.run
     share = units[distributed.rank() :: distributed.world_size()]
 
     def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
@@ -120,4 +120,4 @@ def _generate(
     if distributed.is_main():
         bar = shard_progress(directory.shards, run.num_images, tracker.progress)
     with bar:
-        distributed.everywhere(lambda: sample_units(pipeline, share, store))
+        distributed.everywhere(lambda: sample_units(maker, share, store))

@@ -1,41 +1,40 @@
 """metrics.json: numbers with their protocol."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from evaluation.cost.machine import versions
 from evaluation.cost.timing import seconds_per_image
 from tstitch.engine.settings import Engine
-from tstitch.pair.network_cost import network_costs
-from tstitch.sampling.experiment import Experiment
-from tstitch.sampling.identity import fingerprint
-from tstitch.sampling.provenance import agreed, grouped
+from tstitch.maker.identity import fingerprint
+from tstitch.maker.protocol import Experiment, Weights
+from tstitch.maker.provenance import agreed, grouped
 
 
 def collect_metrics(
     experiment: Experiment,
     engine: Engine,
     identity: dict[str, Any],
-    entries: dict[str, str | None],
+    weights: Mapping[str, Weights],
     times: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Protocol, arithmetic and times of a finished run.
 
     Args:
-        entries: of the denoisers' files, which hold their weights; None = all of it.
+        weights: of the denoisers.
         times: what each shard says of its batch.
     """
-    run, config = experiment.run, experiment.config
+    run = experiment.run
     groups = grouped(times)
     return {
         "fingerprint": fingerprint(identity),
         "protocol": {
-            "pair": experiment.pair.name,
+            "pair": experiment.name,
             "num_images": run.num_images,
-            "classes": config["run"]["classes"],
+            "classes": experiment.config["run"]["classes"],
+            **({"prompts": len(experiment.conditions)} if experiment.has_prompts else {}),
             "seed": run.seed,
-            "sampler": {**config["sampler"], "steps": experiment.sampler.steps},
-            "stitch": config["stitch"],
-            "guidance": experiment.guidance.describe(),
+            **experiment.protocol(),
             "dtype": engine.precision,
             "engine": engine.describe(),
             "batch_size": run.batch_size,
@@ -45,38 +44,36 @@ def collect_metrics(
             "devices": sorted({t["device"] for t in times}),
         },
         "nfe_per_image": experiment.nfe,
-        **_arithmetic(experiment, identity["weights"], entries),
+        **_arithmetic(experiment, weights),
         "seconds_per_image": _seconds(times),
         "timed_in": groups,
         "versions": versions(),
     }
 
 
-def _arithmetic(
-    experiment: Experiment, weights: dict[str, str], entries: dict[str, str | None]
-) -> dict[str, Any]:
+def _arithmetic(experiment: Experiment, weights: Mapping[str, Weights]) -> dict[str, Any]:
     """Steps, parameters and FLOPs per denoiser; FLOPs per image against all-large."""
-    pair, counts = experiment.pair, experiment.steps_per_denoiser
-    denoisers: dict[str, Any] = {}
-    for name, size in network_costs(pair).items():
-        denoisers[name] = {
-            "steps": counts[name],
+    costs = experiment.costs()
+    denoisers: dict[str, Any] = {
+        name: {
+            "steps": experiment.steps_per_denoiser[name],
             "evaluations_per_image": experiment.evaluations_per_image[name],
-            "parameters": size.parameters,
-            "flops_per_evaluation": size.flops,
-            "gmacs_per_evaluation": size.flops / 2e9,
-            "weights_sha256": weights[name],
-            "weights_entry": entries[name],
+            "parameters": cost.parameters,
+            "flops_per_evaluation": cost.flops,
+            "gmacs_per_evaluation": cost.flops / 2e9,
+            "weights_sha256": weights[name].sha256,
+            "weights_entry": weights[name].entry,
         }
+        for name, cost in costs.items()
+    }
     total = sum(d["evaluations_per_image"] * d["flops_per_evaluation"] for d in denoisers.values())
-    last = pair.denoisers[-1].name
-    evaluations = experiment.sampler.steps * experiment.guidance.evaluations(last)
-    all_large = evaluations * denoisers[last]["flops_per_evaluation"]
+    largest = list(costs)[-1]
+    evaluations = len(experiment.schedule) * experiment.denoisers[largest]
     return {
         "denoisers": denoisers,
         "flops_per_image": total,
         "gmacs_per_image": total / 2e9,
-        "flops_ratio_to_all_large": total / all_large,
+        "flops_ratio_to_all_large": total / (evaluations * costs[largest].flops),
     }
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from evaluation.report.table import Table, table_lines
-from tstitch.sampling.provenance import describe, load_text, options_text, timed_in
+from tstitch.maker.provenance import describe, load_text, options_text, timed_in
 from tstitch.scoring.table import render_table
 
 COSTS = [
@@ -24,13 +24,7 @@ def render_report(
     protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
     rows = metrics["denoisers"].items()
     stages = seconds["stages"] if seconds else {}
-    sampler = protocol["sampler"]
-    options = ", ".join(f"{k} {v}" for k, v in sampler.items() if k not in ("_target_", "steps"))
-    name = sampler["_target_"].rpartition(".")[2]
-    schedule = protocol["stitch"]
-    kind = schedule["_target_"].rpartition(".")[2]
-    arguments = ", ".join(f"{k} {v}" for k, v in schedule.items() if k != "_target_")
-    guidance = protocol["guidance"]
+    prompts = f" of {protocol['prompts']} prompts" if "prompts" in protocol else ""
     lines = [
         f"# {protocol['pair']}: {protocol['num_images']} stitched images",
         "",
@@ -51,10 +45,8 @@ def render_report(
         "",
         "## Protocol",
         "",
-        f"- Sampler: {name}, {sampler['steps']} steps, {options}.",
-        f"- Stitch schedule: {kind}, {arguments}; realised steps as in the table.",
-        f"- Guidance: scale {guidance['scale']}, on the first {guidance['channels']} channels.",
-        f"- Images: {protocol['num_images']}, classes {protocol['classes']}, "
+        *_method(protocol),
+        f"- Images: {protocol['num_images']}{prompts}, classes {protocol['classes']}, "
         f"seed {protocol['seed']}.",
         f"- Computed in {protocol['dtype']}, engine {options_text(protocol['engine'])}, on "
         f"{', '.join(protocol['devices'])}.",
@@ -69,6 +61,28 @@ def _cost(denoiser: str, row: dict[str, Any], stages: dict[str, float]) -> list[
     counts = [str(row["steps"]), str(row["evaluations_per_image"])]
     sizes = [f"{row['parameters'] / 1e6:.2f} M", f"{row['gmacs_per_evaluation']:.4g}"]
     return [denoiser, *counts, *sizes, f"{1000 * stages.get(f'denoise/{denoiser}', 0.0):.2f}"]
+
+
+def _method(protocol: dict[str, Any]) -> list[str]:
+    """The sections of Experiment.protocol."""
+    lines = []
+    if sampler := protocol.get("sampler"):
+        name, options = _named(sampler, "steps")
+        lines.append(f"- Sampler: {name}, {sampler['steps']} steps, {options}.")
+    if schedule := protocol.get("stitch"):
+        kind, arguments = _named(schedule)
+        lines.append(f"- Stitch schedule: {kind}, {arguments}; realised steps as in the table.")
+    if guidance := protocol.get("guidance"):
+        scale, channels = guidance["scale"], guidance["channels"]
+        lines.append(f"- Guidance: scale {scale}, on the first {channels} channels.")
+    return lines
+
+
+def _named(section: dict[str, Any], *told: str) -> tuple[str, str]:
+    """The class that a section names, and its arguments but for those told elsewhere."""
+    arguments = {k: v for k, v in section.items() if k not in ("_target_", *told)}
+    name = section["_target_"].rpartition(".")[2]
+    return name, ", ".join(f"{k} {v}" for k, v in arguments.items())
 
 
 def _timing(seconds: dict[str, Any] | None) -> str:

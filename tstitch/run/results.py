@@ -1,6 +1,7 @@
 """What rank 0 makes of a complete run: samples.npz, grid, images, metrics and report."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from evaluation.report.sheets import cell_size, draw_grid
 from tstitch.engine.settings import Engine
 from tstitch.files.pictures import save_image
 from tstitch.files.writing import remove_leftovers, write_json, write_text
+from tstitch.maker.protocol import Experiment, Weights
+from tstitch.maker.units import Unit, cut
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.export import export_images, has_exported
 from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
@@ -33,11 +36,10 @@ from tstitch.run.samples import (
 )
 from tstitch.run.shards import listed, open_units, scan
 from tstitch.run.verified import VerifiedFiles
-from tstitch.sampling.experiment import Experiment
-from tstitch.sampling.units import Unit, cut
 
 GRID_SIDE = 1200  # pixels, about
 GRID_COLUMNS = 10
+PROMPT_LINES = 3  # above an image
 
 
 def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Unit]:
@@ -46,7 +48,7 @@ def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Uni
     Raises:
         UserError: not writable.
     """
-    run, size = experiment.run, experiment.pair.space.image_size
+    run, size = experiment.run, experiment.image_size
     samples, owner, verified = directory.path / SAMPLES, directory.fingerprint, directory.verified
     units = cut(run.num_images, run.batch_size)
     with writing(directory.path):
@@ -68,7 +70,7 @@ def write_results(
     experiment: Experiment,
     engine: Engine,
     identity: dict[str, Any],
-    entries: dict[str, str | None],
+    weights: Mapping[str, Weights],
 ) -> FinishedRun:
     """Writes everything outside shards/ but the report, by temporary name and rename.
 
@@ -76,7 +78,7 @@ def write_results(
     the first of them get a folder of their own below it.
 
     Args:
-        entries: of the denoisers' files, which hold their weights.
+        weights: of the denoisers.
 
     Returns:
         The run of as many images as asked for, not evaluated.
@@ -87,8 +89,8 @@ def write_results(
     with writing(directory.path):
         held = larger_run(directory, experiment)
     if not held:
-        return _write_results(directory, experiment, engine, identity, entries)
-    larger = _write_results(directory, whole_run(experiment, held), engine, identity, entries)
+        return _write_results(directory, experiment, engine, identity, weights)
+    larger = _write_results(directory, whole_run(experiment, held), engine, identity, weights)
     with writing(directory.path):
         if not (directory.path / REPORT).is_file():
             write_text(directory.path / REPORT, render_report(larger.metrics))
@@ -100,9 +102,9 @@ def _write_results(
     experiment: Experiment,
     engine: Engine,
     identity: dict[str, Any],
-    entries: dict[str, str | None],
+    weights: Mapping[str, Weights],
 ) -> FinishedRun:
-    run, size = experiment.run, experiment.pair.space.image_size
+    run, size = experiment.run, experiment.image_size
     folder, verified = directory.path, directory.verified
     with writing(folder):
         samples = folder / SAMPLES
@@ -120,7 +122,7 @@ def _write_results(
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect_metrics(experiment, engine, identity, entries, times)
+            metrics = collect_metrics(experiment, engine, identity, weights, times)
             _write_documents(folder, experiment, metrics)
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
@@ -136,7 +138,7 @@ def _write_first(
     larger: FinishedRun, owner: str, experiment: Experiment, identity: dict[str, Any]
 ) -> FinishedRun:
     """The files of the first images of a finished run with more of them."""
-    run, size = experiment.run, experiment.pair.space.image_size
+    run, size = experiment.run, experiment.image_size
     folder = first_folder(larger.folder, run.num_images)
     samples, verified = folder / SAMPLES, VerifiedFiles(folder, owner)
     with writing(folder):
@@ -150,7 +152,7 @@ def _write_first(
             verified.add(samples)
             metrics = first_metrics(larger.metrics, run.num_images)
             _write_documents(folder, experiment, metrics)
-        write_config(folder, identity, experiment.config)
+        write_config(folder, identity, experiment)
         if run.export == "png":
             export_images(folder)
         verified.save()
@@ -188,11 +190,11 @@ def _write_documents(folder: Path, experiment: Experiment, metrics: dict[str, An
 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:
-    pair = experiment.pair
-    width, height = cell_size(pair.space.image_size)
+    lines = PROMPT_LINES if experiment.has_prompts else 1
+    width, height = cell_size(experiment.image_size, lines)
     columns = max(1, min(GRID_COLUMNS, GRID_SIDE // width))
     count = min(experiment.run.num_images, columns * max(1, GRID_SIDE // height))
     images = next(stream_rows(folder / SAMPLES, IMAGES, count))
     labels = next(stream_rows(folder / SAMPLES, LABELS, count))
-    names = [pair.class_names[label] for label in labels]
-    save_image(draw_grid(images, names, columns=columns), folder / GRID)
+    names = [experiment.conditions[label] for label in labels]
+    save_image(draw_grid(images, names, columns=columns, lines=lines), folder / GRID)

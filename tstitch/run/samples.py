@@ -10,10 +10,10 @@ import numpy as np
 from evaluation.features.images import IMAGES, LABELS
 from evaluation.features.npz_stream import RowReader, load_array, stream_rows, verify
 from tstitch.files.npz import NpzWriter
+from tstitch.maker.units import Unit, cut
 from tstitch.run.shards import UNTIMED, Shard, ShardError, cover, read_shard, write_shard
 from tstitch.run.verified import VerifiedFiles
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.units import Unit, cut
 
 SAMPLES = "samples.npz"
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from evaluation.features.npz_stream import load_arrays
 from tstitch.files.npz import NpzWriter
+from tstitch.maker.units import Unit
 from tstitch.run.verified import VerifiedFiles
-from tstitch.sampling.units import Unit
 
 NAME = re.compile(r"(\d{8})-(\d{8})\.npz")
 # The times of images whose times are not known.

@@ -1,4 +1,4 @@
-"""The models that several runs share: denoisers and the evaluator, loaded once."""
+"""What several runs share: loaded networks and the evaluator."""
 
 import gc
 import logging
@@ -8,14 +8,11 @@ from typing import Any
 import torch
 
 from tstitch.engine.settings import Engine
-from tstitch.pair.spec import locate_entry, locate_weights
-from tstitch.pair.weights import newly_read, weights_digest
+from tstitch.maker.bootstrap import prepare_process
+from tstitch.maker.protocol import Experiment, ImageMaker
 from tstitch.run.directory import RunDirectory
 from tstitch.runtime import distributed
-from tstitch.runtime.errors import UserError, errors_of
-from tstitch.sampling.bootstrap import load_pair, prepare_process
-from tstitch.sampling.experiment import Experiment
-from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.runtime.errors import UserError
 from tstitch.scoring.compare import read_floors
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
@@ -28,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class SharedModels:
-    """Loads the denoisers and the evaluator when they are first needed, then keeps them.
+    """Loads the networks when they are first needed, then keeps them; has the evaluator.
 
     Every rank makes one and calls it alike. All runs that share it have one pair, device,
     precision, engine and evaluation.
@@ -40,6 +37,7 @@ class SharedModels:
 
     Attributes:
         engine: of a run that begins now; one that was begun keeps its own, see `engine_of`.
+        weights: of the denoisers, by name.
 
     Raises:
         UserError: a device, precision or engine option that is not there, or no weights.
@@ -51,17 +49,15 @@ class SharedModels:
         before: "SharedModels | None" = None,
         evaluations: int | None = None,
     ) -> None:
-        self._engines = prepare_process(experiment, evaluations)
+        engines = prepare_process(experiment, evaluations)
+        distributed.start()
+        self._engines = _alike(engines)
         self.engine = self._engines[0]
         self._experiment = experiment
         self.evaluation = experiment.evaluation
-        self._loaded: LoadedPair | None = None
-        distributed.start()
-        self._engines = _alike(self._engines)
+        self._loaded: tuple[Engine, Any] | None = None
         # Rank 0 fetches first, the others find the files in the cache.
-        self.digests: dict[str, str]
-        self.entries: dict[str, str | None]  # of the files, which were read; None = all of it
-        self.digests, self.entries = distributed.on_main(self._weights)
+        self.weights = distributed.on_main(experiment.weights)
         self.evaluator: Evaluator | None = None
         self.floors: list[dict[str, Any]] = []
         settings = experiment.evaluation
@@ -70,23 +66,23 @@ class SharedModels:
         if settings.enabled:
             kept = before.evaluator if before is not None and self._measures_as(before) else None
             evaluator = self.evaluator = kept or Evaluator(settings, self.engine.device)
-            size = experiment.pair.space.image_size
-            evaluator.check_size(size, size, f"pair={experiment.pair.name}")
+            size = experiment.image_size
+            evaluator.check_size(size, size, f"pair={experiment.name}")
             space, digest = evaluator.space, evaluator.identity["reference"]
             self.floors = distributed.on_main(lambda: read_floors(settings.floor, space, digest))
 
-    def loaded(self, engine: Engine | None = None) -> LoadedPair:
-        """The denoisers on this rank's device.
+    def maker(self, experiment: Experiment, engine: Engine | None = None) -> ImageMaker:
+        """What makes the images of one of the runs, on this rank's device.
 
         Args:
             engine: of `engine_of`, None = of a run that begins now. One at a time is loaded.
         """
         engine = engine or self.engine
-        if self._loaded is not None and self._loaded.engine != engine:
+        if self._loaded is not None and self._loaded[0] != engine:
             self.unload()
         if self._loaded is None:
-            self._loaded = distributed.everywhere(lambda: load_pair(self._experiment, engine))
-        return self._loaded
+            self._loaded = engine, distributed.everywhere(lambda: self._experiment.load(engine))
+        return experiment.maker(self._loaded[1])
 
     def identity(self, experiment: Experiment) -> dict[str, Any]:
         """What decides the images of one of the runs, which names its directory.
@@ -95,7 +91,7 @@ class SharedModels:
         they were made with.
 
         Raises:
-            UserError: a space whose files are not there.
+            UserError: files that are not there.
         """
         identities = self.identities(experiment)
         if not experiment.run.overwrite or distributed.restarts():
@@ -107,21 +103,14 @@ class SharedModels:
 
     def identities(self, experiment: Experiment) -> list[dict[str, Any]]:
         """What decides the images under each engine that `auto` may come to, this run's first."""
-        with errors_of("pair.space"):
-            experiment.pair.space.to(self.engine.device)  # its precision is one of the values
-            identities = [
-                experiment.identity(self.digests, engine.precision, engine.identity())
-                for engine in self._engines
-            ]
-        entries = newly_read(self.entries)
-        return [i | {"entries": entries} for i in identities] if entries else identities
+        return [experiment.identity(self.weights, engine) for engine in self._engines]
 
     def engine_of(self, identity: dict[str, Any]) -> Engine:
         """The engine of what `identity` came to."""
         return next(e for e in self._engines if e.identity() == identity["engine"])
 
     def unload(self) -> None:
-        """Frees the denoisers; they are loaded again when they are needed."""
+        """Frees the networks; they are loaded again when they are needed."""
         self._loaded = None
         gc.collect()  # closures of an engine hold the networks in cycles
         if self.engine.device.type == "cuda":
@@ -131,19 +120,12 @@ class SharedModels:
         """Metrics of a samples.npz, on every rank; for runs whose evaluation is enabled."""
         assert self.evaluator is not None
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))
+        if self._experiment.has_prompts:
+            images.labels = None  # they are no classes
         return self.evaluator.evaluate(images, f"samples={samples}")
 
     def _measures_as(self, other: "SharedModels") -> bool:
         return (self.evaluation, self.engine.device) == (other.evaluation, other.engine.device)
-
-    def _weights(self) -> tuple[dict[str, str], dict[str, str | None]]:
-        """Digest and entry by denoiser; what does not fit is refused before it is loaded."""
-        pair, digests, entries = self._experiment.pair, {}, {}
-        for spec in pair.denoisers:
-            path = locate_weights(spec)
-            digests[spec.name] = weights_digest(path)
-            entries[spec.name] = locate_entry(pair, spec, path)
-        return digests, entries
 
 
 def _alike(engines: list[Engine]) -> list[Engine]:

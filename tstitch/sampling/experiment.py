@@ -1,96 +1,159 @@
-"""A checked configuration of one run: pair, sampler with its stitch schedule, guidance."""
+"""A pair of denoisers under a sampler: the first maker of images, as configured."""
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+from evaluation.cost.flops import NetworkCost
+from models.condition import Prompts
 from samplers import MATCHES, LinearVP, Matching, Sampler, StitchSchedule
 from tstitch.config import fields
 from tstitch.config.cli import instantiate, not_a
-from tstitch.config.settings import (
-    GuidanceSection,
-    GuidanceSettings,
-    RunSettings,
+from tstitch.config.groups import all_large
+from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettings
+from tstitch.engine.settings import Engine, EngineSettings
+from tstitch.maker.protocol import SECTIONS, Experiment, Weights
+from tstitch.pair.network_cost import network_costs
+from tstitch.pair.spec import (
+    DenoiserSpec,
+    PairSpec,
+    condition_identity,
+    locate_entry,
+    locate_weights,
+    parse_pair,
 )
-from tstitch.engine.settings import EngineSettings
-from tstitch.engine.worth import evaluations_per_process
-from tstitch.pair.spec import DenoiserSpec, PairSpec, condition_identity, parse_pair
+from tstitch.pair.weights import newly_read, weights_digest
 from tstitch.runtime.errors import UserError, errors_of
-from tstitch.sampling.identity import fingerprint
+from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.pipeline import Pipeline
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.tracking.tracker import TrackingSettings
 
-SECTIONS = ("pair", "sampler", "stitch", "guidance", "run", "engine", "evaluation", "tracking")
 
-
-@dataclass(frozen=True, slots=True)
-class Experiment:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairExperiment(Experiment):
     """Everything that a run needs to know before a model is loaded."""
 
-    config: dict[str, Any]
     pair: PairSpec
     sampler: Sampler
     guidance: GuidanceSettings
-    run: RunSettings
-    engine: EngineSettings
-    evaluation: EvaluationSettings
-    tracking: TrackingSettings
 
-    @property
-    def steps_per_denoiser(self) -> dict[str, int]:
-        """The realised schedule: how many steps each denoiser runs, small to large."""
-        counts = Counter(step.model for step in self.sampler.plan)
-        return {spec.name: counts[k] for k, spec in enumerate(self.pair.denoisers)}
+    @classmethod
+    def parse(cls, config: dict[str, Any], stitched: bool = True) -> Self:
+        """As Experiment's."""
+        fields.check_sections(config, SECTIONS)
+        pair = parse_pair(config["pair"])
+        if not stitched:
+            config = config | {"stitch": all_large(len(pair.denoisers))}
+        sampler = _parse_sampler(config, _parse_stitch(config), pair)
+        guidance = GuidanceSection.parse(config["guidance"]).over(pair.guidance)
+        for spec in pair.denoisers:
+            scale = guidance.scale_of(spec.name)
+            if scale != 1 and not spec.has_null:
+                remedy = "has no null condition to be guided from; set guidance.scale=1"
+                raise UserError(f"guidance.scale={scale:g}: {spec.name} {remedy}")
+        engine = EngineSettings.parse(config["engine"])
+        return cls(
+            config=config,
+            run=RunSettings.parse(config["run"], context={"num_classes": pair.num_classes}),
+            engine=engine.model_copy(update={"sixteen_bits": pair.sixteen_bits}),
+            evaluation=EvaluationSettings.parse(config["evaluation"]),
+            tracking=TrackingSettings.parse(config["tracking"]),
+            name=pair.name,
+            image_size=pair.space.image_size,
+            conditions=pair.class_names,
+            has_prompts=isinstance(pair.condition, Prompts),
+            denoisers={s.name: guidance.evaluations(s.name) for s in pair.denoisers},
+            schedule=_schedule(sampler),
+            title=_title(config["sampler"], sampler, guidance),
+            pair=pair,
+            sampler=sampler,
+            guidance=guidance,
+        )
 
-    @property
-    def nfe(self) -> int:
-        """Network evaluations per image; guidance doubles them."""
-        return sum(self.evaluations_per_image.values())
+    def with_stitch(self, section: dict[str, Any]) -> Self:
+        """The same run under another stitch schedule.
 
-    @property
-    def evaluations_per_image(self) -> dict[str, int]:
-        """The same by denoiser."""
-        steps = self.steps_per_denoiser
-        return {name: steps[name] * self.guidance.evaluations(name) for name in steps}
-
-    def matchings(self) -> dict[str, Matching]:
-        """How each denoiser answers the sampler, by name."""
-        return {spec.name: _matching(self.sampler, spec) for spec in self.pair.denoisers}
-
-    def evaluations(self, processes: int) -> int:
-        """Evaluations of a batch that the busiest of the processes makes for the whole run."""
-        run, steps = self.run, len(self.sampler.plan)
-        return evaluations_per_process(run.num_images, run.batch_size, steps, processes)
-
-    def identity(
-        self, weights: dict[str, str], dtype: str, engine: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The values that decide the images.
-
-        Args:
-            weights: digest of each denoiser's weights by name.
-            dtype: the precision that run.dtype comes to.
-            engine: of tstitch.engine.settings.Engine.identity.
+        Raises:
+            UserError: a schedule that does not fit.
         """
+        config = self.config | {"stitch": section}
+        sampler = _parse_sampler(config, _parse_stitch(config), self.pair)
+        return replace(self, config=config, sampler=sampler, schedule=_schedule(sampler))
+
+    def folder_name(self, schedule: str) -> str:
+        """`ddim20-SCHEDULE-cfg1.5`."""
+        kind, scale = type(self.sampler).__name__.lower(), self.guidance.scale
+        return f"{kind}{self.sampler.steps}-{schedule}-cfg{scale:g}".replace("+", "")
+
+    def protocol(self) -> dict[str, dict[str, Any]]:
+        """Sampler, stitch schedule and guidance."""
+        return {
+            "sampler": {**self.config["sampler"], "steps": self.sampler.steps},
+            "stitch": self.config["stitch"],
+            "guidance": self.guidance.describe(),
+        }
+
+    def costs(self) -> dict[str, NetworkCost]:
+        """Size of each denoiser, without its weights."""
+        return network_costs(self.pair)
+
+    def fetch(self) -> dict[str, Path | None]:
+        """Local file of each denoiser's weights, downloaded if need be; None = random ones."""
+        return {spec.name: locate_weights(spec) for spec in self.pair.denoisers}
+
+    def weights(self) -> dict[str, Weights]:
+        """What identifies each denoiser's weights, refused if they do not fit."""
+        paths = self.fetch()
+        return {
+            spec.name: Weights(
+                weights_digest(paths[spec.name]), locate_entry(self.pair, spec, paths[spec.name])
+            )
+            for spec in self.pair.denoisers
+        }
+
+    def identity(self, weights: Mapping[str, Weights], engine: Engine) -> dict[str, Any]:
+        """The values that decide the images."""
+        with errors_of("pair.space"):
+            self.pair.space.to(engine.device)  # its precision is one of the values
+            space = {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()}
+        entries = newly_read({name: w.entry for name, w in weights.items()})
         networks = {s.name: dict(s.identity or s.network) for s in self.pair.denoisers}
         return {
             "networks": networks,
-            "weights": weights,
-            "space": {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()},
+            "weights": {name: w.sha256 for name, w in weights.items()},
+            "space": space,
             "num_classes": self.pair.num_classes,
             **condition_identity(self.pair),
             "sampler": dict(self.config["sampler"]),
-            "stitch": [step.model for step in self.sampler.plan],
+            "stitch": list(self.schedule),
             "timesteps": [step.t for step in self.sampler.plan],
             **self._departures(),
             "guidance": self.guidance.describe(),
             "run": {
                 "seed": self.run.seed,
                 "classes": self.config["run"]["classes"],
-                "dtype": dtype,
+                "dtype": engine.precision,
             },
-            "engine": engine,
+            "engine": engine.identity(),
+            **({"entries": entries} if entries else {}),
         }
+
+    def load(self, engine: Engine) -> LoadedPair:
+        """The pair's networks and space."""
+        return LoadedPair(self.pair, engine, self.fetch())
+
+    def maker(self, loaded: LoadedPair) -> Pipeline:
+        """The sampler over the loaded denoisers, each as it answers the sampler."""
+        size = self.run.batch_size
+        denoisers = {
+            spec.name: _matching(self.sampler, spec)(
+                loaded.denoiser(spec.name, self.guidance, size)
+            )
+            for spec in self.pair.denoisers
+        }
+        return Pipeline(self, self.sampler, loaded, denoisers)
 
     def _departures(self) -> dict[str, Any]:
         """Process and predictions that are not those of the published DiTs."""
@@ -102,57 +165,6 @@ class Experiment:
         }
         process = {} if own == LinearVP() else {"process": _values(own)}
         return process | ({"predictions": predictions} if predictions else {})
-
-    def directory(self, identity: dict[str, Any]) -> str:
-        """run.dir, or a path under run.root that says what the run is and ends in its digest."""
-        if self.run.dir is not None:
-            return self.run.dir
-        counts = "-".join(str(n) for n in self.steps_per_denoiser.values())
-        kind = type(self.sampler).__name__.lower()
-        name = f"{kind}{self.sampler.steps}-steps{counts}-cfg{self.guidance.scale:g}".replace(
-            "+", ""
-        )
-        name += f"-seed{self.run.seed}-{fingerprint(identity)[:8]}"
-        return f"{self.run.root}/{self.pair.name}/{name}"
-
-
-def parse_experiment(config: dict[str, Any]) -> Experiment:
-    """Checks a whole configuration; loads no weights.
-
-    Raises:
-        UserError: the first bad field.
-    """
-    fields.check_sections(config, SECTIONS)
-    pair = parse_pair(config["pair"])
-    sampler = _parse_sampler(config, _parse_stitch(config), pair)
-    guidance = GuidanceSection.parse(config["guidance"]).over(pair.guidance)
-    for spec in pair.denoisers:
-        scale = guidance.scale_of(spec.name)
-        if scale != 1 and not spec.has_null:
-            remedy = "has no null condition to be guided from; set guidance.scale=1"
-            raise UserError(f"guidance.scale={scale:g}: {spec.name} {remedy}")
-    engine = EngineSettings.parse(config["engine"])
-    return Experiment(
-        config=config,
-        pair=pair,
-        sampler=sampler,
-        guidance=guidance,
-        run=RunSettings.parse(config["run"], context={"num_classes": pair.num_classes}),
-        engine=engine.model_copy(update={"sixteen_bits": pair.sixteen_bits}),
-        evaluation=EvaluationSettings.parse(config["evaluation"]),
-        tracking=TrackingSettings.parse(config["tracking"]),
-    )
-
-
-def with_stitch(experiment: Experiment, section: dict[str, Any]) -> Experiment:
-    """The same run under another stitch schedule.
-
-    Raises:
-        UserError: a schedule that does not fit.
-    """
-    config = experiment.config | {"stitch": section}
-    sampler = _parse_sampler(config, _parse_stitch(config), experiment.pair)
-    return replace(experiment, config=config, sampler=sampler)
 
 
 def _parse_stitch(config: dict[str, Any]) -> StitchSchedule:
@@ -182,6 +194,18 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
     for spec in pair.denoisers:
         _matching(sampler, spec)
     return sampler
+
+
+def _schedule(sampler: Sampler) -> tuple[int, ...]:
+    return tuple(step.model for step in sampler.plan)
+
+
+def _title(section: dict[str, Any], sampler: Sampler, guidance: GuidanceSettings) -> str:
+    """`DDIM 20 steps, guidance 1.5`."""
+    name = section["_target_"].rpartition(".")[2].replace("DPMSolver", "DPM-Solver")
+    if section.get("algorithm") == "dpmpp":
+        name += "++"
+    return f"{name} {sampler.steps} steps, guidance {guidance.scale:g}"
 
 
 def _values(process: Any) -> dict[str, Any]:

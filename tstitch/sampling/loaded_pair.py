@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from evaluation.cost.machine import device_name
 from models.guidance import GuidedDenoiser
 from models.precision import lower_products
 from samplers import Denoiser
@@ -33,7 +32,6 @@ class LoadedPair:
 
     def __init__(self, pair: PairSpec, engine: Engine, weights: Mapping[str, Path | None]):
         self.engine = engine
-        self.device = engine.device
         set_matmul_precision(engine.precision)
         stay = torch.device("cpu") if engine.offload else engine.device
         networks: dict[str, nn.Module] = {
@@ -47,8 +45,7 @@ class LoadedPair:
         self.networks = networks
         if engine.compile:
             self.networks = {n: compiled(network, engine.device) for n, network in networks.items()}
-        self.space = load_space(pair, self.device)
-        self.device_name = device_name(self.device)
+        self.space = load_space(pair, engine.device)
         self._null_class = pair.num_classes
         self._recorder = GraphRecorder(engine.device) if engine.cuda_graphs else None
         self._denoisers: dict[tuple[str, float, int, int], Denoiser] = {}

@@ -1,7 +1,7 @@
 """Loaded denoisers under a sampler: labels in, images out."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,15 @@ import torch
 from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
-from samplers import Denoiser, PerImageRandomness, sample
+from samplers import Denoiser, PerImageRandomness, Sampler, sample
 from tstitch.config.fields import MAX_SEED
 from tstitch.data.class_names import labels_of
 from tstitch.data.items import whole_number
+from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
+from tstitch.maker.units import cut
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.transfer import HostCopy, to_device
-from tstitch.sampling.experiment import Experiment
 from tstitch.sampling.loaded_pair import LoadedPair
-from tstitch.sampling.units import cut
-
-LOOP, DENOISE, DECODE = "loop", "denoise/", "decode"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +72,28 @@ def _not_finite(field: str, dtype: str, finite: np.ndarray, what: str, cause: st
 class Pipeline:
     """A sampler and its stitch schedule over loaded denoisers; call it for images.
 
+    A tstitch.maker.protocol.SteppedMaker.
+
     Args:
         experiment: the checked configuration.
+        sampler: with its stitch schedule.
         loaded: the networks of its pair.
+        denoisers: small to large, as they answer the sampler.
     """
 
-    def __init__(self, experiment: Experiment, loaded: LoadedPair) -> None:
-        self.experiment = experiment
+    def __init__(
+        self,
+        experiment: Experiment,
+        sampler: Sampler,
+        loaded: LoadedPair,
+        denoisers: Mapping[str, Denoiser],
+    ) -> None:
+        self.experiment, self.sampler = experiment, sampler
         self.engine = loaded.engine
-        self.device, self.device_name = loaded.device, loaded.device_name
-        self._names = [spec.name for spec in experiment.pair.denoisers]
+        self._device = loaded.engine.device
+        self._names, self._denoisers = list(denoisers), list(denoisers.values())
         self._space = loaded.space
         self._prepared = False
-        size = experiment.run.batch_size
-        self._denoisers = [
-            matching(loaded.denoiser(name, experiment.guidance, size))
-            for name, matching in experiment.matchings().items()
-        ]
 
     @property
     def steps_per_denoiser(self) -> dict[str, int]:
@@ -98,9 +101,14 @@ class Pipeline:
         return self.experiment.steps_per_denoiser
 
     @property
+    def step_evaluations(self) -> tuple[int, ...]:
+        """Evaluations in each step that the stitch schedule assigns."""
+        return self.sampler.evaluations
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The pair's classes, by label."""
-        return self.experiment.pair.class_names
+        return self.experiment.conditions
 
     def __call__(
         self,
@@ -135,7 +143,7 @@ class Pipeline:
         for unit in cut(len(labels), self.experiment.run.batch_size):
             indices = range(first_index + unit.first, first_index + unit.end)
             batch = self.draw(indices, labels[unit.first : unit.end], seed=seed)
-            batches.append(self.sample(batch, StageTimer(self.device)).wait())
+            batches.append(self.sample(batch, StageTimer(self._device)).wait())
         return np.concatenate(batches)
 
     @torch.inference_mode()
@@ -154,10 +162,10 @@ class Pipeline:
         seconds: dict[str, float] = {}
         if self._prepared or not self.engine.static_shapes:
             return seconds
-        size, shape = self.experiment.run.batch_size, self.experiment.pair.space.shape
-        x = torch.zeros((size, *shape), device=self.device)
-        y = torch.zeros(size, dtype=torch.int64, device=self.device)
-        plan = self.experiment.sampler.plan
+        size, shape = self.experiment.run.batch_size, self._space.shape
+        x = torch.zeros((size, *shape), device=self._device)
+        y = torch.zeros(size, dtype=torch.int64, device=self._device)
+        plan = self.sampler.plan
         first = {step.model: step.t for step in reversed(plan)}
         if every:
             first = dict.fromkeys(range(len(self._names)), plan[0].t) | first
@@ -166,8 +174,8 @@ class Pipeline:
             started = time.perf_counter()
             try:
                 self._denoisers[model](x, t, y)
-                if self.device.type == "cuda":
-                    torch.cuda.synchronize(self.device)
+                if self._device.type == "cuda":
+                    torch.cuda.synchronize(self._device)
             except (UserError, torch.OutOfMemoryError):
                 raise
             except Exception as error:  # compilers raise nearly anything
@@ -191,11 +199,11 @@ class Pipeline:
         size = len(indices)
         missing = self.experiment.run.batch_size - size if self.engine.static_shapes else 0
         rows = [*range(size), *[size - 1] * missing]
-        shape = self.experiment.pair.space.shape
+        shape = self._space.shape
         padded = [indices[row] for row in rows]
-        randomness = PerImageRandomness(seed, padded, shape, device=self.device)
-        y = to_device(labels[rows], self.device)
-        x_T = self.experiment.sampler.process.prior_std * randomness.initial()
+        randomness = PerImageRandomness(seed, padded, shape, device=self._device)
+        y = to_device(labels[rows], self._device)
+        x_T = self.sampler.process.prior_std * randomness.initial()
         return Batch(size, x_T, y, randomness.step)
 
     def denoiser(self, name: str) -> Denoiser:
@@ -203,9 +211,9 @@ class Pipeline:
         return self._denoisers[self._names.index(name)]
 
     @torch.inference_mode()
-    def evaluate(self, model: int, batch: Batch, t: float) -> None:
+    def evaluate(self, model: int, batch: Batch) -> None:
         """One guided evaluation of a denoiser at x_T, for its time alone."""
-        self._denoisers[model](batch.x_T, t, batch.y)
+        self._denoisers[model](batch.x_T, self.sampler.plan[0].t, batch.y)
 
     @torch.inference_mode()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
@@ -219,7 +227,7 @@ class Pipeline:
             for denoiser, name in zip(self._denoisers, self._names, strict=True)
         ]
         with timer.stage(LOOP):
-            return sample(self.experiment.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
+            return sample(self.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
 
     @torch.inference_mode()
     def sample(self, batch: Batch, timer: StageTimer) -> Sampled:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from tstitch.config.groups import all_large, group_option
-from tstitch.pair.spec import parse_pair
+from tstitch.config.groups import group_option
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import Experiment
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.experiment import Experiment, parse_experiment
 from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.sweep.settings import SweepSettings, parse_sweep
 
@@ -46,10 +46,9 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
         UserError: the first bad field, of the sweep or of one of its runs.
     """
     base = {name: section for name, section in config.items() if name != "sweep"}
-    pair = parse_pair(base.get("pair"))
-    settings = parse_sweep(config.get("sweep"), len(pair.denoisers))
     # The schedule of `stitch` need not suit the pair where the sweep has its own.
-    first = parse_experiment(base | {"stitch": all_large(len(pair.denoisers))})
+    first = parse_experiment(base, stitched=False)
+    settings = parse_sweep(config.get("sweep"), len(first.denoisers))
     if first.run.dir is not None:
         raise UserError(
             f"run.dir={first.run.dir}: every run of a sweep has a directory of its own; choose "
@@ -75,11 +74,9 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
                 "stitch": stitch,
             }
             experiment = parse_experiment(own)
-            protocol = protocol_name(experiment)
+            series = f"{experiment.title}, {kind}"
             points.append(
-                PlannedPoint(
-                    protocol, f"{protocol}, {kind}", label, fraction, fractions, experiment
-                )
+                PlannedPoint(experiment.title, series, label, fraction, fractions, experiment)
             )
     return Plan(settings, tuple(points))
 
@@ -120,12 +117,3 @@ def _axis(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     if "axis" in section and "axis" in base["stitch"]:
         return section | {"axis": base["stitch"]["axis"]}
     return section
-
-
-def protocol_name(experiment: Experiment) -> str:
-    """Sampler, steps and guidance, for tables: `DDIM 20 steps, guidance 1.5`."""
-    sampler = experiment.config["sampler"]
-    name = sampler["_target_"].rpartition(".")[2].replace("DPMSolver", "DPM-Solver")
-    if sampler.get("algorithm") == "dpmpp":
-        name += "++"
-    return f"{name} {experiment.sampler.steps} steps, guidance {experiment.guidance.scale:g}"

@@ -7,14 +7,16 @@ from statistics import median_low
 from typing import Any
 
 from evaluation.report.points import Difference, Measured, Point
+from tstitch.maker.protocol import DENOISE
+from tstitch.maker.provenance import describe, timed_in
 from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import run_name
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.pipeline import DENOISE
-from tstitch.sampling.provenance import describe, timed_in
 from tstitch.scoring.compare import compare
 from tstitch.sweep.plan import Plan, PlannedPoint
 from tstitch.sweep.timing import Rounds
+
+METHOD = ("sampler", "stitch", "guidance")
 
 
 def collect_points(
@@ -92,7 +94,7 @@ def make_point(
     seconds = metrics["seconds_per_image"] or {"total": None, "stages": {}}
     where = tuple(describe(group) for group in timed_in(metrics))
     differences = compare(evaluation, baseline) if baseline else {}
-    denoisers = metrics["denoisers"]
+    denoisers, protocol = metrics["denoisers"], metrics["protocol"]
     return Point(
         series=planned.series,
         label=planned.label,
@@ -113,7 +115,7 @@ def make_point(
         metrics={name: Measured.from_json(entry) for name, entry in evaluation["metrics"].items()},
         differences={name: Difference(**entry) for name, entry in differences.items()},
         run_dir=os.path.relpath(run.folder, report),
-        protocol={key: metrics["protocol"][key] for key in ("sampler", "stitch", "guidance")}
+        protocol={key: protocol[key] for key in METHOD if key in protocol}
         | {"timed in": " and ".join(where) or "not timed"},
         timed_in=where,
     )

@@ -77,13 +77,13 @@ def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
     archives = [runs[i].folder / SAMPLES for i in members]
     images = np.stack([next(stream_rows(archive, IMAGES, rows)) for archive in archives])
     labels = next(stream_rows(archives[0], LABELS, rows))
-    names = plan.points[0].experiment.pair.class_names
+    names = plan.points[0].experiment.conditions
     columns = [plan.points[i].label for i in members]
     save_image(draw_strip(images, columns, [names[label] for label in labels]), path)
 
 
 def _pair(plan: Plan) -> str:
-    return plan.points[0].experiment.pair.name
+    return plan.points[0].experiment.name
 
 
 def _protocol(plan: Plan, first: FinishedRun) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _protocol(plan: Plan, first: FinishedRun) -> dict[str, Any]:
     evaluation, run = first.evaluation, first.metrics["protocol"]
     assert evaluation is not None  # else there were no points
     return {
-        "pair": experiment.pair.name,
+        "pair": experiment.name,
         "images": {
             "per run": experiment.run.num_images,
             "classes": experiment.config["run"]["classes"],

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tstitch.maker.identity import fingerprint
 from tstitch.run.directory import writing
 from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import first_folder, run_name
@@ -12,7 +13,6 @@ from tstitch.run.generate import complete_run
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.identity import fingerprint
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
 from tstitch.sweep.report import POINTS, counted_images, write_report
@@ -43,7 +43,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
         for number, point in enumerate(plan.points, 1):
             log.info("%d of %d: %s, %s", number, len(plan.points), point.series, point.label)
             experiment = point.experiment
-            key = (point.protocol, tuple(step.model for step in experiment.sampler.plan))
+            key = (point.protocol, experiment.schedule)
             if key in seen:  # another schedule with the same steps: the same run
                 run = experiment.run.model_copy(update={"overwrite": False})
                 experiment = replace(experiment, run=run)
@@ -64,7 +64,7 @@ def _directory(plan: Plan, runs: list[FinishedRun]) -> str:
     """A path that says which runs it is about, whatever their number of images."""
     first = plan.points[0].experiment
     digest = fingerprint({"runs": [run_name(run.folder) for run in runs]})[:8]
-    return f"{first.run.root}/{first.pair.name}/sweep-seed{first.run.seed}-{digest}"
+    return f"{first.run.root}/{first.name}/sweep-seed{first.run.seed}-{digest}"
 
 
 def _own_folder(plan: Plan, folder: Path) -> Path:

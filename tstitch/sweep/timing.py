@@ -16,16 +16,16 @@ import numpy as np
 from evaluation.cost.machine import device_name, versions
 from tstitch.benchmark.measure import rotated
 from tstitch.files.writing import write_json
+from tstitch.maker.batches import sample_units
+from tstitch.maker.protocol import DENOISE, ImageMaker
+from tstitch.maker.provenance import conditions, engine_text, host_load
+from tstitch.maker.units import Unit
 from tstitch.run.directory import writing
 from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import run_name
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.threads import available_cores
-from tstitch.sampling.batches import sample_units
-from tstitch.sampling.pipeline import DENOISE, Pipeline
-from tstitch.sampling.provenance import conditions, engine_text, host_load
-from tstitch.sampling.units import Unit
 from tstitch.sweep.plan import Plan
 
 TIMING = "timing.json"
@@ -38,7 +38,7 @@ class Rounds:
 
     seconds: dict[str, list[float]]  # one entry per round
     denoisers: dict[str, dict[str, float]]  # by denoiser, of the median round
-    conditions: dict[str, Any]  # of tstitch.sampling.provenance; load: least and most
+    conditions: dict[str, Any]  # of tstitch.maker.provenance; load: least and most
 
 
 def time_runs(
@@ -76,11 +76,10 @@ def time_runs(
     stored = distributed.on_main(lambda: _read(folder / TIMING, key))
     if stored is not None:
         return stored
-    loaded = shared.loaded()
+    makers = {name: shared.maker(experiment) for name, experiment in runs.items()}
 
     def measure() -> Rounds:
-        pipelines = {name: Pipeline(experiment, loaded) for name, experiment in runs.items()}
-        measured = _measure(pipelines, size, rounds)
+        measured = _measure(makers, size, rounds)
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
             content = {"key": key, "measured": asdict(measured)}
@@ -98,19 +97,19 @@ def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
         return None
 
 
-def _measure(pipelines: dict[str, Pipeline], size: int, rounds: int) -> Rounds:
-    first = next(iter(pipelines.values()))
+def _measure(makers: dict[str, ImageMaker], size: int, rounds: int) -> Rounds:
+    first = next(iter(makers.values()))
     loads = [host_load()]
-    for pipeline in _warming(pipelines):
-        _one_batch(pipeline, size)
-    batches: dict[str, list[dict[str, Any]]] = {name: [] for name in pipelines}
+    for maker in _warming(makers):
+        _one_batch(maker, size)
+    batches: dict[str, list[dict[str, Any]]] = {name: [] for name in makers}
     for number in range(rounds):
         log.info("timing %d schedules in turn: round %d of %d", len(batches), number + 1, rounds)
-        for name in rotated(list(pipelines), number):
-            batches[name].append(_one_batch(pipelines[name], size))
+        for name in rotated(list(makers), number):
+            batches[name].append(_one_batch(makers[name], size))
         loads.append(host_load())
     known = [load for load in loads if load is not None]
-    where = conditions(first.engine, first.device_name, size)
+    where = conditions(first.engine, size)
     return Rounds(
         seconds={n: [_total(b) / size for b in own] for n, own in batches.items()},
         denoisers={name: _denoisers(own, size) for name, own in batches.items()},
@@ -119,27 +118,27 @@ def _measure(pipelines: dict[str, Pipeline], size: int, rounds: int) -> Rounds:
     )
 
 
-def _warming(pipelines: dict[str, Pipeline]) -> list[Pipeline]:
+def _warming(makers: dict[str, ImageMaker]) -> list[ImageMaker]:
     """Some that between them run every denoiser under every guidance."""
-    chosen: list[Pipeline] = []
-    seen: set[tuple[float, int]] = set()
-    for pipeline in pipelines.values():
-        scale = pipeline.experiment.guidance.scale
-        ran = {(scale, step.model) for step in pipeline.experiment.sampler.plan}
+    chosen: list[ImageMaker] = []
+    seen: set[tuple[str, int]] = set()
+    for maker in makers.values():
+        guidance = str(maker.experiment.protocol().get("guidance"))
+        ran = {(guidance, model) for model in maker.experiment.schedule}
         if not ran <= seen:
-            chosen.append(pipeline)
+            chosen.append(maker)
             seen |= ran
     return chosen
 
 
-def _one_batch(pipeline: Pipeline, size: int) -> dict[str, Any]:
+def _one_batch(maker: ImageMaker, size: int) -> dict[str, Any]:
     """Times of the run's first batch, as its shard has them."""
     stored: list[dict[str, Any]] = []
 
     def keep(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
         stored.append(times)
 
-    sample_units(pipeline, [Unit(0, size)], keep)
+    sample_units(maker, [Unit(0, size)], keep)
     return stored[0]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from evaluation.cost.machine import device_name, versions
 from tstitch.files.writing import write_json
+from tstitch.maker.identity import fingerprint
+from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.run.directory import writing
@@ -14,8 +16,6 @@ from tstitch.run.first_images import first_folder
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.threads import available_cores
-from tstitch.sampling.experiment import Experiment
-from tstitch.sampling.identity import fingerprint
 
 MEASURED = "measured.json"
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from evaluation.metrics.jackknife import Interval, interval, paired_difference
 from evaluation.report.points import Point
+from tstitch.maker.identity import fingerprint
+from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names
 from tstitch.run.finished import FinishedRun
 from tstitch.run.generate import complete_run
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.experiment import Experiment
-from tstitch.sampling.identity import fingerprint
 from tstitch.sweep.points import make_point
 from tstitch.tracking.tracker import Tracker
 

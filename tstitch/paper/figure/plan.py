@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 from tstitch.config.cli import compose, override
-from tstitch.config.groups import all_large, group_option
+from tstitch.config.groups import group_option
 from tstitch.pair.spec import PairSpec, parse_pair
 from tstitch.paper.figure.curves import ROLES, Curve, Shares
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.experiment import Experiment, parse_experiment, with_stitch
-from tstitch.sweep.plan import PlannedPoint, protocol_name
+from tstitch.sampling.experiment import PairExperiment
+from tstitch.sweep.plan import PlannedPoint
 
 NOT_SCORED = (
     "evaluation.reference=null: a figure compares quality; give evaluation.reference in overrides"
@@ -39,9 +39,9 @@ class CurvePoint:
     planned: PlannedPoint
 
     @property
-    def experiment(self) -> Experiment:
+    def experiment(self) -> PairExperiment:
         """The checked run."""
-        return self.planned.experiment
+        return cast(PairExperiment, self.planned.experiment)  # planned here
 
     @property
     def fraction(self) -> float:
@@ -80,7 +80,7 @@ def plan_points(
                 roles = curve.models if whole else _members(shares, curve.models)
                 given = _given(variant, weights, trial)
                 base = _base(curve, settings, (steps, guidance), roles, shares, given)
-                experiment = with_stitch(base, _stitch(kind, roles, shares))
+                experiment = base.with_stitch(_stitch(kind, roles, shares))
                 if scored and not experiment.evaluation.enabled:
                     raise UserError(NOT_SCORED)
                 points.append(
@@ -111,7 +111,7 @@ def _base(
     roles: tuple[str, ...],
     shares: Shares,
     weights: dict[str, str],
-) -> Experiment:
+) -> PairExperiment:
     """The run of the largest of some models, with the weights of a variant."""
     steps, guidance = protocol
     used = {role for role, share in zip(ROLES, shares, strict=True) if share}
@@ -128,9 +128,9 @@ def _base(
 
 
 def _planned(
-    curve: Curve, variant: str, kind: str, shares: Shares, experiment: Experiment
+    curve: Curve, variant: str, kind: str, shares: Shares, experiment: PairExperiment
 ) -> PlannedPoint:
-    name = protocol_name(experiment)
+    name = experiment.title
     fraction = None
     if kind == "fraction" and len(curve.models) == 2:
         fraction = shares[ROLES.index(curve.models[0])]
@@ -178,7 +178,7 @@ def configured_pair(name: str) -> PairSpec:
 
 
 @cache
-def _all_large(pair: str, overrides: tuple[str, ...]) -> Experiment:
+def _all_large(pair: str, overrides: tuple[str, ...]) -> PairExperiment:
     """The run of a pair's largest model; checked once, whatever the schedules."""
     config = compose("sample", [f"pair={pair}", *overrides])
-    return parse_experiment(config | {"stitch": all_large(len(config["pair"]["denoisers"]))})
+    return PairExperiment.parse(config, stitched=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from pydantic import BeforeValidator, ValidationInfo
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from samplers import Denoiser, sample
 from tstitch.config import fields
+from tstitch.maker.batches import draw_unit
+from tstitch.maker.units import Unit
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.kept import measure_once, measurement_key
@@ -18,9 +20,7 @@ from tstitch.paper.figure.plan import CurvePoint, denoiser_names, plan_points
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
-from tstitch.sampling.batches import draw_unit
 from tstitch.sampling.pipeline import Batch, Pipeline
-from tstitch.sampling.units import Unit
 
 Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 
@@ -97,7 +97,7 @@ class Probe:
 
     def __init__(self, point: CurvePoint, shared: SharedModels) -> None:
         experiment = point.experiment
-        self._pipeline = Pipeline(experiment, shared.loaded())
+        self._pipeline = cast(Pipeline, shared.maker(experiment))  # of a PairExperiment
         distributed.everywhere(lambda: self._pipeline.prepare(every=True))
         names, size = denoiser_names(point.roles), experiment.run.batch_size
         self.denoisers: dict[str, Denoiser] = {
@@ -126,7 +126,7 @@ class Probe:
             return eps, variance
 
         denoisers: Sequence[Denoiser] = [recording] * len(self.denoisers)
-        sampler = self._pipeline.experiment.sampler
+        sampler = self._pipeline.sampler
         return sample(sampler, denoisers, batch.x_T, batch.y, batch.step_noise)[: batch.size]
 
     @torch.inference_mode()

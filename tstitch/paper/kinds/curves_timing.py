@@ -14,12 +14,12 @@ from tstitch.benchmark.measure import rotated, running
 from tstitch.benchmark.settings import Case
 from tstitch.config import fields
 from tstitch.engine.settings import choose_engine
+from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.answers import Untestable, rows
 from tstitch.runtime.threads import available_cores
-from tstitch.sampling.experiment import Experiment
 
 log = logging.getLogger(__name__)
 

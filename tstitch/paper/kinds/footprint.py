@@ -12,6 +12,9 @@ import torch
 from evaluation.cost.timing import StageTimer
 from evaluation.report.table import Table, table_lines
 from tstitch.config.groups import group_option
+from tstitch.maker.batches import draw_unit
+from tstitch.maker.bootstrap import prepare_process
+from tstitch.maker.units import Unit
 from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import locate_weights
 from tstitch.paper.figure.base import Answer, FigureData
@@ -23,11 +26,7 @@ from tstitch.paper.report.answers import Untestable
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.memory import peak_bytes
-from tstitch.sampling.batches import draw_unit
-from tstitch.sampling.bootstrap import load_pair, prepare_process
-from tstitch.sampling.experiment import Experiment, parse_experiment
-from tstitch.sampling.pipeline import Pipeline
-from tstitch.sampling.units import Unit
+from tstitch.sampling.experiment import PairExperiment
 
 REPEATS = 5  # what the allocator and the machine add differs from process to process
 OVERHEAD = 1.1  # of two models over the large one
@@ -108,7 +107,7 @@ def _mega(count: float | None) -> str:
     return "-" if count is None else f"{count / 1e6:.2f}"
 
 
-def measure_footprint(experiment: Experiment) -> list[Footprint]:
+def measure_footprint(experiment: PairExperiment) -> list[Footprint]:
     """Small alone, large alone, and both at fraction 0.5; on rank 0.
 
     Args:
@@ -138,7 +137,7 @@ def measure_footprint(experiment: Experiment) -> list[Footprint]:
     return rows
 
 
-def _config(experiment: Experiment, names: tuple[str, ...]) -> dict[str, Any]:
+def _config(experiment: PairExperiment, names: tuple[str, ...]) -> dict[str, Any]:
     """The run with some of its denoisers alone; two take half of the steps each."""
     pair = experiment.config["pair"]
     kept = {name: pair["denoisers"][name] for name in names}
@@ -172,10 +171,10 @@ def _sample(connection: Connection, config: dict[str, Any], local_rank: int) -> 
     """Samples one batch; sends what the process's memory grew by from before the networks."""
     os.environ |= {"LOCAL_RANK": str(local_rank), "LOCAL_WORLD_SIZE": "1"}
     try:
-        experiment = parse_experiment(config)
+        experiment = PairExperiment.parse(config)
         engine = prepare_process(experiment)[0]
         before = peak_bytes(engine.device)
-        pipeline = Pipeline(experiment, load_pair(experiment, engine))
+        pipeline = experiment.maker(experiment.load(engine))
         pipeline.prepare()
         batch, _ = draw_unit(pipeline, Unit(0, experiment.run.batch_size))
         pipeline.sample(batch, StageTimer(engine.device)).wait()

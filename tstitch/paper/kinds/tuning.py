@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, model_validator
 from samplers import NUM_TIMESTEPS
 from tstitch.config import fields
 from tstitch.config.cli import compose, override
+from tstitch.maker.identity import fingerprint
 from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import parse_pair
 from tstitch.pair.weights import fetch_weights, weights_digest
@@ -19,7 +20,6 @@ from tstitch.paper.figure.plan import configured_pair
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import text
 from tstitch.runtime import distributed
-from tstitch.sampling.identity import fingerprint
 from tstitch.training.run import open_data, run_training
 from tstitch.training.settings import parse_train
 

@@ -137,7 +137,7 @@ def protocol_lines(data: FigureData) -> list[str]:
         run, evaluation = result.point.experiment.run, result.evaluation
         ran, reference = result.protocol, evaluation["protocol"]["reference"]
         lines += [
-            f"- pair: {result.point.experiment.pair.name}; seed {run.seed}, classes {run.classes}, "
+            f"- pair: {result.point.experiment.name}; seed {run.seed}, classes {run.classes}, "
             f"{ran['dtype']}, batch size {run.batch_size}, {', '.join(ran['devices'])}",
             f"- reference: {reference['label']} ({reference['num_images']} images); "
             f"{evaluation['metrics']['fid']['name']}; intervals: paired delete-a-group jackknife, "

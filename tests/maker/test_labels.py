@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tstitch.sampling.labels import choose_labels
+from tstitch.maker.labels import choose_labels
 
 
 def labels(classes, indices, seed: int = 0, num_classes: int = 10) -> list[int]:

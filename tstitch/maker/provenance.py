@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from evaluation.cost.machine import device_name
 from evaluation.cost.timing import without_warmup
 from tstitch.engine.settings import Engine
 from tstitch.runtime import distributed
@@ -15,7 +16,7 @@ UNKNOWN = "unknown"
 DECIDE = ("processes", "threads", "device", "engine", "batch_size")
 
 
-def conditions(engine: Engine, device_name: str, batch_size: int) -> dict[str, Any]:
+def conditions(engine: Engine, batch_size: int) -> dict[str, Any]:
     """What this process computes under now.
 
     Returns:
@@ -25,7 +26,7 @@ def conditions(engine: Engine, device_name: str, batch_size: int) -> dict[str, A
     return {
         "processes": distributed.world_size(),
         "threads": torch.get_num_threads(),
-        "device": device_name,
+        "device": device_name(engine.device),
         "engine": engine_text(engine),
         "batch_size": batch_size,
         "load": host_load(),

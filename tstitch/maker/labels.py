@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from samplers import PerImageRandomness
+from samplers.randomness import PerImageRandomness
 
 
 def choose_labels(

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
+from tstitch.maker.labels import choose_labels
+from tstitch.maker.protocol import DECODE, LOOP, ImageMaker, Images
+from tstitch.maker.provenance import conditions
+from tstitch.maker.units import Unit
 from tstitch.runtime.threads import set_threads
-from tstitch.sampling.labels import choose_labels
-from tstitch.sampling.pipeline import DECODE, LOOP, Batch, Pipeline, Sampled
-from tstitch.sampling.provenance import conditions
-from tstitch.sampling.units import Unit
 
 BATCH = "batch"
 # unit, images uint8 (n, H, W, 3), labels (n,) int64, times as in tstitch.run.shards.Shard
 Store = Callable[[Unit, np.ndarray, np.ndarray, dict[str, Any]], None]
 
 
-def sample_units(pipeline: Pipeline, units: Sequence[Unit], store: Store) -> None:
+def sample_units(maker: ImageMaker, units: Sequence[Unit], store: Store) -> None:
     """Samples units one after the other; at most three batches are in memory at a time.
 
     Compiles and records first, where the engine does.
@@ -32,24 +32,24 @@ def sample_units(pipeline: Pipeline, units: Sequence[Unit], store: Store) -> Non
     """
     if not units:
         return
-    prepared, batch_size = pipeline.prepare(), pipeline.experiment.run.batch_size
-    with _thread(pipeline.device) as drawing, _thread(pipeline.device) as storing:
-        drawn = [drawing.submit(_draw, pipeline, units[0])]
+    prepared, engine = maker.prepare(), maker.engine
+    with _thread(engine.device) as drawing, _thread(engine.device) as storing:
+        drawn = [drawing.submit(_draw, maker, units[0])]
         stored: Future[None] | None = None
-        end = StageTimer(pipeline.device).mark()
+        end = StageTimer(engine.device).mark()
         for number, unit in enumerate(units):
             batch, labels, seconds = drawn.pop().result()
-            drawn = [drawing.submit(_draw, pipeline, u) for u in units[number + 1 : number + 2]]
-            if not pipeline.engine.compile:  # torch compiles anew for another number
-                set_threads(pipeline.experiment.engine.threads)  # a command may have come or gone
-            timer = StageTimer(pipeline.device)
-            images = pipeline.sample(batch, timer)
+            drawn = [drawing.submit(_draw, maker, u) for u in units[number + 1 : number + 2]]
+            if not engine.compile:  # torch compiles anew for another number
+                set_threads(engine.threads)  # a command may have come or gone
+            timer = StageTimer(engine.device)
+            images = maker.sample(batch, timer)
             begin, end = end, timer.mark()
             timer.add(BATCH, begin, end)
             if stored is not None:
                 stored.result()
             times: dict[str, Any] = {"images": len(unit), "warmup": number == 0}
-            times |= conditions(pipeline.engine, pipeline.device_name, batch_size)
+            times |= conditions(engine, maker.experiment.run.batch_size)
             times |= {"prepared": prepared, "background": {"noise": seconds}}
             stored = storing.submit(_store, store, unit, images, labels, timer, times)
         if stored is not None:
@@ -63,23 +63,23 @@ def _thread(device: torch.device) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1)
 
 
-def draw_unit(pipeline: Pipeline, unit: Unit) -> tuple[Batch, Tensor]:
+def draw_unit(maker: ImageMaker, unit: Unit) -> tuple[Any, Tensor]:
     """What a unit's images begin with, and their labels (n,) int64 on the host."""
-    run, num_classes = pipeline.experiment.run, pipeline.experiment.pair.num_classes
+    run, num_classes = maker.experiment.run, len(maker.experiment.conditions)
     labels = choose_labels(run.classes, unit.indices, seed=run.seed, num_classes=num_classes)
-    return pipeline.draw(unit.indices, labels, seed=run.seed), labels
+    return maker.draw(unit.indices, labels, seed=run.seed), labels
 
 
-def _draw(pipeline: Pipeline, unit: Unit) -> tuple[Batch, Tensor, float]:
+def _draw(maker: ImageMaker, unit: Unit) -> tuple[Any, Tensor, float]:
     started = time.perf_counter()
-    batch, labels = draw_unit(pipeline, unit)
+    batch, labels = draw_unit(maker, unit)
     return batch, labels, time.perf_counter() - started
 
 
 def _store(
     store: Store,
     unit: Unit,
-    images: Sampled,
+    images: Images,
     labels: Tensor,
     timer: StageTimer,
     times: dict[str, Any],

@@ -7,15 +7,14 @@ from torch._dynamo.utils import counters
 
 from tstitch.config.cli import compose
 from tstitch.engine.settings import choose_engine
+from tstitch.maker.batches import sample_units
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import ImageMaker
+from tstitch.maker.units import cut
 from tstitch.runtime.errors import UserError
-from tstitch.sampling.batches import sample_units
-from tstitch.sampling.experiment import parse_experiment
-from tstitch.sampling.loaded_pair import LoadedPair
-from tstitch.sampling.pipeline import Pipeline
-from tstitch.sampling.units import cut
 
 
-def build(*words: str) -> Pipeline:
+def build(*words: str) -> ImageMaker:
     experiment = parse_experiment(
         compose(
             "sample",
@@ -30,9 +29,7 @@ def build(*words: str) -> Pipeline:
         )
     )
     engine = choose_engine(experiment.engine, experiment.run)
-    return Pipeline(
-        experiment, LoadedPair(experiment.pair, engine, dict.fromkeys(("small", "large")))
-    )
+    return experiment.maker(experiment.load(engine))
 
 
 @pytest.fixture(scope="module")

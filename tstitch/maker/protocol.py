@@ -1,0 +1,223 @@
+"""What makes images, as runs, sweeps, reports and benchmarks know it.
+
+An `Experiment` says, before anything is loaded, what will be made and of what it is made. It loads
+its networks once per engine and gives an `ImageMaker` over them: indices and conditions in, images
+and times out. tstitch.sampling is the first of them: a sampler over a pair of denoisers.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from evaluation.cost.flops import NetworkCost
+from evaluation.cost.timing import StageTimer
+from tstitch.config.settings import RunSettings
+from tstitch.engine.settings import Engine, EngineSettings
+from tstitch.engine.worth import evaluations_per_process
+from tstitch.maker.identity import fingerprint
+from tstitch.scoring.settings import EvaluationSettings
+from tstitch.tracking.tracker import TrackingSettings
+
+SECTIONS = ("pair", "sampler", "stitch", "guidance", "run", "engine", "evaluation", "tracking")
+LOOP, DENOISE, DECODE = "loop", "denoise/", "decode"  # stages of a batch
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What identifies the weights of one denoiser."""
+
+    sha256: str
+    entry: str | None = None  # of its file, which was read; None = all of it
+
+
+class Images(Protocol):
+    """Images of a batch, perhaps still on their way to the host."""
+
+    def wait(self) -> np.ndarray:
+        """uint8 (n, H, W, 3), once they are there.
+
+        Raises:
+            UserError: values that are infinite or not a number, which uint8 would hide.
+        """
+
+
+class ImageMaker(Protocol):
+    """Makes images on this process's device.
+
+    Image i is a function of (seed, i), its label and the experiment: not of the batch that it is
+    in, of the rank, or of what was made before.
+    """
+
+    @property
+    def experiment(self) -> "Experiment":
+        """What it makes."""
+
+    @property
+    def engine(self) -> Engine:
+        """How it computes."""
+
+    def prepare(self) -> dict[str, float]:
+        """What is to be done once, before the first batch.
+
+        Returns:
+            Seconds by denoiser; empty where there is nothing to do, or no longer.
+        """
+
+    def draw(self, indices: Sequence[int], labels: Tensor, *, seed: int) -> Any:
+        """What the images of a batch begin with; host work, perhaps beside another batch's.
+
+        Args:
+            indices: N of them, of the run's images.
+            labels: (N,) int64, indices into the experiment's conditions.
+        """
+
+    def sample(self, batch: Any, timer: StageTimer) -> Images:
+        """The images of what `draw` gave.
+
+        Args:
+            timer: gets the stages LOOP, within it DENOISE + name of each denoiser, and DECODE.
+        """
+
+
+@runtime_checkable
+class SteppedMaker(ImageMaker, Protocol):
+    """One whose denoisers can be looked at by themselves: for budgets and benchmarks."""
+
+    @property
+    def step_evaluations(self) -> Sequence[int]:
+        """Evaluations in each step that the stitch schedule assigns: two in most of Heun's."""
+
+    def prepare(self, every: bool = False) -> dict[str, float]:
+        """As ImageMaker's.
+
+        Args:
+            every: denoisers, also those that the schedule does not use.
+        """
+
+    def evaluate(self, model: int, batch: Any) -> None:
+        """One step of a denoiser with a batch, for its time alone."""
+
+    def denoise(self, batch: Any, timer: StageTimer) -> Tensor:
+        """The latents (N, C, H, W) float32 of a batch, before they are images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment(ABC):
+    """The checked configuration of one run."""
+
+    config: dict[str, Any]
+    run: RunSettings
+    engine: EngineSettings
+    evaluation: EvaluationSettings
+    tracking: TrackingSettings
+    name: str  # of the pair
+    image_size: int  # side of the images in pixels
+    conditions: tuple[str, ...]  # what an image may be of, by label
+    has_prompts: bool  # whether these are texts, which a run keeps beside its images
+    denoisers: dict[str, int]  # network evaluations in one step of each, small to large
+    schedule: tuple[int, ...]  # which of them (0 = smallest) runs each step: realised
+    title: str  # what runs that are compared have in common: `DDIM 20 steps, guidance 1.5`
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, config: dict[str, Any], stitched: bool = True) -> Self:
+        """Checks a whole configuration, of SECTIONS; loads no weights.
+
+        Args:
+            stitched: False = with the largest denoiser alone, whatever `stitch` says.
+
+        Raises:
+            UserError: the first bad field.
+        """
+
+    @abstractmethod
+    def folder_name(self, schedule: str) -> str:
+        """The title and a schedule in letters, digits and `_.-`, to name a directory."""
+
+    @abstractmethod
+    def protocol(self) -> dict[str, dict[str, Any]]:
+        """Sections of metrics.json and reports; those that mean nothing are left out.
+
+        Returns:
+            sampler: `_target_`, steps and options; stitch: `_target_` and arguments; guidance:
+            scale, and the number of channels that it is on.
+        """
+
+    @abstractmethod
+    def costs(self) -> dict[str, NetworkCost]:
+        """Size of each denoiser, without its weights."""
+
+    @abstractmethod
+    def fetch(self) -> Any:
+        """Downloads what is not here.
+
+        Raises:
+            UserError: weights that are not there.
+        """
+
+    @abstractmethod
+    def weights(self) -> dict[str, Weights]:
+        """Of each denoiser; what does not fit is refused before it is loaded.
+
+        Raises:
+            UserError: weights that are not there or do not fit.
+        """
+
+    @abstractmethod
+    def identity(self, weights: Mapping[str, Weights], engine: Engine) -> dict[str, Any]:
+        """The values that decide the images; under `engine` what Engine.identity says.
+
+        Raises:
+            UserError: files that are not there.
+        """
+
+    @abstractmethod
+    def load(self, engine: Engine) -> Any:
+        """Everything with weights on this process's device, for all experiments that share it.
+
+        Raises:
+            UserError: weights that do not fit.
+        """
+
+    @abstractmethod
+    def maker(self, loaded: Any) -> ImageMaker:
+        """Makes this experiment's images with what `load` gave."""
+
+    @property
+    def steps_per_denoiser(self) -> dict[str, int]:
+        """How many steps each denoiser runs, small to large."""
+        counts = Counter(self.schedule)
+        return {name: counts[k] for k, name in enumerate(self.denoisers)}
+
+    @property
+    def evaluations_per_image(self) -> dict[str, int]:
+        """Network evaluations per image of each denoiser; guidance doubles them."""
+        return {n: count * self.denoisers[n] for n, count in self.steps_per_denoiser.items()}
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations per image."""
+        return sum(self.evaluations_per_image.values())
+
+    def evaluations(self, processes: int) -> int:
+        """Evaluations of a batch that the busiest of the processes makes for the whole run."""
+        run, steps = self.run, len(self.schedule)
+        return evaluations_per_process(run.num_images, run.batch_size, steps, processes)
+
+    def directory(self, identity: dict[str, Any], schedule: str | None = None) -> str:
+        """run.dir, or a path under run.root that says what the run is and ends in its digest.
+
+        Args:
+            identity: of `identity`, or what stands for it.
+            schedule: in words, None = the steps of each denoiser.
+        """
+        if self.run.dir is not None:
+            return self.run.dir
+        schedule = schedule or f"steps{'-'.join(map(str, self.steps_per_denoiser.values()))}"
+        name = f"{self.folder_name(schedule)}-seed{self.run.seed}-{fingerprint(identity)[:8]}"
+        return f"{self.run.root}/{self.name}/{name}"
