@@ -61,7 +61,7 @@ def load_array(path: Path, name: str) -> np.ndarray:
 
 def load_arrays(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     """Several of them; arguments and errors as of `load_array`."""
-    arrays = []
+    arrays: list[np.ndarray] = []
     with ExitStack() as opened:
         for name in names:
             with _one_line(f"{name} cannot be read"):

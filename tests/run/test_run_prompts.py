@@ -49,7 +49,7 @@ def toy(tmp_path_factory, text_pipeline, unet_config, environment):
         },
     }
     (folder / "pair").mkdir()
-    (folder / "pair" / "toy.yaml").write_text(yaml.safe_dump(pair))
+    (folder / "pair" / "toy.yaml").write_text(yaml.safe_dump(pair, sort_keys=False))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(environment, "PYTHONPATH", str(folder))  # of tiles.py
         yield (

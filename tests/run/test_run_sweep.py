@@ -82,7 +82,7 @@ BAD = [
     (["sweep.fractions=[0,0]"], "sweep.fractions=", "twice"),
     (["sweep.fractions=[a]"], "sweep.fractions=", "list of numbers"),
     (["sweep.kinds=[half]"], "stitch=half", "choose one of"),
-    (["sweep.samplers=[plms]"], "sampler=plms", "choose one of"),
+    (["sweep.samplers=[absent]"], "sampler=absent", "choose one of"),
     (["sweep.steps=[0]"], "sweep.steps=", "at least 1"),
     (["sweep.guidance=[-1]"], "sweep.guidance=", "at least 0"),
     (["sweep.strip=-1"], "sweep.strip=-1", "from 0"),

@@ -43,9 +43,10 @@ def writing_to(
     Raises:
         UserError: it cannot be written.
     """
+    failures: tuple[type[Exception], ...] = (OSError, *also)
     try:
         yield
-    except (OSError, *also) as error:
+    except failures as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         line = f"{field}={path}: cannot be written ({reason or type(error).__name__})"
         raise UserError(f"{line}; {remedy}" if remedy else line) from error

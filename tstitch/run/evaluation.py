@@ -41,9 +41,10 @@ def score_run(run: FinishedRun, experiment: Experiment, shared: SharedModels) ->
         run = replace(run, evaluation=stored)
         distributed.on_main(lambda: _write_missing_report(run))
         return run
-    run = replace(run, evaluation=_evaluated(run, stored, experiment, shared))
-    distributed.on_main(lambda: _write(run, stored, shared.floors))
-    _announce(run.evaluation)
+    evaluation = _evaluated(run, stored, experiment, shared)
+    run = replace(run, evaluation=evaluation)
+    distributed.on_main(lambda: _write(run, evaluation, stored, shared.floors))
+    _announce(evaluation)
     return run
 
 
@@ -51,23 +52,30 @@ def _evaluated(
     run: FinishedRun, stored: dict[str, Any] | None, experiment: Experiment, shared: SharedModels
 ) -> dict[str, Any]:
     """The stored evaluation if it is by the same reference and extractor, else a new one."""
-    identity, samples = shared.evaluator.identity, run.folder / SAMPLES
+    evaluator, samples = shared.evaluator, run.folder / SAMPLES
+    assert evaluator is not None
+    identity = evaluator.identity
     evaluation = stored if stored and stored.get("identity") == identity else None
     if evaluation is None:
         log.info("%s: evaluating %d images", run.folder, experiment.run.num_images)
         evaluation = {"identity": identity} | shared.evaluate(samples)
     elif "flags" not in evaluation:
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))
-        evaluation = shared.evaluator.flag(evaluation, images)
+        evaluation = evaluator.flag(evaluation, images)
     return {"fingerprint": run.metrics["fingerprint"]} | evaluation
 
 
-def _write(run: FinishedRun, stored: dict[str, Any] | None, floors: list[dict[str, Any]]) -> None:
-    floor = nearest_floor(floors, run.evaluation["num_images"])
+def _write(
+    run: FinishedRun,
+    evaluation: dict[str, Any],
+    stored: dict[str, Any] | None,
+    floors: list[dict[str, Any]],
+) -> None:
+    floor = nearest_floor(floors, evaluation["num_images"])
     with writing(run.folder):
-        if run.evaluation != stored:
-            write_json(run.folder / EVALUATION, run.evaluation)
-        write_text(run.folder / REPORT, render_report(run.metrics, run.evaluation, floor))
+        if evaluation != stored:
+            write_json(run.folder / EVALUATION, evaluation)
+        write_text(run.folder / REPORT, render_report(run.metrics, evaluation, floor))
 
 
 def _write_missing_report(run: FinishedRun) -> None:

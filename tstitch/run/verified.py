@@ -1,7 +1,6 @@
 """Which files of a run are known to be whole: while they stay as they are, nobody reads them."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.features.npz_stream import ArrayError, member_checksums
@@ -50,7 +49,7 @@ class VerifiedFiles:
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder).as_posix()
 
-    def _read(self) -> dict[str, Sequence[int]]:
+    def _read(self) -> dict[str, list[int] | None]:
         try:
             content = json.loads((self._folder / VERIFIED).read_text())
             return dict(content["files"]) if content["fingerprint"] == self._fingerprint else {}

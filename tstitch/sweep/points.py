@@ -90,7 +90,7 @@ def make_point(
         baseline: evaluation of the run to compare with, if there is one.
         report: folder of the report, to which the point names the run's.
     """
-    metrics, evaluation = run.metrics, run.evaluation
+    metrics, evaluation = run.metrics, _evaluation(run)
     seconds = metrics["seconds_per_image"] or {"total": None, "stages": {}}
     where = tuple(describe(group) for group in timed_in(metrics))
     differences = compare(evaluation, baseline) if baseline else {}

@@ -45,8 +45,8 @@ def run_sweep(config: dict[str, Any]) -> Path:
             experiment = point.experiment
             key = (point.protocol, experiment.schedule)
             if key in seen:  # another schedule with the same steps: the same run
-                run = experiment.run.model_copy(update={"overwrite": False})
-                experiment = replace(experiment, run=run)
+                again = experiment.run.model_copy(update={"overwrite": False})
+                experiment = replace(experiment, run=again)
             seen.add(key)
             run = complete_run(experiment, shared, Tracker(None))
             runs.append(run)
