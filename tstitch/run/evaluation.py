@@ -76,7 +76,7 @@ def _write(
     with writing(run.folder):
         if evaluation != stored:
             write_json(run.folder / EVALUATION, evaluation)
-        if not report.is_file() or report.read_text() != text:
+        if not report.is_file() or report.read_bytes() != text.encode():
             write_text(report, text)
 
 
