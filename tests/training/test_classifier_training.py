@@ -120,7 +120,7 @@ def test_learning_rate_rises_and_falls(tmp_path):
         ("classifier.epochs=0", "classifier.epochs=0", "of at least 1"),
         ("classifier.batch_size=1", "classifier.batch_size=1", "of at least 2"),
         ("classifier.learning_rate=-1", "classifier.learning_rate=-1", "of at least 0"),
-        ("classifier.warmup=1", "classifier.warmup=1", "from 0.0 to 0.9"),
+        ("classifier.warmup=1", "classifier.warmup=1", "from 0 to 0.9"),
         ("classifier.flip=1", "classifier.flip=1", "true or false"),
         ("classifier.shift=8", "classifier.shift=8", "from 0 to 7"),
         ("classifier.device=tpu", "classifier.device='tpu'", "choose one of"),
