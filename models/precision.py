@@ -6,6 +6,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 TF32_GPU = (8, 0)  # compute capability
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from evaluation.cost.machine import device_name, has_bfloat16
-from models.spaces import DTYPES, VAESpace
+from models.precision import DTYPES
+from models.spaces import VAESpace
 from tstitch.benchmark.diffusers_dit import as_diffusers, what_does_not_fit
 from tstitch.engine.compiled import what_is_missing
 from tstitch.maker.protocol import Experiment

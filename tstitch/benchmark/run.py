@@ -13,7 +13,7 @@ from tstitch.benchmark.results import summarise, summarise_peers
 from tstitch.benchmark.session import Session
 from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases
 from tstitch.benchmark.worker import with_fraction
-from tstitch.engine.settings import choose_engine
+from tstitch.engine.settings import choose_engines
 from tstitch.files.writing import replacing, write_json, write_text
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment
@@ -83,7 +83,7 @@ def _check(groups: list[list[Case]], base: dict[str, Any]) -> None:
     """What can be refused before anything is started."""
     for case in (case for group in groups for case in group):
         experiment = parse_experiment(case.config(base))
-        choose_engine(experiment.engine, experiment.run)
+        choose_engines(experiment.engine, experiment.run)
         experiment.fetch()
 
 

@@ -12,7 +12,7 @@ def prepare_process(experiment: Experiment, evaluations: int | None = None) -> l
         evaluations: of a batch by the busiest process, None = many.
 
     Returns:
-        The run's engine, then that of runs of another length, as `choose_engines`.
+        As of `choose_engines`.
 
     Raises:
         UserError: a device, precision or option that is not to be had here.

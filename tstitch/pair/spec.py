@@ -1,7 +1,7 @@
 """A pair: two or more denoisers of one latent space and class set, ordered small to large."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -199,26 +199,6 @@ def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Mo
         network = build_network(pair, spec)
     fill_network(network, path, f"pair.denoisers.{spec.name}.weights")
     return network.eval().requires_grad_(False)
-
-
-def bind_condition(pair: PairSpec, networks: Mapping[str, nn.Module], device: torch.device) -> None:
-    """Hands networks that take texts the encoded ones; others know their classes.
-
-    Raises:
-        UserError: a text encoder that is not there or damaged, or no package for it.
-    """
-    with errors_of("pair.text_encoder"):
-        pair.condition.bind(networks.values(), device)
-
-
-def condition_identity(pair: PairSpec) -> dict[str, Any]:
-    """What of a pair's conditions decides the images, beside their number; {} of classes.
-
-    Raises:
-        UserError: a text encoder that is not there.
-    """
-    with errors_of("pair.text_encoder"):
-        return pair.condition.identity()
 
 
 def load_space(pair: PairSpec, device: torch.device) -> Any:

@@ -15,13 +15,7 @@ from tstitch.maker.units import Unit, cut
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.export import export_images, has_exported
 from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
-from tstitch.run.first_images import (
-    copy_first,
-    first_folder,
-    first_metrics,
-    larger_run,
-    whole_run,
-)
+from tstitch.run.first_images import copy_first, first_folder, larger_run, whole_run
 from tstitch.run.metrics import collect_metrics
 from tstitch.run.report import render_report
 from tstitch.run.samples import (
@@ -150,7 +144,9 @@ def _write_first(
             _remove_stale(folder, whole=False)
             copy_first(larger.folder / SAMPLES, samples, run.num_images)
             verified.add(samples)
-            metrics = first_metrics(larger.metrics, run.num_images)
+            # The times are those of the whole run.
+            protocol = larger.metrics["protocol"] | {"num_images": run.num_images}
+            metrics = larger.metrics | {"protocol": protocol}
             _write_documents(folder, experiment, metrics)
         write_config(folder, identity, experiment)
         if run.export == "png":

@@ -15,14 +15,7 @@ from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettin
 from tstitch.engine.settings import Engine, EngineSettings
 from tstitch.maker.protocol import SECTIONS, Experiment, Weights
 from tstitch.pair.network_cost import network_costs
-from tstitch.pair.spec import (
-    DenoiserSpec,
-    PairSpec,
-    condition_identity,
-    locate_entry,
-    locate_weights,
-    parse_pair,
-)
+from tstitch.pair.spec import DenoiserSpec, PairSpec, locate_entry, locate_weights, parse_pair
 from tstitch.pair.weights import newly_read, weights_digest
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.loaded_pair import LoadedPair
@@ -118,6 +111,8 @@ class PairExperiment(Experiment):
         with errors_of("pair.space"):
             self.pair.space.to(engine.device)  # its precision is one of the values
             space = {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()}
+        with errors_of("pair.text_encoder"):
+            conditions = self.pair.condition.identity()
         entries = newly_read({name: w.entry for name, w in weights.items()})
         networks = {s.name: dict(s.identity or s.network) for s in self.pair.denoisers}
         return {
@@ -125,7 +120,7 @@ class PairExperiment(Experiment):
             "weights": {name: w.sha256 for name, w in weights.items()},
             "space": space,
             "num_classes": self.pair.num_classes,
-            **condition_identity(self.pair),
+            **conditions,
             "sampler": dict(self.config["sampler"]),
             "stitch": list(self.schedule),
             "timesteps": [step.t for step in self.sampler.plan],

@@ -11,7 +11,7 @@ from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment
 from tstitch.runtime.errors import UserError
 from tstitch.scoring.settings import MIN_IMAGES
-from tstitch.sweep.settings import SweepSettings, parse_sweep
+from tstitch.sweep.settings import SweepSettings
 
 Schedule = tuple[str, str, dict[str, Any], float | None, tuple[float, ...] | None]
 
@@ -48,7 +48,9 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
     base = {name: section for name, section in config.items() if name != "sweep"}
     # The schedule of `stitch` need not suit the pair where the sweep has its own.
     first = parse_experiment(base, stitched=False)
-    settings = parse_sweep(config.get("sweep"), len(first.denoisers))
+    settings = SweepSettings.parse(
+        config.get("sweep"), context={"num_models": len(first.denoisers)}
+    )
     if first.run.dir is not None:
         raise UserError(
             f"run.dir={first.run.dir}: every run of a sweep has a directory of its own; choose "

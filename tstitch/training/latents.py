@@ -10,17 +10,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tstitch.data.items import Items
+from tstitch.files.writing import write_json
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.transfer import to_device
 from tstitch.training.checkpoint import writing
-from tstitch.training.provenance import (
-    DataIdentity,
-    content_record,
-    difference,
-    make_record,
-    write_record,
-)
+from tstitch.training.provenance import DataIdentity, content_record, difference, make_record
 
 CACHE_BATCH = 64
 RECORD = ".json"  # beside the moments: what they were made of
@@ -182,7 +177,7 @@ def _encode_all(
         labels = np.array([merged[i] for i in range(len(dataset))], np.int64)
         with writing(path.parent):
             np.save(_labels_path(path), labels)
-            write_record(path.with_suffix(RECORD), record | content_record(temporary, labels))
+            write_json(path.with_suffix(RECORD), record | content_record(temporary, labels))
             temporary.rename(path)  # last: with it there, the others are
 
     distributed.on_main(finish)

@@ -72,11 +72,6 @@ def make_record(data: DataIdentity, space: Any) -> dict[str, Any]:
     return {"stamp": data.stamp(), "data": data.digest(), "autoencoder": space.digest()}
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Writes the record by temporary name and rename."""
-    write_json(path, record)
-
-
 def content_record(moments: Path, labels: np.ndarray) -> dict[str, Any]:
     """What tells moments and labels from edited ones; reads the file of moments."""
     return {
@@ -118,7 +113,7 @@ def difference(
         return "moments of other images or labels"
     dated = record | {"stamp": now, "written": date}
     if dated != record:
-        write_record(path, dated)
+        write_json(path, dated)
     return None
 
 
