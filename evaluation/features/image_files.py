@@ -91,10 +91,7 @@ def list_images(folder: Path) -> Listing:
     with os.scandir(root) as entries:
         names = [e.name for e in entries if _is_folder(e) and not is_hidden(e.name)]
     return Listing(
-        folder,
-        tuple(sorted(files, key=natural)),
-        tuple(sorted(names)),
-        tuple(sorted(left_out)),
+        folder, tuple(sorted(files, key=natural)), tuple(sorted(names)), tuple(sorted(left_out))
     )
 
 

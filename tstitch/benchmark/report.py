@@ -4,18 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.report.table import Table, table_lines
+from tstitch.maker.provenance import milliseconds
 
 COLUMNS = [
-    "engine",
-    "images/s at fraction 0",
-    "over plain",
-    "ms per step",
-    "share of matmul peak",
-    "not denoising",
-    "peak memory",
-    "prepared in",
-    "latents differ by",
-]
+    "engine", "images/s at fraction 0", "over plain", "ms per step", "share of matmul peak",
+    "not denoising", "peak memory", "prepared in", "latents differ by",
+]  # fmt: skip
 
 
 def render_benchmark(document: dict[str, Any]) -> str:
@@ -165,14 +159,10 @@ def _details(case: dict[str, Any]) -> str:
     return (
         f"{case['rounds']} round(s); {', '.join(used) or 'no options'}; "
         f"{case['threads_per_process']} CPU thread(s) per process. Milliseconds per image at "
-        f"fraction 0: {_stages(case['seconds_per_image'])}; at the same time as these: "
-        f"{_stages(case['seconds_per_image_beside'])}. Matrix products: "
+        f"fraction 0: {milliseconds(case['seconds_per_image'])}; at the same time as these: "
+        f"{milliseconds(case['seconds_per_image_beside'])}. Matrix products: "
         f"{_spread(case['matmul_flops_per_second'], '{:.3g}')} FLOP/s."
     )
-
-
-def _stages(seconds: dict[str, float]) -> str:
-    return ", ".join(f"{name} {1000 * value:.2f}" for name, value in seconds.items())
 
 
 def _percent(values: dict[str, float]) -> str:

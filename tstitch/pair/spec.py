@@ -155,10 +155,8 @@ def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
         own = getattr(network, name, value)
         if own != value:
             raise _other_size(path, name, own, value, pair)
-    try:
+    with errors_of(f"{path}: "):
         pair.condition.check(network)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
     return network
 
 
@@ -207,7 +205,7 @@ def load_space(pair: PairSpec, device: torch.device) -> Any:
     Raises:
         UserError: an autoencoder that is not there, damaged, or of other dimensions.
     """
-    with errors_of("pair.space"):
+    with errors_of("pair.space."):
         space = pair.space.to(device).load()
     for line in getattr(space, "remarks", ()):
         log.warning("pair.space.%s", line)

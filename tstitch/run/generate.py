@@ -112,9 +112,8 @@ def _generate(
     share = units[distributed.rank() :: distributed.world_size()]
 
     def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
-        shard = Shard(images, labels, np.array(unit.indices), owner, times)
         with writing(directory.path):
-            write_shard(directory.shards, unit, shard)
+            write_shard(directory.shards, unit, Shard(images, labels, owner, times))
 
     bar: AbstractContextManager[None] = nullcontext()
     if distributed.is_main():

@@ -3,7 +3,7 @@
 from typing import Any
 
 from evaluation.report.table import Table, table_lines
-from tstitch.maker.provenance import describe, load_text, options_text, timed_in
+from tstitch.maker.provenance import describe, load_text, milliseconds, options_text, timed_in
 from tstitch.scoring.table import render_table
 
 COSTS = [
@@ -78,9 +78,9 @@ def _method(protocol: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _named(section: dict[str, Any], *told: str) -> tuple[str, str]:
-    """The class that a section names, and its arguments but for those told elsewhere."""
-    arguments = {k: v for k, v in section.items() if k not in ("_target_", *told)}
+def _named(section: dict[str, Any], *without: str) -> tuple[str, str]:
+    """The class that a section names, and its arguments but for some that stand elsewhere."""
+    arguments = {k: v for k, v in section.items() if k not in ("_target_", *without)}
     name = section["_target_"].rpartition(".")[2]
     return name, ", ".join(f"{k} {v}" for k, v in arguments.items())
 
@@ -93,17 +93,13 @@ def _timing(seconds: dict[str, Any] | None) -> str:
     text = (
         f"{1000 * seconds['total']:.2f} ms per image and process, median of "
         f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: "
-        f"{_milliseconds(others)}; at the same time as these: "
-        f"{_milliseconds(seconds['background'])}."
+        f"{milliseconds(others)}; at the same time as these: "
+        f"{milliseconds(seconds['background'])}."
     )
     if seconds["prepared"]:
         each = ", ".join(f"{name} {value:.1f} s" for name, value in seconds["prepared"].items())
         text += f" Compiled or recorded before the first batch, not included: {each}."
     return text
-
-
-def _milliseconds(stages: dict[str, float]) -> str:
-    return ", ".join(f"{stage} {1000 * value:.2f}" for stage, value in stages.items())
 
 
 def _conditions(metrics: dict[str, Any]) -> list[str]:

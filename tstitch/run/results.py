@@ -85,10 +85,19 @@ def write_results(
     if not held:
         return _write_results(directory, experiment, engine, identity, weights)
     larger = _write_results(directory, whole_run(experiment, held), engine, identity, weights)
-    with writing(directory.path):
-        if not (directory.path / REPORT).is_file():
-            write_text(directory.path / REPORT, render_report(larger.metrics))
+    write_missing_report(larger)
     return _write_first(larger, directory.fingerprint, experiment, identity)
+
+
+def write_missing_report(run: FinishedRun) -> None:
+    """Writes the report of a run that has none.
+
+    Raises:
+        UserError: not writable, or no space.
+    """
+    if not (run.folder / REPORT).is_file():
+        with writing(run.folder):
+            write_text(run.folder / REPORT, render_report(run.metrics, run.evaluation))
 
 
 def _write_results(

@@ -101,8 +101,7 @@ def unpack(path: Path, shards: Path, owner: str, batch_size: int, done: set[int]
         if not done.issuperset(unit.indices):
             times = UNTIMED | {"images": len(unit)}
             rows = labels[unit.first : unit.end]
-            shard = Shard(images, rows, np.array(unit.indices), owner, times)
-            write_shard(shards, unit, shard)
+            write_shard(shards, unit, Shard(images, rows, owner, times))
 
 
 def remove_shards(shards: Path) -> None:

@@ -108,10 +108,10 @@ class PairExperiment(Experiment):
 
     def identity(self, weights: Mapping[str, Weights], engine: Engine) -> dict[str, Any]:
         """The values that decide the images."""
-        with errors_of("pair.space"):
+        with errors_of("pair.space."):
             self.pair.space.to(engine.device)  # its precision is one of the values
             space = {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()}
-        with errors_of("pair.text_encoder"):
+        with errors_of("pair.text_encoder."):
             conditions = self.pair.condition.identity()
         entries = newly_read({name: w.entry for name, w in weights.items()})
         networks = {s.name: dict(s.identity or s.network) for s in self.pair.denoisers}
@@ -208,5 +208,5 @@ def _values(process: Any) -> dict[str, Any]:
 
 
 def _matching(sampler: Sampler, spec: DenoiserSpec) -> Matching:
-    with errors_of(f"pair.denoisers.{spec.name}"):
+    with errors_of(f"pair.denoisers.{spec.name}."):
         return Matching(sampler, spec.process, spec.prediction, spec.match)

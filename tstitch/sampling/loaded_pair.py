@@ -41,7 +41,7 @@ class LoadedPair:
             )
             for spec in pair.denoisers
         }
-        with errors_of("pair.text_encoder"):
+        with errors_of("pair.text_encoder."):
             pair.condition.bind(networks.values(), engine.device)
         self._turns = TakingTurns(networks, engine.device) if engine.offload else None
         self.networks = networks

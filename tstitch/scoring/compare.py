@@ -23,11 +23,7 @@ def compare(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, dict[
         found = paired_difference(
             own["value"], own["replicates"], other["value"], other["replicates"]
         )
-        differences[metric] = {
-            "difference": found.value,
-            "low": found.low,
-            "high": found.high,
-        }
+        differences[metric] = {"difference": found.value, "low": found.low, "high": found.high}
     return {metric: differences[metric] for metric in result["metrics"] if metric in differences}
 
 

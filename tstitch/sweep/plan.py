@@ -70,11 +70,7 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
     for sampler, scale in product(_samplers(settings, base), settings.guidance or (None,)):
         guidance = base["guidance"] | ({} if scale is None else {"scale": scale})
         for kind, label, stitch, fraction, fractions in _schedules(settings, base):
-            own = copy.deepcopy(base) | {
-                "sampler": sampler,
-                "guidance": guidance,
-                "stitch": stitch,
-            }
+            own = copy.deepcopy(base) | {"sampler": sampler, "guidance": guidance, "stitch": stitch}
             experiment = parse_experiment(own)
             series = f"{experiment.title}, {kind}"
             points.append(

@@ -12,7 +12,7 @@ from tstitch.run.first_images import first_folder, run_name
 from tstitch.run.generate import complete_run
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import errors_of
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
 from tstitch.sweep.report import POINTS, counted_images, write_report
@@ -87,10 +87,7 @@ def _report(
     tracker: Tracker,
 ) -> None:
     points = collect_points(plan, runs, folder, rounds)
-    try:
-        with writing(folder, "sweep.dir"):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_report(plan, points, runs, folder, shared.floors)
-    except ValueError as error:
-        raise UserError(f"sweep: {error}") from error
+    with errors_of("sweep: "), writing(folder, "sweep.dir"):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_report(plan, points, runs, folder, shared.floors)
     track_sweep(tracker, folder)

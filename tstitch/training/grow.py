@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoints import CheckpointError, read_part
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 
 log = logging.getLogger(__name__)
 HIDDEN_IN = re.compile(r"blocks\.\d+\.mlp\.fc1\.(weight|bias)")  # a row per hidden unit
@@ -31,10 +31,8 @@ def grow_network(network: nn.Module, path: Path, field: str) -> None:
     Raises:
         UserError: unreadable weights, or a network that differs in more than that.
     """
-    try:
+    with errors_of(f"{field}: ", CheckpointError):
         smaller, entry = read_part(network, path)
-    except CheckpointError as error:
-        raise UserError(f"{field}: {error}") from error
     if entry:
         log.info("%s: read entry %s of %s", field, entry, path)
     own = network.state_dict()

@@ -39,7 +39,7 @@ class DataIdentity:
         """
         if not hasattr(self._inner, "stamp"):
             return None
-        with errors_of("data"):
+        with errors_of("data."):
             return _joined(self._inner.stamp(), self._labels)
 
     def digest(self) -> str:
@@ -49,7 +49,7 @@ class DataIdentity:
             UserError: an item that cannot be read.
         """
         if hasattr(self._inner, "digest"):
-            with errors_of("data"):
+            with errors_of("data."):
                 return _joined(self._inner.digest(), self._labels)
         digest = hashlib.sha256()
         if isinstance(self._dataset, TensorDataset):

@@ -108,11 +108,7 @@ def _train(
 
 
 def _latents(
-    dataset: Items,
-    pair: PairSpec,
-    settings: TrainSettings,
-    device: torch.device,
-    first_step: int,
+    dataset: Items, pair: PairSpec, settings: TrainSettings, device: torch.device, first_step: int
 ) -> NextLatents:
     sampler = StepBatches(
         len(dataset),
