@@ -34,7 +34,6 @@ class PairExperiment(Experiment):
 
     @classmethod
     def parse(cls, config: dict[str, Any], stitched: bool = True) -> Self:
-        """As Experiment's."""
         fields.check_sections(config, SECTIONS)
         pair = parse_pair(config["pair"])
         if not stitched:
@@ -89,7 +88,6 @@ class PairExperiment(Experiment):
         }
 
     def costs(self) -> dict[str, NetworkCost]:
-        """Size of each denoiser, without its weights."""
         return network_costs(self.pair)
 
     def fetch(self) -> dict[str, Path | None]:
@@ -97,7 +95,6 @@ class PairExperiment(Experiment):
         return {spec.name: locate_weights(spec) for spec in self.pair.denoisers}
 
     def weights(self) -> dict[str, Weights]:
-        """What identifies each denoiser's weights, refused if they do not fit."""
         paths = self.fetch()
         return {
             spec.name: Weights(
@@ -107,7 +104,6 @@ class PairExperiment(Experiment):
         }
 
     def identity(self, weights: Mapping[str, Weights], engine: Engine) -> dict[str, Any]:
-        """The values that decide the images."""
         with errors_of("pair.space."):
             self.pair.space.to(engine.device)  # its precision is one of the values
             space = {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()}
