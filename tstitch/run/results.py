@@ -1,7 +1,7 @@
 """What rank 0 makes of a complete run: samples.npz, grid, images, metrics and report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,14 @@ def write_results(
     """
     with writing(directory.path):
         held = larger_run(directory, experiment)
+    whole = whole_run(experiment, held) if held else experiment
+    run = _write_whole(
+        directory, whole, lambda times: collect_metrics(whole, engine, identity, weights, times)
+    )
     if not held:
-        return _write_results(directory, experiment, engine, identity, weights)
-    larger = _write_results(directory, whole_run(experiment, held), engine, identity, weights)
-    write_missing_report(larger)
-    return _write_first(larger, directory.fingerprint, experiment, identity)
+        return run
+    write_missing_report(run)
+    return _write_first(run, directory.fingerprint, experiment, identity)
 
 
 def write_missing_report(run: FinishedRun) -> None:
@@ -100,13 +103,14 @@ def write_missing_report(run: FinishedRun) -> None:
             write_text(run.folder / REPORT, render_report(run.metrics, run.evaluation))
 
 
-def _write_results(
-    directory: RunDirectory,
-    experiment: Experiment,
-    engine: Engine,
-    identity: dict[str, Any],
-    weights: Mapping[str, Weights],
+def _write_whole(
+    directory: RunDirectory, experiment: Experiment, collect: Callable[[list], dict[str, Any]]
 ) -> FinishedRun:
+    """The files of all its images.
+
+    Args:
+        collect: metrics out of what each shard says of its batch.
+    """
     run, size = experiment.run, experiment.image_size
     folder, verified = directory.path, directory.verified
     with writing(folder):
@@ -125,7 +129,7 @@ def _write_results(
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect_metrics(experiment, engine, identity, weights, times)
+            metrics = collect(times)
             _write_documents(folder, experiment, metrics)
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
