@@ -116,12 +116,9 @@ def decode_rgb(path: Path, name: str) -> np.ndarray:
     8, what is transparent is laid over white, and photographs are turned upright as their EXIF data
     say.
 
-    Args:
-        name: of the file, for messages.
-
     Raises:
         ValueError: not decodable, cut short, 16-bit grey or floating point, or several images; one
-            line.
+            line that begins with the name.
     """
     from PIL import Image
 
@@ -163,7 +160,7 @@ def decodable(path: Path, name: str) -> Iterator[Any]:
     """The Pillow image of a file, its pixels not yet read; to be decoded within the block.
 
     Raises:
-        ValueError: as `decode_rgb`; one line that begins with the name.
+        ValueError: as `decode_rgb`.
     """
     from PIL import Image
 

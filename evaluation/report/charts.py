@@ -116,10 +116,7 @@ def metric_figure(points: Sequence[Point], floor: Floor | None, key: str) -> dic
 
 
 def pareto_figure(points: Sequence[Point], floor: Floor | None, kind: str) -> dict[str, Any]:
-    """FID against a cost, with the front.
-
-    Args:
-        kind: pareto.TIME or pareto.FLOPS.
+    """FID against a cost (pareto.TIME or FLOPS), with the front.
 
     Returns:
         `id`, and `data` and `layout` for Plotly.

@@ -13,11 +13,7 @@ COLUMNS = [
 
 
 def render_benchmark(document: dict[str, Any]) -> str:
-    """The Markdown report of a benchmark.
-
-    Args:
-        document: benchmark.json.
-    """
+    """The Markdown report of a benchmark.json."""
     protocol, cases = document["protocol"], document["cases"]
     lines = [
         f"# {protocol['pair']}: how fast it samples",
@@ -116,12 +112,7 @@ def _fractions(case: dict[str, Any]) -> list[str]:
 
 
 def save_plot(document: dict[str, Any], path: Path) -> None:
-    """Images per second against fraction, one line per case; the ideal is dashed.
-
-    Args:
-        document: benchmark.json.
-        path: of the PNG file.
-    """
+    """A PNG: images per second against fraction, one line per case; the ideal is dashed."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 

@@ -182,10 +182,7 @@ def instantiate(
 
 
 def locate(name: Any, field: str) -> Callable[..., Any]:
-    """The class or function of a dotted name.
-
-    Args:
-        field: the configuration's name of the setting, for messages.
+    """The class or function of a dotted name, which a field of the configuration has.
 
     Raises:
         UserError: there is none.

@@ -16,9 +16,6 @@ class GraphRecorder:
 
     Warm-up and recordings are on one stream, which lives as long as they do: cuBLAS keeps a
     workspace per stream, and recorded kernels go on using it.
-
-    Args:
-        device: of the denoisers.
     """
 
     def __init__(self, device: torch.device) -> None:

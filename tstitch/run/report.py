@@ -16,11 +16,7 @@ def render_report(
     evaluation: dict[str, Any] | None = None,
     floor: dict[str, Any] | None = None,
 ) -> str:
-    """Markdown of metrics.json and, if the images were evaluated, of evaluation.json.
-
-    Args:
-        floor: the evaluation of real images.
-    """
+    """Markdown of metrics.json and, if there are any, the evaluations of it and of real images."""
     protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
     rows = metrics["denoisers"].items()
     stages = seconds["stages"] if seconds else {}

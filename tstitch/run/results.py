@@ -71,9 +71,6 @@ def write_results(
     A run that is already finished is left as it is, also if it has more images than asked for:
     the first of them get a folder of their own below it.
 
-    Args:
-        weights: of the denoisers.
-
     Returns:
         The run of as many images as asked for, not evaluated.
 

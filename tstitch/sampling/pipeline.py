@@ -215,11 +215,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
-        """The latents x_0 of a batch, shape of batch.x_T, float32.
-
-        Args:
-            timer: gets the stages loop and, within it, denoise/NAME.
-        """
+        """The latents x_0 of a batch, shape of batch.x_T, float32."""
         denoisers = [
             _timed(denoiser, timer, DENOISE + name)
             for denoiser, name in zip(self._denoisers, self._names, strict=True)
@@ -232,9 +228,6 @@ class Pipeline:
         """The images of a batch; on CUDA they are under way when this returns.
 
         Waiting for them tells whether they are finite.
-
-        Args:
-            timer: gets the stages of `denoise`, and decode.
         """
         x_0 = self.denoise(batch, timer)
         with timer.stage(DECODE):

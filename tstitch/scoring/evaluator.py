@@ -33,8 +33,7 @@ class Evaluator:
     Every rank makes one and calls it alike: images are shared out by groups of indices.
 
     Args:
-        settings: the `evaluation` section, enabled.
-        device: of this rank.
+        settings: enabled.
         reference: in place of the one that the settings name.
 
     Raises:

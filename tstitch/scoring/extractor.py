@@ -22,10 +22,6 @@ INCEPTION = "evaluation.features.inception.InceptionExtractor"
 class LoadedExtractor:
     """A feature extractor, ready to run; collective calls share the images out over ranks.
 
-    Args:
-        settings: the `evaluation` section.
-        device: of this rank.
-
     Raises:
         UserError: no such weights, or weights that do not fit.
     """

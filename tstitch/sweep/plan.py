@@ -39,9 +39,6 @@ class Plan:
 def plan_sweep(config: dict[str, Any]) -> Plan:
     """Checks a whole sweep before anything is loaded.
 
-    Args:
-        config: of configs/sweep.yaml.
-
     Raises:
         UserError: the first bad field, of the sweep or of one of its runs.
     """

@@ -40,8 +40,6 @@ def write_report(
 
     Args:
         points, runs: of the plan, in its order.
-        folder: where to.
-        floors: evaluations of real images.
     """
     entry = nearest_floor(floors, points[0].num_images)
     floor = Floor.from_json(entry) if entry else None

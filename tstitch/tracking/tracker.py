@@ -27,11 +27,7 @@ class TrackingSettings(fields.Settings):
 
 
 class Tracker:
-    """What a command tells the tracking service; does nothing where tracking is off.
-
-    Args:
-        run: a wandb run, or None.
-    """
+    """What a command tells the tracking service; does nothing without a wandb run."""
 
     def __init__(self, run: Any) -> None:
         self._run = run
@@ -81,7 +77,6 @@ def start_tracking(
 
     Args:
         command: name of the script, the run's job type.
-        config: the resolved configuration.
 
     Raises:
         UserError: wandb cannot start, on every rank.

@@ -26,7 +26,6 @@ def grow_network(network: nn.Module, path: Path, field: str) -> None:
     Args:
         network: freshly initialised; changed in place.
         path: file of the smaller network's weights.
-        field: the configuration's name of the setting, for messages.
 
     Raises:
         UserError: unreadable weights, or a network that differs in more than that.

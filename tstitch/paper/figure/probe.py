@@ -96,10 +96,7 @@ class Trajectory(NamedTuple):
 class Probe:
     """Guided denoisers of a pair, and the noise and labels of some images.
 
-    Every rank makes one; rank 0 looks.
-
-    Args:
-        point: of `probe_point`.
+    Every rank makes one, for a point of `probe_point`; rank 0 looks.
     """
 
     def __init__(self, point: CurvePoint, shared: SharedModels) -> None:
