@@ -19,6 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".
 COPIES = ("__MACOSX", "@eaDir")
 # Other modes of Pillow have 16 or 32 bits per channel, which would be cut off silently.
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+TRANSPARENT = ("RGBA", "RGBa", "LA", "La", "PA")
 # Formats of which a second image is no other one, but a camera's preview.
 WITH_PREVIEW = ("JPEG", "MPO")
 # EXIF's number of how a camera was held, where that was not upright.
@@ -126,7 +127,7 @@ def decode_rgb(path: Path, name: str) -> np.ndarray:
         turn = _turn(image)  # before the pixels are read, as for the size
         if turn is not None:
             image = image.transpose(Image.Transpose[turn])
-        if has_transparency(image):
+        if image.mode in TRANSPARENT or "transparency" in image.info:
             colours = image.convert("RGBA")
             white = Image.new("RGBA", colours.size, "white")
             return np.asarray(Image.alpha_composite(white, colours).convert("RGB"))
@@ -148,11 +149,6 @@ def _turn(image: Any) -> str | None:
         return TURNED.get(image.getexif().get(ORIENTATION))
     except Exception:  # damaged EXIF data; the pixels may be whole
         return None
-
-
-def has_transparency(image: Any) -> bool:
-    """Whether a Pillow image says how transparent its pixels are."""
-    return image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def whole_run(experiment: Experiment, held: int) -> Experiment:
 
 
 def first_folder(run: Path, count: int) -> Path:
-    """Where the first images of a run are."""
+    """Where the first images of a run, or what is made of them, are."""
     return run / f"first-{count}"
 
 

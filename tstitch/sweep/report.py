@@ -49,7 +49,8 @@ def write_report(
     if plan.settings.strip:
         _write_strip(plan, runs, folder / STRIP)
     names = [name for name in CAPTIONS if name != STRIP or plan.settings.strip]
-    protocol, title = _protocol(plan, runs[0]), f"{_pair(plan)}: stitched trajectories"
+    protocol = _protocol(plan, runs[0])
+    title = f"{protocol['pair']}: stitched trajectories"
     pictures = [(CAPTIONS[name], name) for name in names]
     text = render_markdown(points, floor, protocol, title=title, pictures=pictures)
     write_text(folder / "report.md", text)
@@ -78,10 +79,6 @@ def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
     names = plan.points[0].experiment.conditions
     columns = [plan.points[i].label for i in members]
     save_image(draw_strip(images, columns, [names[label] for label in labels]), path)
-
-
-def _pair(plan: Plan) -> str:
-    return plan.points[0].experiment.name
 
 
 def _protocol(plan: Plan, first: FinishedRun) -> dict[str, Any]:

@@ -67,12 +67,6 @@ def measure_bias(network: nn.Module, x_0: Tensor, y: Tensor) -> list[Bias]:
         wrong = (eps - torch.cat(parts).float()) * (1 / alpha_bar - 1) ** 0.5
         means = wrong.mean(dim=(1, 2, 3))
         by_class = torch.stack([means[y == label].mean() for label in y.unique()])
-        found.append(
-            Bias(
-                t=t,
-                bias=means.mean().item(),
-                bias_by_class=by_class.square().mean().sqrt().item(),
-                error=wrong.square().mean().sqrt().item(),
-            )
-        )
+        spread, error = (v.square().mean().sqrt().item() for v in (by_class, wrong))
+        found.append(Bias(t, means.mean().item(), bias_by_class=spread, error=error))
     return found

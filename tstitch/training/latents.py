@@ -102,7 +102,7 @@ class CachedMoments(Dataset):
     ) -> None:
         if not hasattr(space, "encode_moments"):
             raise UserError("train.latents=cache: pixel space has no encoder; choose encode")
-        shape, data = _moments_shape(dataset, space, flip), DataIdentity(dataset)
+        shape, data = (len(dataset), 2 if flip else 1, 2, *space.shape), DataIdentity(dataset)
         if distributed.on_main(path.is_file):
             distributed.on_main(lambda: _check(path, shape, data, space))
         else:
@@ -115,10 +115,6 @@ class CachedMoments(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return torch.from_numpy(np.array(self._moments[index])), int(self._labels[index])
-
-
-def _moments_shape(dataset: Items, space: Any, flip: bool) -> tuple[int, ...]:
-    return (len(dataset), 2 if flip else 1, 2, *space.shape)
 
 
 def _labels_path(path: Path) -> Path:
