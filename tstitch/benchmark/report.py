@@ -16,11 +16,9 @@ def render_benchmark(document: dict[str, Any]) -> str:
     """The Markdown report of a benchmark.json."""
     protocol, cases = document["protocol"], document["cases"]
     lines = [
-        f"# {protocol['pair']}: how fast it samples",
-        "",
+        f"# {protocol['pair']}: how fast it samples\n",
         *_missing(document),
-        "![images per second against fraction](benchmark.png)",
-        "",
+        "![images per second against fraction](benchmark.png)\n",
         *table_lines(Table(COLUMNS, [*map(_row, cases), *map(_peer_row, document["peers"])])),
         "",
         "Medians of the rounds, smallest and largest in brackets. *ms per step*: one guided "
@@ -35,12 +33,9 @@ def render_benchmark(document: dict[str, Any]) -> str:
     for case in cases:
         lines += ["", f"## {case['name']}", "", *_fractions(case), "", _details(case)]
     lines += [
-        "",
-        "*Ideal*: the time of all large steps over the time of the schedule's steps, from the "
-        "times per step above.",
-        "",
-        "## Protocol",
-        "",
+        "\n*Ideal*: the time of all large steps over the time of the schedule's steps, from the "
+        "times per step above.\n",
+        "## Protocol\n",
         *(f"- {name.replace('_', ' ')}: {_text(value)}" for name, value in protocol.items()),
         "",
     ]

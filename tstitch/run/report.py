@@ -22,33 +22,27 @@ def render_report(
     stages = seconds["stages"] if seconds else {}
     prompts = f" of {protocol['prompts']} prompts" if "prompts" in protocol else ""
     lines = [
-        f"# {protocol['pair']}: {protocol['num_images']} stitched images",
-        "",
-        "![samples](grid.png)",
-        "",
+        f"# {protocol['pair']}: {protocol['num_images']} stitched images\n",
+        "![samples](grid.png)\n",
         *table_lines(Table(COSTS, [_cost(key, row, stages) for key, row in rows])),
     ]
     if evaluation is not None:
         lines += ["", "## Quality", "", render_table(evaluation, floor), "", "## Cost"]
     lines += [
-        "",
-        f"- Time: {_timing(seconds)}",
+        f"\n- Time: {_timing(seconds)}",
         *_conditions(metrics),
         f"- Arithmetic: {metrics['gmacs_per_image']:.4g} GMACs per image "
         f"({metrics['flops_per_image']:.4g} FLOPs, 2 per multiply-add, attention included), "
         f"{metrics['flops_ratio_to_all_large']:.3f} of the largest denoiser alone.",
-        f"- NFE: {metrics['nfe_per_image']} network evaluations per image.",
-        "",
-        "## Protocol",
-        "",
+        f"- NFE: {metrics['nfe_per_image']} network evaluations per image.\n",
+        "## Protocol\n",
         *_method(protocol),
         f"- Images: {protocol['num_images']}{prompts}, classes {protocol['classes']}, "
         f"seed {protocol['seed']}.",
         f"- Computed in {protocol['dtype']}, engine {options_text(protocol['engine'])}, on "
         f"{', '.join(protocol['devices'])}.",
         "- Versions: " + ", ".join(f"{k} {v}" for k, v in metrics["versions"].items()) + ".",
-        f"- Fingerprint: `{metrics['fingerprint']}`.",
-        "",
+        f"- Fingerprint: `{metrics['fingerprint']}`.\n",
     ]
     return "\n".join(lines)
 
