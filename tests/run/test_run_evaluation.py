@@ -34,7 +34,7 @@ def evaluation_of(folder):
 
 def test_evaluates_by_default_and_resumes(tmp_path, sample, measured):
     """Catches: a run without its FID report, numbers of fewer images after an extension, a second
-    evaluation of what is measured already, a report that loses its table."""
+    evaluation of what is measured already, a report that loses its table or is written again."""
     folder = sample(tmp_path / "run", *measured)
     first = evaluation_of(folder)
     assert first["num_images"] == 24 and first["groups"] == 6
@@ -48,6 +48,9 @@ def test_evaluates_by_default_and_resumes(tmp_path, sample, measured):
     sample(tmp_path / "run", *measured)
     assert evaluation_of(folder) == first
     assert "## Quality" in (folder / "report.md").read_text()
+    reported = (folder / "report.md").stat().st_mtime_ns
+    sample(tmp_path / "run", *measured)
+    assert (folder / "report.md").stat().st_mtime_ns == reported
     sample(tmp_path / "run", *measured, "run.num_images=30")
     assert evaluation_of(folder)["num_images"] == 30
     assert (folder / "evaluation.json").stat().st_mtime_ns != written

@@ -162,6 +162,17 @@ def test_finished_run_is_left_alone(copy, sample):
     assert state(copy) == before
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["sampler._target_=samplers.dpm_solver.DPMSolver", "stitch._target_=samplers.stitch.Fraction"],
+)
+def test_another_path_to_the_same_class(copy, sample, path):
+    """Catches: a run that is refused because the class of its sampler is named by another path."""
+    before = state(copy)
+    sample(copy, path)
+    assert state(copy) == before
+
+
 @pytest.mark.parametrize("first", [24, 20, 1])
 @pytest.mark.parametrize("keep", ["true", "false"])
 def test_extension(tmp_path, sample, forty, first, keep):

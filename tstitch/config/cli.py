@@ -197,6 +197,25 @@ def locate(name: Any, field: str) -> Callable[..., Any]:
     return target
 
 
+def identified(section: Any) -> Any:
+    """A checked section whose `_target_` is what it names, by whatever path it was given.
+
+    A class or function has its package's own name if the package offers it, else that of the
+    module it is defined in.
+    """
+    if not isinstance(section, Mapping):
+        return section
+    values = {key: identified(value) for key, value in section.items()}
+    if isinstance(values.get("_target_"), str):
+        target = locate(values["_target_"], "_target_")
+        module, name = target.__module__, getattr(target, "__qualname__", None)
+        package = module.partition(".")[0]
+        if name is not None:
+            offered = getattr(sys.modules[package], name, None) is target
+            values["_target_"] = f"{package if offered else module}.{name}"
+    return values
+
+
 def not_a(section: Any, path: str, kind: str) -> UserError:
     """The error for a `_target_` of another kind; the caller raises it."""
     return UserError(f"{path}._target_={section['_target_']}: is no {kind}")

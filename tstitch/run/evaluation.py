@@ -72,11 +72,13 @@ def _write(
     stored: dict[str, Any] | None,
     floors: list[dict[str, Any]],
 ) -> None:
-    floor = nearest_floor(floors, evaluation["num_images"])
+    report, floor = run.folder / REPORT, nearest_floor(floors, evaluation["num_images"])
+    text = render_report(run.metrics, evaluation, floor)
     with writing(run.folder):
         if evaluation != stored:
             write_json(run.folder / EVALUATION, evaluation)
-        write_text(run.folder / REPORT, render_report(run.metrics, evaluation, floor))
+        if not report.is_file() or report.read_bytes() != text.encode():
+            write_text(report, text)
 
 
 def _announce(evaluation: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from evaluation.cost.flops import NetworkCost
 from models.condition import Prompts
 from samplers import MATCHES, LinearVP, Matching, Sampler, StitchSchedule
 from tstitch.config import fields
-from tstitch.config.cli import instantiate, not_a
+from tstitch.config.cli import identified, instantiate, not_a
 from tstitch.config.groups import all_large
 from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettings
 from tstitch.engine.settings import Engine, EngineSettings
@@ -110,14 +110,14 @@ class PairExperiment(Experiment):
         with errors_of("pair.text_encoder."):
             conditions = self.pair.condition.identity()
         entries = newly_read({name: w.entry for name, w in weights.items()})
-        networks = {s.name: dict(s.identity or s.network) for s in self.pair.denoisers}
+        networks = {s.name: identified(s.identity or s.network) for s in self.pair.denoisers}
         return {
             "networks": networks,
             "weights": {name: w.sha256 for name, w in weights.items()},
             "space": space,
             "num_classes": self.pair.num_classes,
             **conditions,
-            "sampler": dict(self.config["sampler"]),
+            "sampler": identified(self.config["sampler"]),
             "stitch": list(self.schedule),
             "timesteps": [step.t for step in self.sampler.plan],
             **self._departures(),
