@@ -45,8 +45,7 @@ class Samples:
     def by_group(self, measure: Callable[[range, Mapping[str, Tensor]], T]) -> list[T]:
         """measure(indices, features) of every group, each computed where its features are.
 
-        Returns:
-            All of them in order on rank 0, [] on the others.
+        All of them in order on rank 0, [] on the others.
         """
         return self._collect({n: measure(self._groups[n], f) for n, f in self._own.items()})
 

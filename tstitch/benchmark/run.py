@@ -31,10 +31,7 @@ def run_benchmark(config: dict[str, Any]) -> Path:
 
     The files are written anew, whole, after every measurement. They replace those of an earlier
     benchmark once the first case is measured: what was measured at another time, on a machine in
-    another state, does not compare with what is measured now.
-
-    Returns:
-        The folder of the results.
+    another state, does not compare with what is measured now. Returns their folder.
 
     Raises:
         UserError: a bad field, or what a case cannot do here.

@@ -16,16 +16,13 @@ class TakingTurns:
     Args:
         networks: by name, on the host; their parameters and buffers are moved in place.
         device: where they run.
-
-    Attributes:
-        present: name of the network on the device.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], device: torch.device) -> None:
         self._device = device
         self._tensors = {n: [*m.parameters(), *m.buffers()] for n, m in networks.items()}
         self._host: dict[str, list[Tensor]] = {}
-        self.present: str | None = None
+        self.present: str | None = None  # name of the network on the device
         for name, tensors in self._tensors.items():  # one after the other: pinning copies
             pinned = device.type == "cuda"
             self._host[name] = [t.data.pin_memory() if pinned else t.data for t in tensors]

@@ -28,10 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def run_sampling(config: dict[str, Any]) -> Path:
-    """Samples what is missing of a run, writes its files and evaluates it.
-
-    Returns:
-        The run directory.
+    """Samples what is missing of a run, writes its files, evaluates it; returns its directory.
 
     Raises:
         UserError: bad input, on every rank alike; finished shards stay.

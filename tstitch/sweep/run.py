@@ -26,10 +26,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
     """Completes every run of the sweep, then writes tables, plots and pages.
 
     The same command goes on where a killed one stopped; more run.num_images extend every run,
-    fewer are a report of the first images in a folder of its own.
-
-    Returns:
-        The folder of the report.
+    fewer are a report of the first images in a folder of its own. Returns the report's folder.
 
     Raises:
         UserError: bad input, on every rank alike; finished shards of all runs stay.

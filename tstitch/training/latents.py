@@ -182,11 +182,7 @@ def _encode_all(
 def _encode_share(
     dataset: Items, space: Any, temporary: Path, device: torch.device
 ) -> dict[int, int]:
-    """Fills in this rank's rows of the moments.
-
-    Returns:
-        Label by index.
-    """
+    """Fills in this rank's rows of the moments; returns their labels by index."""
     moments = np.lib.format.open_memmap(temporary, mode="r+")
     own = range(distributed.rank(), len(dataset), distributed.world_size())
     labels: dict[int, int] = {}
