@@ -73,9 +73,9 @@ def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
     members = [i for i, p in enumerate(plan.points) if p.series == plan.points[0].series]
     members = members[:MAX_COLUMNS]
     rows = min(plan.settings.strip, plan.points[0].experiment.run.num_images)
-    archives = [runs[i].folder / SAMPLES for i in members]
-    images = np.stack([next(stream_rows(archive, IMAGES, rows)) for archive in archives])
-    labels = next(stream_rows(archives[0], LABELS, rows))
+    samples = [runs[i].folder / SAMPLES for i in members]
+    images = np.stack([next(stream_rows(file, IMAGES, rows)) for file in samples])
+    labels = next(stream_rows(samples[0], LABELS, rows))
     names = plan.points[0].experiment.conditions
     columns = [plan.points[i].label for i in members]
     save_image(draw_strip(images, columns, [names[label] for label in labels]), path)

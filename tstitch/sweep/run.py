@@ -50,7 +50,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
             if distributed.is_main() and run.evaluation is not None:
                 track_point(tracker, point.series, point.label, run.metrics, run.evaluation)
         folder = Path(plan.settings.dir or _directory(plan, runs))
-        folder = distributed.on_main(lambda: _own_folder(plan, folder))
+        folder = distributed.on_main(lambda: _report_folder(plan, folder))
         rounds = time_runs(plan, runs, folder, shared)
         distributed.on_main(lambda: _report(plan, runs, folder, rounds, shared, tracker))
     log.info("%s: report.html, report.md, points.csv, plots", folder)
@@ -64,7 +64,7 @@ def _directory(plan: Plan, runs: list[FinishedRun]) -> str:
     return f"{first.run.root}/{first.name}/sweep-seed{first.run.seed}-{digest}"
 
 
-def _own_folder(plan: Plan, folder: Path) -> Path:
+def _report_folder(plan: Plan, folder: Path) -> Path:
     """The folder, or one below it where the folder has the report of more images."""
     run, held = plan.points[0].experiment.run, counted_images(folder / POINTS)
     count = run.num_images
