@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.folders import read_config, read_scheduler
+from models.folders import naming, read_config, read_scheduler
 
 CLASSES = ("UNet2DModel", "UNet2DConditionModel", "DiTTransformer2DModel")
 PREDICTIONS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
@@ -63,7 +63,10 @@ class DiffusersDenoiser(nn.Module):
         if (source is None) == (config is None):
             raise ValueError(f"source={source}: give either a source or a config")
         self.pretrained, self._where = source, "config" if source is None else f"source={source}"
-        values = dict(config or {}) if source is None else _read(source)
+        values = dict(config or {})
+        if source is not None:
+            with naming("source"):
+                values = read_config(source)
         self.network: Any = _build(values, self._where, strict=source is None)
         # As given: defaults that diffusers adds later are no other network.
         self.identity: dict[str, Any] = {
@@ -202,13 +205,6 @@ class DiffusersDenoiser(nn.Module):
         )
 
 
-def _read(source: str) -> dict[str, Any]:
-    try:
-        return read_config(source)
-    except ValueError as error:
-        raise ValueError(f"source={error}") from error
-
-
 def _build(values: dict[str, Any], where: str, strict: bool) -> nn.Module:
     """The network that a config.json describes; `strict` refuses keys that it does not know."""
     import diffusers
@@ -254,10 +250,8 @@ def _prepare_dit(network: Any, published: bool) -> None:
 
 def _prediction(source: str) -> str | None:
     """What the scheduler of a pipeline was made for, if the network's folder is a part of one."""
-    try:
+    with naming("source"):
         scheduler = read_scheduler(source)
-    except ValueError as error:
-        raise ValueError(f"source={error}") from error
     if scheduler is None:
         return None
     if "FlowMatch" in scheduler.get("_class_name", ""):

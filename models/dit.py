@@ -72,7 +72,6 @@ class DiT(nn.Module):
         self.in_channels = in_channels
         self.patch_size = patch_size
         self.num_classes = num_classes
-        self.learn_sigma = learn_sigma
         self.out_channels = in_channels * (2 if learn_sigma else 1)
 
         self.x_embedder = PatchEmbed(input_size, patch_size, in_channels, hidden_size)

@@ -7,6 +7,8 @@ A source is a local folder, or a hub name `owner/name` with the folder in it, if
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,19 @@ WEIGHTS = tuple(
     for ending in (".safetensors.index.json", ".safetensors", ".bin.index.json", ".bin")
     for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
 )
+
+
+@contextmanager
+def naming(argument: str) -> Iterator[None]:
+    """Puts an argument's name before what is wrong with it, as `source=NAME: what is wrong`.
+
+    Raises:
+        ValueError: for one of the block.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{argument}={error}") from error
 
 
 def is_local(source: str) -> bool:

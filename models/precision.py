@@ -6,6 +6,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 TF32_GPU = (8, 0)  # compute capability
 
 
@@ -36,7 +42,7 @@ def names_full_precision(network: nn.Module) -> bool:
 
 
 def lower_products(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Puts the weights of a network into a 16-bit dtype, in place.
+    """The network, its weights put into a 16-bit dtype in place.
 
     A network that names parts in `full_precision` keeps those in float32, and of the others only
     its linear layers change, with what goes into them: normalisation and the residual stream
@@ -45,9 +51,6 @@ def lower_products(network: nn.Module, dtype: torch.dtype) -> nn.Module:
 
     Args:
         dtype: float32 changes nothing.
-
-    Returns:
-        The network.
     """
     kept = getattr(network, "full_precision", None)
     if dtype == torch.float32:

@@ -12,19 +12,14 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor
 
-from models.checkpoints import CheckpointError, load_autoencoder
+from models.checkpoints import load_autoencoder
 from models.chunks import images_at_once, in_chunks
 from models.download import one_line, sha256_of
+from models.folders import is_local, naming
 from models.latent_scale import LatentScale
-from models.precision import float32_products, has_tf32
+from models.precision import DTYPES, float32_products, has_tf32
 
 T = TypeVar("T")
-DTYPES = {
-    "fp32": torch.float32,
-    "tf32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 CHUNK = 8  # images at once where the memory is not asked, as on the CPU
 HUB_FACTOR = 8  # image pixels per latent, along a side, of the Stable Diffusion VAEs
@@ -128,8 +123,7 @@ class VAESpace:
         self._device = torch.device("cpu")
         if Path(self.vae).expanduser().is_file():
             raise self._error("is a file; give its folder, with the config.json")
-        known = self.vae != "" and Path(self.vae).is_dir()  # of "" Path makes the current folder
-        self._is_local = known or self.vae.startswith(("/", ".", "~"))
+        self._is_local = is_local(self.vae)
         if not self._is_local and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.vae):
             raise self._error("is neither a folder nor a hub name; give a folder or owner/name")
         self._factor = self._check_folder(self._folder()) if self._is_local else HUB_FACTOR
@@ -187,10 +181,8 @@ class VAESpace:
             if factor != self._factor:
                 expected = f"not {self._factor} times as is expected of hub names"
                 raise self._error(f"shrinks {factor} times, {expected}; give a local folder of it")
-            try:
+            with naming("vae"):
                 self._network = load_autoencoder(folder / WEIGHTS)
-            except CheckpointError as error:
-                raise ValueError(f"vae={error}") from error
             self._place()
         return self
 

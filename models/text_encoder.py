@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.download import DownloadError, one_line, sha256_of
-from models.folders import fetch_folder, find_file, folder_digest, read_config
+from models.folders import fetch_folder, find_file, folder_digest, naming, read_config
 from models.precision import float32_products
 
 BATCH = 16  # prompts at once
@@ -127,10 +127,8 @@ class ClipText:
         return network
 
     def _config(self, name: str) -> dict[str, Any]:
-        try:
+        with naming("source"):
             config = read_config(self._place(name))
-        except DownloadError as error:
-            raise ValueError(f"source={error}") from error
         if config.get("architectures", [None])[0] not in CLASSES:
             kind = config.get("architectures")
             raise self._error(f"{name} is a {kind}; it must be one of {', '.join(CLASSES)}")
@@ -146,16 +144,12 @@ class ClipText:
         return files
 
     def _find(self, folder: str, file: str) -> Path | None:
-        try:
+        with naming("source"):
             return find_file(self._place(folder) if folder else self.source, file)
-        except DownloadError as error:
-            raise ValueError(f"source={error}") from error
 
     def _fetch(self, name: str) -> Path:
-        try:
+        with naming("source"):
             return fetch_folder(self._place(name))
-        except DownloadError as error:
-            raise ValueError(f"source={error}") from error
 
     def _place(self, name: str) -> str:
         return f"{self.source.rstrip('/')}/{name}"

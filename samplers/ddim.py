@@ -45,8 +45,7 @@ class DDIM(Sampler):
         spacing: "respaced", or "ddim" for an integer stride.
         eta: in [0, 1]; 0 = deterministic, 1 = the noise of DDPM's "small" variance.
         process: a chain of betas (DiscreteVP).
-        stitch: which denoiser runs which step.
-        num_models: number of denoisers.
+        stitch, num_models: as of Sampler.
 
     Raises:
         ValueError: on a value out of range; the message is `name=value: what is allowed`.

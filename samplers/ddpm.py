@@ -41,8 +41,7 @@ class DDPM(Sampler):
         variance: "small" (posterior) or "large" (beta), for denoisers that predict none; where
             variance logits are given, the learned range is used.
         process: a chain of betas (DiscreteVP).
-        stitch: which denoiser runs which step.
-        num_models: number of denoisers.
+        stitch, num_models: as of Sampler.
 
     Raises:
         ValueError: on a value out of range; the message is `name=value: what is allowed`.

@@ -58,8 +58,7 @@ class DPMSolver(Sampler):
             finite at both ends of the trajectory).
         order: 1, 2 or 3, at most `steps`; reached after order - 1 warm-up steps.
         process: of the latents; its trajectory is walked.
-        stitch: which denoiser runs which step.
-        num_models: number of denoisers.
+        stitch, num_models: as of Sampler.
 
     Raises:
         ValueError: on a value out of range; the message is `name=value: what is allowed`.

@@ -37,8 +37,7 @@ class Euler(Sampler):
     Args:
         steps: N, an integer from 1 to T.
         process: of the latents; its trajectory is walked.
-        stitch: which denoiser runs which step.
-        num_models: number of denoisers.
+        stitch, num_models: as of Sampler.
 
     Raises:
         ValueError: on a value out of range; the message is `name=value: what is allowed`.

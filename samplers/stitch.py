@@ -99,15 +99,10 @@ class Fractions(StitchSchedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LargeToSmall(StitchSchedule):
+class LargeToSmall(Fraction):
     """The reverse order: large takes the first 1 - fraction of the trajectory, small the rest."""
 
     fraction: float = 0.5  # of the small denoiser, in [0, 1]
-    axis: str = "time"  # "time" or "step"
-
-    def __post_init__(self) -> None:
-        check_number("fraction", self.fraction, 0, 1)
-        check_choice("axis", self.axis, AXES)
 
     def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         _check_two("fraction", self.fraction, num_models)

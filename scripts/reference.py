@@ -2,13 +2,5 @@
 
 from tstitch.config.cli import command
 
-
-def run(config: dict) -> None:
-    """The command; torch is imported only once the command line is understood."""
-    from tstitch.scoring.make_reference import make_reference
-
-    make_reference(config)
-
-
 if __name__ == "__main__":
-    command("reference", run)
+    command("reference", "tstitch.scoring.make_reference:make_reference")

@@ -2,13 +2,5 @@
 
 from tstitch.config.cli import command
 
-
-def run(config: dict) -> None:
-    """The command; torch is imported only once the command line is understood."""
-    from tstitch.training.run import run_training
-
-    run_training(config)
-
-
 if __name__ == "__main__":
-    command("train", run)
+    command("train", "tstitch.training.run:run_training")

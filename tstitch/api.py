@@ -10,7 +10,7 @@ import torch
 from evaluation.features.reference import array_reference
 from tstitch.config.cli import compose
 from tstitch.maker.bootstrap import prepare_process
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.start import start_process
 from tstitch.sampling.experiment import PairExperiment
 from tstitch.sampling.pipeline import Pipeline
@@ -65,10 +65,8 @@ def evaluate(
     section = config["evaluation"]
     held = None
     if isinstance(reference, np.ndarray):
-        try:
+        with errors_of(""):
             held = array_reference(reference, "reference")
-        except ValueError as error:
-            raise UserError(str(error)) from error
     elif reference is not None:
         section = section | {"reference": str(reference)}
     settings = EvaluationSettings.parse(section)

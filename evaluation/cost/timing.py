@@ -11,11 +11,7 @@ import torch
 
 
 class StageTimer:
-    """Sums the seconds of named stages; on CUDA by events that are read once, at the end.
-
-    Args:
-        device: where the stages run.
-    """
+    """Sums the seconds of named stages; on CUDA by events that are read once, at the end."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -19,11 +19,7 @@ FIDELITY_NAME = "fashion-mnist-classifier"
 
 
 class Classifier(nn.Module):
-    """Two convolutions, each halving the map, and a hidden layer over all of its positions.
-
-    Args:
-        num_classes: length of the logits.
-    """
+    """Two convolutions, each halving the map, and a hidden layer over all of its positions."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

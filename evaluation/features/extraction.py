@@ -27,15 +27,12 @@ class Images(Protocol):
 def extract(
     extractor: nn.Module, images: Images, indices: range, batch_size: int, device: torch.device
 ) -> dict[str, Tensor]:
-    """Features of consecutive images.
+    """Features of consecutive images: the extractor's dict for all of them, on the CPU.
 
     Args:
         extractor: uint8 (n, 3, H, W) -> dict of (n, ...) tensors, on the device.
         indices: which images; batches are cut from it, so features do not depend on the others.
         batch_size: images at once.
-
-    Returns:
-        The extractor's dict for all of them, on the CPU.
     """
     parts = []
     for first in range(indices.start, indices.stop, batch_size):

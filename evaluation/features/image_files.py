@@ -19,6 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".
 COPIES = ("__MACOSX", "@eaDir")
 # Other modes of Pillow have 16 or 32 bits per channel, which would be cut off silently.
 MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+TRANSPARENT = ("RGBA", "RGBa", "LA", "La", "PA")
 # Formats of which a second image is no other one, but a camera's preview.
 WITH_PREVIEW = ("JPEG", "MPO")
 # EXIF's number of how a camera was held, where that was not upright.
@@ -91,10 +92,7 @@ def list_images(folder: Path) -> Listing:
     with os.scandir(root) as entries:
         names = [e.name for e in entries if _is_folder(e) and not is_hidden(e.name)]
     return Listing(
-        folder,
-        tuple(sorted(files, key=natural)),
-        tuple(sorted(names)),
-        tuple(sorted(left_out)),
+        folder, tuple(sorted(files, key=natural)), tuple(sorted(names)), tuple(sorted(left_out))
     )
 
 
@@ -119,12 +117,9 @@ def decode_rgb(path: Path, name: str) -> np.ndarray:
     8, what is transparent is laid over white, and photographs are turned upright as their EXIF data
     say.
 
-    Args:
-        name: of the file, for messages.
-
     Raises:
         ValueError: not decodable, cut short, 16-bit grey or floating point, or several images; one
-            line.
+            line that begins with the name.
     """
     from PIL import Image
 
@@ -132,7 +127,7 @@ def decode_rgb(path: Path, name: str) -> np.ndarray:
         turn = _turn(image)  # before the pixels are read, as for the size
         if turn is not None:
             image = image.transpose(Image.Transpose[turn])
-        if has_transparency(image):
+        if image.mode in TRANSPARENT or "transparency" in image.info:
             colours = image.convert("RGBA")
             white = Image.new("RGBA", colours.size, "white")
             return np.asarray(Image.alpha_composite(white, colours).convert("RGB"))
@@ -156,17 +151,12 @@ def _turn(image: Any) -> str | None:
         return None
 
 
-def has_transparency(image: Any) -> bool:
-    """Whether a Pillow image says how transparent its pixels are."""
-    return image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info
-
-
 @contextmanager
 def decodable(path: Path, name: str) -> Iterator[Any]:
     """The Pillow image of a file, its pixels not yet read; to be decoded within the block.
 
     Raises:
-        ValueError: as `decode_rgb`; one line that begins with the name.
+        ValueError: as `decode_rgb`.
     """
     from PIL import Image
 

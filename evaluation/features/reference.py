@@ -17,9 +17,7 @@ SYMMETRY = 1e-5  # relative to the largest entry; float32 statistics meet it
 STATISTICS = {"pool": ("mu", "sigma"), "spatial": ("mu_s", "sigma_s")}
 KINDS = "arr_0 (images), or mu and sigma (their statistics)"
 # By digest: the shipped file was made before class_counts were stored.
-SHIPPED_CLASSES = {
-    "8c684304c919ce3d713fefb9899b5f460e429af331632475af2ef8e1a57487cb": (6000,) * 10,
-}
+SHIPPED_CLASSES = {"8c684304c919ce3d713fefb9899b5f460e429af331632475af2ef8e1a57487cb": (6000,) * 10}
 
 
 @dataclass(frozen=True, eq=False)

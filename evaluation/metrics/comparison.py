@@ -1,6 +1,7 @@
 """Both sides of a comparison: samples, which may be shared out over ranks, and real images."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -44,8 +45,7 @@ class Samples:
     def by_group(self, measure: Callable[[range, Mapping[str, Tensor]], T]) -> list[T]:
         """measure(indices, features) of every group, each computed where its features are.
 
-        Returns:
-            All of them in order on rank 0, [] on the others.
+        All of them in order on rank 0, [] on the others.
         """
         return self._collect({n: measure(self._groups[n], f) for n, f in self._own.items()})
 
@@ -76,23 +76,15 @@ class Samples:
         return torch.repeat_interleave(sizes).to(self.device)
 
 
+@dataclass(eq=False)
 class ReferenceStatistics:
-    """What is known of the real images, and what metrics have made of it.
+    """What is known of the real images, and what metrics have made of it."""
 
-    Args:
-        gaussians: mean (D,) and covariance (D, D) float64 by kind of features, on every rank.
-        features: (M, D) float64 "pool" features, M > 3, on rank 0; None if they are not known.
-        num_images: how many images it is of, if known.
-    """
-
-    def __init__(
-        self,
-        gaussians: Mapping[str, tuple[Tensor, Tensor]],
-        features: Tensor | None = None,
-        num_images: int | None = None,
-    ) -> None:
-        self.gaussians, self.features, self.num_images = gaussians, features, num_images
-        self._made: dict[str, Any] = {}
+    # Mean (D,) and covariance (D, D) float64 by kind of features, on every rank.
+    gaussians: Mapping[str, tuple[Tensor, Tensor]]
+    features: Tensor | None = None  # (M, D) float64 "pool", M > 3, on rank 0; None = not known
+    num_images: int | None = None  # that it is of, if known
+    _made: dict[str, Any] = field(default_factory=dict, init=False)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What every comparison needs of the real images alone, made at its first use."""

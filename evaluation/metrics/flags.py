@@ -11,13 +11,10 @@ SLACK = 0.02  # of the classes' shares, a difference that changes little
 
 
 def few_images(num_images: int, dimensions: Mapping[str, int]) -> dict[str, str]:
-    """Distances of Gaussians from fewer images than their features have dimensions.
+    """Reason by metric why images are fewer than the dimensions of its features; may be empty.
 
     Args:
-        dimensions: of the features, by metric.
-
-    Returns:
-        Reason by metric; empty if there are enough.
+        dimensions: of the features, by metric that is a distance of Gaussians.
     """
     return {
         metric: (
@@ -33,16 +30,13 @@ def few_images(num_images: int, dimensions: Mapping[str, int]) -> dict[str, str]
 def other_classes(
     counts: Sequence[int] | None, reference: Sequence[int] | None, *, guessed: bool = False
 ) -> str | None:
-    """Why images are of other classes than the reference, or in other proportions.
+    """Why images are of other classes than the reference, or in other proportions, if they are.
 
     What chance explains, such as labels drawn at random or fewer images than classes, is no reason.
 
     Args:
         counts, reference: images per class, by its number; None = unknown.
         guessed: the counts are what a classifier says.
-
-    Returns:
-        None where they agree, or where one is not known.
     """
     if counts is None or reference is None or not sum(counts) or not sum(reference):
         return None

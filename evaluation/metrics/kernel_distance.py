@@ -21,11 +21,7 @@ class KernelSums:
     num_reference: int
 
     def distance(self, left_out: int | None = None) -> float:
-        """KID of all samples, or of those outside one group; the mean over all pairs, no subsets.
-
-        Args:
-            left_out: index of a group.
-        """
+        """KID of all samples, or of those outside one group: over all pairs, without subsets."""
         keep = torch.ones_like(self.sizes, dtype=torch.bool)
         if left_out is not None:
             keep[left_out] = False

@@ -11,13 +11,10 @@ NEIGHBOURS = 3
 
 
 def squared_radii(features: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
-    """Squared distance of each feature vector to its k-th nearest other one.
+    """Squared distance (N,) float64 of each feature vector to its k-th nearest other one.
 
     Args:
         features: (N, D) float64, N > k.
-
-    Returns:
-        (N,) float64.
     """
     radii = torch.empty(len(features), dtype=features.dtype, device=features.device)
     for rows in row_blocks(len(features), len(features)):
@@ -31,15 +28,12 @@ def squared_radii(features: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
 
 
 def inside_any(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
-    """Whether each point lies in the ball of at least one centre.
+    """Whether each point lies in the ball of at least one centre, (N,) bool.
 
     Args:
         points: (N, D) float64.
         centres: (M, D) float64.
         radii: (M,) squared radii.
-
-    Returns:
-        (N,) bool.
     """
     found = [
         (squared_distances(points[rows], centres) <= radii).any(1)
@@ -49,7 +43,7 @@ def inside_any(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
 
 
 def groups_that_cover(points: Tensor, centres: Tensor, radii: Tensor, groups: Tensor) -> Tensor:
-    """Whether each point lies in a ball of each group of centres.
+    """Whether each point lies in a ball of each group of centres, (N, G) bool.
 
     Recall without a group of samples is the part of the points that another group covers.
 
@@ -58,9 +52,6 @@ def groups_that_cover(points: Tensor, centres: Tensor, radii: Tensor, groups: Te
         centres: (M, D) float64.
         radii: (M,) squared radii.
         groups: (M,) int64, ascending, every group of 0..G-1 being there.
-
-    Returns:
-        (N, G) bool.
     """
     sizes = torch.bincount(groups).tolist()
     covered = []

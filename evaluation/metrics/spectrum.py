@@ -5,15 +5,12 @@ from torch import Tensor
 
 
 def radial_log_amplitude(x: Tensor, bins: int) -> list[float]:
-    """Mean log10 amplitude of the two-dimensional Fourier transform, by radial frequency.
+    """Mean log10 amplitude of the two-dimensional Fourier transform per bin, lowest first.
 
     Args:
         x: (N, C, H, H); the mean is over images, channels and directions.
-        bins: of equal width over frequencies 0 to pi, the last one includes its end; corners of
-            the spectrum above pi are left out.
-
-    Returns:
-        one value per bin, lowest frequency first.
+        bins: of equal width over radial frequencies 0 to pi, the last one includes its end;
+            corners of the spectrum above pi are left out.
 
     Raises:
         ValueError: more bins than H / 2, of which one would be empty.

@@ -96,8 +96,7 @@ def _log_ticks(metrics: Sequence[Measured]) -> dict[str, Any]:
 def metric_figure(points: Sequence[Point], floor: Floor | None, key: str) -> dict[str, Any]:
     """One metric with its intervals against the fraction, or against GMACs per image.
 
-    Returns:
-        `id`, and `data` and `layout` for Plotly.
+    It has `id`, and `data` and `layout` for Plotly.
     """
     on_fraction, every, data, shown = has_fractions(points), x_values(points), [], []
     if floor and key in floor.metrics:
@@ -116,14 +115,7 @@ def metric_figure(points: Sequence[Point], floor: Floor | None, key: str) -> dic
 
 
 def pareto_figure(points: Sequence[Point], floor: Floor | None, kind: str) -> dict[str, Any]:
-    """FID against a cost, with the front.
-
-    Args:
-        kind: pareto.TIME or pareto.FLOPS.
-
-    Returns:
-        `id`, and `data` and `layout` for Plotly.
-    """
+    """FID against a cost (pareto.TIME or FLOPS), with the front; as `metric_figure`."""
     unit = 1e3 if kind == TIME else 1e-9
     costs = {i: c * unit for i, p in enumerate(points) if (c := cost_of(p, kind)) is not None}
     front = front_of(points, kind)

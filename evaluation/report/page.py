@@ -84,7 +84,8 @@ def render_page(
         _section("Protocol", _protocol(points, protocol)),
         _section("Run directories", _runs(points)),
     ]
-    runs = f"{len(points)} runs, {len(series)} series, {_image_counts(points)} images per run"
+    counts = ", ".join(map(str, sorted({p.num_images for p in points})))
+    runs = f"{len(points)} runs, {len(series)} series, {counts} images per run"
     return Template(PAGE).substitute(
         title=escape(title),
         subtitle=escape(runs),
@@ -102,10 +103,6 @@ def _section(title: str, *parts: str) -> str:
 
 def _note(text: str) -> str:
     return f'<p class="muted">{escape(text)}</p>'
-
-
-def _image_counts(points: Sequence[Point]) -> str:
-    return ", ".join(map(str, sorted({p.num_images for p in points})))
 
 
 def _findings(points: Sequence[Point], floor: Floor | None, notes: Sequence[str]) -> str:

@@ -11,6 +11,11 @@ STEADY = 0.1  # by which the times of runs may miss what their denoisers' times 
 ARITHMETIC = 0.05  # by which a speed-up may pass the ratio of FLOPs, an error of measurement
 UNKNOWN = ("unknown processes and threads",)
 REMEDY = "set sweep.timing_rounds=3, which measures all schedules in turn"
+IN_TURN = (
+    "the load changed within the rounds, or the large denoiser waits for something else than "
+    "arithmetic, as for weights that are offloaded. No speed-up is told; measure again on an idle "
+    "machine, with more sweep.timing_rounds."
+)
 
 
 def speed_ratio(point: Point, large: Point | None) -> float | None:
@@ -65,7 +70,8 @@ def comparable_times(
             notes.append(reason)
             for i in members:
                 points[i] = untimed(points[i])
-        notes += _above_arithmetic(series if not reason else [])
+        elif found := _above_arithmetic(series):  # timed in turn, and yet faster than can be
+            notes.append(f"{found} {IN_TURN}")
     return points, notes
 
 
@@ -112,14 +118,11 @@ def _unsteady(series: Sequence[Point], remedy: str) -> str:
             f"miss those of their denoisers by up to {miss:.0%}). The times are left out, and no "
             f"speed-up is told from them; {remedy}."
         )
-    large = all_large_of(timed)
-    over = _above(timed, large)
-    if large is None or not over:
+    if not (found := _above_arithmetic(timed)):
         return ""
     return (
-        f"{series[0].series}: {_names(over)} measured above what the arithmetic allows "
-        f"({arithmetic_ratio(over[0], large):.1f}x): the load of the machine changed between the "
-        f"runs. The times are left out, and no speed-up is told from them; {remedy}."
+        f"{found} the load of the machine changed between the runs. The times are left out, and no "
+        f"speed-up is told from them; {remedy}."
     )
 
 
@@ -140,19 +143,16 @@ def _expected(timed: Sequence[Point], seconds: Sequence[float]) -> list[float]:
     ]
 
 
-def _above_arithmetic(series: Sequence[Point]) -> list[str]:
-    """A sentence on points that were timed in turn, and yet are faster than can be."""
+def _above_arithmetic(series: Sequence[Point]) -> str:
+    """Which points are faster than the arithmetic allows, the beginning of a note; or nothing."""
     large = all_large_of(series)
-    over = _above(series, large)
+    over = [p for p in series if large and (r := _ratio(p, large)) and _is_false(r, p, large)]
     if large is None or not over:
-        return []
-    return [
+        return ""
+    return (
         f"{series[0].series}: {_names(over)} measured above what the arithmetic allows "
-        f"({arithmetic_ratio(over[0], large):.1f}x): the load changed within the rounds, or the "
-        "large denoiser waits for something else than arithmetic, as for weights that are "
-        "offloaded. No speed-up is told; measure again on an idle machine, with more "
-        "sweep.timing_rounds."
-    ]
+        f"({arithmetic_ratio(over[0], large):.1f}x):"
+    )
 
 
 def _ratio(point: Point, large: Point | None) -> float | None:
@@ -168,13 +168,6 @@ def _of_rounds(point: Point, large: Point) -> list[float]:
     if len(point.round_seconds) != len(large.round_seconds):
         return []
     return [b / a for a, b in zip(point.round_seconds, large.round_seconds, strict=True)]
-
-
-def _above(points: Sequence[Point], large: Point | None) -> list[Point]:
-    """Those whose speed-up is above what the arithmetic allows."""
-    if large is None:
-        return []
-    return [p for p in points if (r := _ratio(p, large)) and _is_false(r, p, large)]
 
 
 def _is_false(ratio: float, point: Point, large: Point) -> bool:

@@ -39,14 +39,14 @@ def judge(members: Sequence[Point]) -> Verdict:
     else:
         compared.sort(key=lambda p: -p.gmacs_per_image)
     unresolved = [p for p in compared if large is None or not _is_resolved(p, large)]
-    told = [p for p in compared if p not in unresolved]
-    equal = [i for i, p in enumerate(told) if p.differences[LOSS].low <= 0]
-    before = told[: equal[-1]] if equal else []
+    resolved = [p for p in compared if p not in unresolved]
+    equal = [i for i, p in enumerate(resolved) if p.differences[LOSS].low <= 0]
+    before = resolved[: equal[-1]] if equal else []
     return Verdict(
         large=large,
         compared=compared,
-        equal=told[equal[-1]] if equal else None,
-        better=[p for p in told if p.differences[LOSS].high < 0],
+        equal=resolved[equal[-1]] if equal else None,
+        better=[p for p in resolved if p.differences[LOSS].high < 0],
         worse_before=[p for p in before if p.differences[LOSS].low > 0],
         flags=flags,
         unresolved=unresolved,

@@ -6,12 +6,6 @@ from .rectified_flow import RectifiedFlow
 from .vp_sde import VPSDE
 
 __all__ = [
-    "NUM_TIMESTEPS",
-    "DiscreteVP",
-    "EDM",
-    "LinearVP",
-    "RectifiedFlow",
-    "ScaledLinearVP",
-    "VPSDE",
+    "NUM_TIMESTEPS", "DiscreteVP", "EDM", "LinearVP", "RectifiedFlow", "ScaledLinearVP", "VPSDE",
     "check_discrete",
-]
+]  # fmt: skip

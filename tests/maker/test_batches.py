@@ -6,7 +6,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from tstitch.config.cli import compose
-from tstitch.engine.settings import choose_engine
+from tstitch.engine.settings import choose_engines
 from tstitch.maker.batches import sample_units
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import ImageMaker
@@ -28,7 +28,7 @@ def build(*words: str) -> ImageMaker:
             ],
         )
     )
-    engine = choose_engine(experiment.engine, experiment.run)
+    engine = choose_engines(experiment.engine, experiment.run)[0]
     return experiment.maker(experiment.load(engine))
 
 

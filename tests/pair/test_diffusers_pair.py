@@ -12,7 +12,7 @@ from models.checkpoints import save_weights
 from models.dit import DiT
 from tstitch.benchmark.diffusers_dit import as_diffusers
 from tstitch.config.cli import compose
-from tstitch.engine.settings import choose_engine
+from tstitch.engine.settings import choose_engines
 from tstitch.maker.parse import parse_experiment
 from tstitch.pair.spec import locate_weights
 from tstitch.pair.weights import weights_digest
@@ -60,7 +60,7 @@ def pair_of(denoiser, **values):
 
 
 def engine_of(experiment):
-    return choose_engine(experiment.engine, experiment.run)
+    return choose_engines(experiment.engine, experiment.run)[0]
 
 
 def latents(base, pair):

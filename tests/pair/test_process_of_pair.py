@@ -9,7 +9,7 @@ import pytest
 from samplers import LinearVP, RectifiedFlow, ScaledLinearVP
 from tstitch.config.cli import compose
 from tstitch.config.settings import GuidanceSection, GuidanceSettings
-from tstitch.engine.settings import choose_engine
+from tstitch.engine.settings import choose_engines
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Weights
 from tstitch.run.generate import run_sampling
@@ -44,7 +44,7 @@ def parse(base):
 
 
 def identity(experiment):
-    return experiment.identity(WEIGHTS, choose_engine(experiment.engine, experiment.run))
+    return experiment.identity(WEIGHTS, choose_engines(experiment.engine, experiment.run)[0])
 
 
 def test_runs_of_before_keep_their_identity(parse):

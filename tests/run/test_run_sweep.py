@@ -10,7 +10,7 @@ from tstitch.config.cli import compose
 from tstitch.runtime.errors import UserError
 from tstitch.sweep.plan import plan_sweep
 from tstitch.sweep.run import run_sweep
-from tstitch.sweep.settings import parse_sweep
+from tstitch.sweep.settings import SweepSettings
 
 TRIO = ("pair=fashion_mnist_trio", "pair.denoisers.medium.weights=random")
 FILES = ("report.html", "report.md", "points.csv", "metrics.png", "pareto.pdf", "strip.png")
@@ -67,7 +67,7 @@ def test_kinds_share_an_all_large_run(plan):
 def test_simplex_of_three(plan):
     """Catches: the 66 trio configurations of the paper's Fig. 6 short of some, or not summing."""
     config = compose("sweep", ["sweep.simplex=0.1"])["sweep"]
-    simplex = parse_sweep(config, 3).simplex
+    simplex = SweepSettings.parse(config, context={"num_models": 3}).simplex
     assert len(simplex) == 66 == len(set(simplex)) and (0.4, 0.4, 0.2) in simplex
     assert all(sum(fractions) == pytest.approx(1) for fractions in simplex)
     points = plan(*TRIO, "sweep.simplex=0.5", "sampler.steps=10")

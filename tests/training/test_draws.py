@@ -12,13 +12,13 @@ from tstitch.config.cli import compose
 from tstitch.data.datasets import StepBatches, epoch_order
 from tstitch.training.ema import Ema
 from tstitch.training.loop import draw, step_generator
-from tstitch.training.settings import TrainSettings, parse_train
+from tstitch.training.settings import TrainSettings
 
 
 @lru_cache
 def settings(*overrides: str) -> TrainSettings:
     config = compose("train", [f"train.{override}" for override in overrides])
-    return parse_train(config["train"], ["small", "large"], world_size=1)
+    return TrainSettings.parse(config["train"], context={"denoisers": ["small", "large"]})
 
 
 def draws(seed=0, step=0, rank=0, n=64, **fields):

@@ -18,7 +18,7 @@ from tstitch.training import loop, recorder, run
 from tstitch.training.ema import Ema
 from tstitch.training.latents import to_float
 from tstitch.training.objective import HybridObjective
-from tstitch.training.settings import parse_train
+from tstitch.training.settings import TrainSettings
 
 
 def log_rows(folder: Path) -> list[dict]:
@@ -171,7 +171,7 @@ class Line(nn.Module):
 def test_gradients_are_clipped_before_the_step(limit):
     """Catches: clipping after the step, a limit of 0 that stops learning, a clipped norm logged."""
     config = compose("train", [f"train.grad_clip={limit}", "train.steps=1", "train.decay_steps=0"])
-    settings = parse_train(config["train"], ["large"], 1)
+    settings = TrainSettings.parse(config["train"], context={"denoisers": ["large"]})
     network, norms, rows = Line(), [], []
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     optimizer.register_step_pre_hook(lambda *_: norms.append(network.slope.grad.norm().item()))
@@ -190,7 +190,10 @@ def test_gradients_are_clipped_before_the_step(limit):
 
 def averaged_gradients(config: dict, world: int) -> dict[str, torch.Tensor]:
     """The weights that `world` processes must end with, computed in this one."""
-    pair, settings = parse_pair(config["pair"]), parse_train(config["train"], ["small"], 1)
+    pair, settings = (
+        parse_pair(config["pair"]),
+        TrainSettings.parse(config["train"], context={"denoisers": ["small"]}),
+    )
     torch.manual_seed(settings.seed)
     network = build_network(pair, pair.denoisers[0])
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)

@@ -11,7 +11,7 @@ from tstitch.pair.spec import build_network, parse_pair
 from tstitch.runtime.errors import UserError
 from tstitch.training.objective import HybridObjective
 from tstitch.training.run import run_training
-from tstitch.training.settings import parse_train
+from tstitch.training.settings import TrainSettings
 from tstitch.training.teacher import load_teacher
 
 
@@ -56,7 +56,7 @@ def test_teacher_is_the_trained_network(taught, tiny, tmp_path):
     """Catches: fresh weights, training mode, gradients, the logits of the variance as noise."""
     network, overrides = taught
     config = compose("train", tiny(tmp_path, *overrides))
-    settings = parse_train(config["train"], ["small", "large"], 1)
+    settings = TrainSettings.parse(config["train"], context={"denoisers": ["small", "large"]})
     teacher = load_teacher(parse_pair(config["pair"]), settings, torch.device("cpu"))
     x, t, y = torch.randn(3, 1, 28, 28), torch.tensor([0, 500, 999]), torch.tensor([0, 9, 10])
     noise = teacher(x, t, y)

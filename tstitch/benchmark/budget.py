@@ -8,11 +8,7 @@ COMPILE_S = 20.0  # of one network, as long as none was compiled; two of them in
 
 
 class Budget:
-    """Seconds from now on.
-
-    Args:
-        seconds: of the whole benchmark.
-    """
+    """The seconds of a whole benchmark, from now on."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds

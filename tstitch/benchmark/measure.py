@@ -57,11 +57,7 @@ def measure_once(
 
 
 def start(case: Case, config: dict[str, Any]) -> Crew:
-    """The processes of a case; they load their networks when they are first asked something.
-
-    Args:
-        config: of a run, without the section `benchmark`.
-    """
+    """The processes of a case; they load their networks when they are first asked something."""
     adjusted = case.config(config)
     if case.is_peer:
         return Crew(partial(PeerWorker, adjusted, case.dtype, case.is_compiled), case.processes)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from evaluation.cost.machine import device_name, has_bfloat16
-from models.spaces import DTYPES, VAESpace
+from models.precision import DTYPES
+from models.spaces import VAESpace
 from tstitch.benchmark.diffusers_dit import as_diffusers, what_does_not_fit
 from tstitch.engine.compiled import what_is_missing
 from tstitch.maker.protocol import Experiment
@@ -62,10 +63,7 @@ class PeerWorker:
         self._pipeline = _pipeline(self._experiment, DTYPES[dtype]).to(self._device)
 
     def prepare(self, fractions: tuple[float, ...]) -> dict[str, Any]:
-        """Compiles if it is to, and samples a batch in a few steps.
-
-        Args:
-            fractions: are those of stitched cases.
+        """Compiles if it is to, and samples a batch in a few steps; there are no fractions.
 
         Returns:
             seconds by denoiser (compilation included), and what the pipeline is.
@@ -88,12 +86,7 @@ class PeerWorker:
         }
 
     def sample(self, fraction: float, batches: int, folder: str) -> dict[str, Any]:
-        """Samples some batches, from the noise to uint8 on the host; nothing is stored.
-
-        Args:
-            fraction: 0.
-            folder: is for those that store.
-        """
+        """Samples some batches, from the noise to uint8 on the host; nothing is stored."""
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         started = time.perf_counter()

@@ -4,33 +4,21 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.report.table import Table, table_lines
+from tstitch.maker.provenance import milliseconds
 
 COLUMNS = [
-    "engine",
-    "images/s at fraction 0",
-    "over plain",
-    "ms per step",
-    "share of matmul peak",
-    "not denoising",
-    "peak memory",
-    "prepared in",
-    "latents differ by",
-]
+    "engine", "images/s at fraction 0", "over plain", "ms per step", "share of matmul peak",
+    "not denoising", "peak memory", "prepared in", "latents differ by",
+]  # fmt: skip
 
 
 def render_benchmark(document: dict[str, Any]) -> str:
-    """The Markdown report of a benchmark.
-
-    Args:
-        document: benchmark.json.
-    """
+    """The Markdown report of a benchmark.json."""
     protocol, cases = document["protocol"], document["cases"]
     lines = [
-        f"# {protocol['pair']}: how fast it samples",
-        "",
+        f"# {protocol['pair']}: how fast it samples\n",
         *_missing(document),
-        "![images per second against fraction](benchmark.png)",
-        "",
+        "![images per second against fraction](benchmark.png)\n",
         *table_lines(Table(COLUMNS, [*map(_row, cases), *map(_peer_row, document["peers"])])),
         "",
         "Medians of the rounds, smallest and largest in brackets. *ms per step*: one guided "
@@ -45,12 +33,9 @@ def render_benchmark(document: dict[str, Any]) -> str:
     for case in cases:
         lines += ["", f"## {case['name']}", "", *_fractions(case), "", _details(case)]
     lines += [
-        "",
-        "*Ideal*: the time of all large steps over the time of the schedule's steps, from the "
-        "times per step above.",
-        "",
-        "## Protocol",
-        "",
+        "\n*Ideal*: the time of all large steps over the time of the schedule's steps, from the "
+        "times per step above.\n",
+        "## Protocol\n",
         *(f"- {name.replace('_', ' ')}: {_text(value)}" for name, value in protocol.items()),
         "",
     ]
@@ -122,12 +107,7 @@ def _fractions(case: dict[str, Any]) -> list[str]:
 
 
 def save_plot(document: dict[str, Any], path: Path) -> None:
-    """Images per second against fraction, one line per case; the ideal is dashed.
-
-    Args:
-        document: benchmark.json.
-        path: of the PNG file.
-    """
+    """A PNG: images per second against fraction, one line per case; the ideal is dashed."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
@@ -165,14 +145,10 @@ def _details(case: dict[str, Any]) -> str:
     return (
         f"{case['rounds']} round(s); {', '.join(used) or 'no options'}; "
         f"{case['threads_per_process']} CPU thread(s) per process. Milliseconds per image at "
-        f"fraction 0: {_stages(case['seconds_per_image'])}; at the same time as these: "
-        f"{_stages(case['seconds_per_image_beside'])}. Matrix products: "
+        f"fraction 0: {milliseconds(case['seconds_per_image'])}; at the same time as these: "
+        f"{milliseconds(case['seconds_per_image_beside'])}. Matrix products: "
         f"{_spread(case['matmul_flops_per_second'], '{:.3g}')} FLOP/s."
     )
-
-
-def _stages(seconds: dict[str, float]) -> str:
-    return ", ".join(f"{name} {1000 * value:.2f}" for name, value in seconds.items())
 
 
 def _percent(values: dict[str, float]) -> str:

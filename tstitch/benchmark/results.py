@@ -9,9 +9,7 @@ from tstitch.maker.protocol import Experiment
 
 
 def summarise(
-    results: Sequence[Measured],
-    experiments: dict[float, Experiment],
-    flops: dict[str, int],
+    results: Sequence[Measured], experiments: dict[float, Experiment], flops: dict[str, int]
 ) -> list[dict[str, Any]]:
     """One plain JSON object per case; medians with the smallest and largest of the rounds.
 
@@ -61,10 +59,7 @@ def _over_plain(result: Measured, plain: Measured) -> dict[str, float]:
 
 
 def _case(
-    result: Measured,
-    plain: Measured,
-    experiments: dict[float, Experiment],
-    flops: dict[str, int],
+    result: Measured, plain: Measured, experiments: dict[float, Experiment], flops: dict[str, int]
 ) -> dict[str, Any]:
     case, base = result.case, experiments[0.0]
     return _beginning(result) | {

@@ -13,7 +13,7 @@ from tstitch.benchmark.results import summarise, summarise_peers
 from tstitch.benchmark.session import Session
 from tstitch.benchmark.settings import BenchmarkSettings, Case, list_cases
 from tstitch.benchmark.worker import with_fraction
-from tstitch.engine.settings import choose_engine
+from tstitch.engine.settings import choose_engines
 from tstitch.files.writing import replacing, write_json, write_text
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment
@@ -31,10 +31,7 @@ def run_benchmark(config: dict[str, Any]) -> Path:
 
     The files are written anew, whole, after every measurement. They replace those of an earlier
     benchmark once the first case is measured: what was measured at another time, on a machine in
-    another state, does not compare with what is measured now.
-
-    Returns:
-        The folder of the results.
+    another state, does not compare with what is measured now. Returns their folder.
 
     Raises:
         UserError: a bad field, or what a case cannot do here.
@@ -83,7 +80,7 @@ def _check(groups: list[list[Case]], base: dict[str, Any]) -> None:
     """What can be refused before anything is started."""
     for case in (case for group in groups for case in group):
         experiment = parse_experiment(case.config(base))
-        choose_engine(experiment.engine, experiment.run)
+        choose_engines(experiment.engine, experiment.run)
         experiment.fetch()
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationInfo, field_vali
 
 from evaluation.cost.machine import has_bfloat16
 from tstitch.config import fields
-from tstitch.config.cli import compose
+from tstitch.config.groups import group_option
 from tstitch.runtime.device import DTYPES, choose_dtype
 
 PEER = "diffusers"
@@ -127,7 +127,7 @@ class Case:
         if self.is_peer:
             return base | {"run": run}
         if self.engine == "plain":
-            own = compose("sample", ["engine=plain"])["engine"] | {"threads": own["threads"]}
+            own = group_option("engine", "plain") | {"threads": own["threads"]}
         else:
             own = own | {"compile": self.is_compiled}
         return base | {"engine": own, "run": run}

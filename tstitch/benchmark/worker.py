@@ -88,7 +88,7 @@ class Worker:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
 
             def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict) -> None:
-                shard = Shard(images, labels, np.array(unit.indices), "benchmark", times)
+                shard = Shard(images, labels, "benchmark", times)
                 begun = time.perf_counter()
                 write_shard(Path(scratch), unit, shard)
                 beside.update(times["background"] | {"write": time.perf_counter() - begun})

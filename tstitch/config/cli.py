@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import hydra
@@ -35,12 +36,13 @@ PLAIN = frozenset(string.ascii_letters + string.digits + "_./-+%@: ")  # need no
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 
 
-def command(config_name: str, task: Callable[[dict], None]) -> None:
-    """Runs task(config) on the composed configuration and exits with its code.
+def command(config_name: str, task: str) -> None:
+    """Runs a task on the composed configuration and exits with its code.
 
     Args:
         config_name: root file in configs/, without its ending.
-        task: the command; gets plain dicts and lists, raises UserError for bad input.
+        task: MODULE:FUNCTION; gets plain dicts and lists, raises UserError for bad input. It is
+            imported, and torch with it, only once the command line is understood.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -61,7 +63,8 @@ def command(config_name: str, task: Callable[[dict], None]) -> None:
                 try:
                     if not failures:  # of a multirun, the jobs after a failed one are left out
                         threads.announce()
-                        task(to_plain(config))
+                        plain = to_plain(config)
+                        resolve_name(task)(plain)
                 except BaseException as error:  # kept from Hydra, which would print it itself
                     failures.append(error)
 
@@ -179,10 +182,7 @@ def instantiate(
 
 
 def locate(name: Any, field: str) -> Callable[..., Any]:
-    """The class or function of a dotted name.
-
-    Args:
-        field: the configuration's name of the setting, for messages.
+    """The class or function of a dotted name, which a field of the configuration has.
 
     Raises:
         UserError: there is none.

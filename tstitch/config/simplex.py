@@ -12,9 +12,6 @@ MAX_PARTS = 100
 def list_simplex(step: Any, num_models: int) -> tuple[tuple[float, ...], ...]:
     """All shares of the denoisers, smallest first, in multiples of a step.
 
-    Args:
-        step: as the field `simplex` has it.
-
     Returns:
         Shares that add up to 1, in ascending order; none if the step is null.
 

@@ -39,10 +39,7 @@ class CheckedItems(Dataset):
     """
 
     def __init__(
-        self,
-        dataset: Items,
-        labels: Sequence[int] | None = None,
-        num_classes: int | None = None,
+        self, dataset: Items, labels: Sequence[int] | None = None, num_classes: int | None = None
     ) -> None:
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise UserError(f"data: {_kind(dataset)} has no length or no items; {WANTED}")

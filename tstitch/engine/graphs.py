@@ -1,6 +1,7 @@
 """Denoisers whose kernels are launched together, as one CUDA graph."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,9 +16,6 @@ class GraphRecorder:
 
     Warm-up and recordings are on one stream, which lives as long as they do: cuBLAS keeps a
     workspace per stream, and recorded kernels go on using it.
-
-    Args:
-        device: of the denoisers.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -50,32 +48,27 @@ class GraphRecorder:
         return Recording(graph, x, t, y, eps, variance)
 
 
+@dataclass(frozen=True, slots=True)
 class Recording:
     """A graph with the tensors it reads and writes."""
 
-    def __init__(
-        self,
-        graph: torch.cuda.CUDAGraph,
-        x: Tensor,
-        t: Tensor,
-        y: Tensor,
-        eps: Tensor,
-        variance: Tensor | None,
-    ) -> None:
-        self._graph = graph
-        self._x, self._t, self._y = x, t, y
-        self._eps, self._variance = eps, variance
+    graph: torch.cuda.CUDAGraph
+    x: Tensor
+    t: Tensor
+    y: Tensor
+    eps: Tensor
+    variance: Tensor | None
 
     def replay(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
         """The denoiser's prediction for these values, in the shapes that were recorded."""
-        if x.shape != self._x.shape or y.shape != self._y.shape:
-            raise ValueError(f"x: recorded for {tuple(self._x.shape)}, got {tuple(x.shape)}")
-        self._x.copy_(x)
-        self._t.fill_(t)
-        self._y.copy_(y)
-        self._graph.replay()
+        if x.shape != self.x.shape or y.shape != self.y.shape:
+            raise ValueError(f"x: recorded for {tuple(self.x.shape)}, got {tuple(x.shape)}")
+        self.x.copy_(x)
+        self.t.fill_(t)
+        self.y.copy_(y)
+        self.graph.replay()
         # The next replay writes over these, and samplers keep past predictions.
-        return self._eps.clone(), None if self._variance is None else self._variance.clone()
+        return self.eps.clone(), None if self.variance is None else self.variance.clone()
 
 
 class GraphedDenoiser:

@@ -20,38 +20,24 @@ class TakingTurns:
 
     def __init__(self, networks: Mapping[str, nn.Module], device: torch.device) -> None:
         self._device = device
-        self._tensors = {name: _tensors(network) for name, network in networks.items()}
+        self._tensors = {n: [*m.parameters(), *m.buffers()] for n, m in networks.items()}
         self._host: dict[str, list[Tensor]] = {}
-        self._present: str | None = None
+        self.present: str | None = None  # name of the network on the device
         for name, tensors in self._tensors.items():  # one after the other: pinning copies
-            self._host[name] = [
-                _pinned(t.data) if device.type == "cuda" else t.data for t in tensors
-            ]
+            pinned = device.type == "cuda"
+            self._host[name] = [t.data.pin_memory() if pinned else t.data for t in tensors]
             self._send_out(name)
-
-    @property
-    def present(self) -> str | None:
-        """Name of the network on the device."""
-        return self._present
 
     def bring(self, name: str) -> None:
         """Makes sure that this network is on the device, and no other."""
-        if self._present == name:
+        if self.present == name:
             return
-        if self._present is not None:
-            self._send_out(self._present)
+        if self.present is not None:
+            self._send_out(self.present)
         for tensor, host in zip(self._tensors[name], self._host[name], strict=True):
             tensor.data = host.to(self._device, non_blocking=True, copy=True)
-        self._present = name
+        self.present = name
 
     def _send_out(self, name: str) -> None:
         for tensor, host in zip(self._tensors[name], self._host[name], strict=True):
             tensor.data = host
-
-
-def _tensors(network: nn.Module) -> list[Tensor]:
-    return [*network.parameters(), *network.buffers()]
-
-
-def _pinned(tensor: Tensor) -> Tensor:
-    return tensor.pin_memory()

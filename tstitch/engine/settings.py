@@ -69,27 +69,19 @@ class Engine:
         return {name: value for name, value in asdict(self).items() if name not in hidden}
 
 
-def choose_engine(
+def choose_engines(
     settings: EngineSettings, run: RunSettings, evaluations: int | None = None
-) -> Engine:
+) -> list[Engine]:
     """Decides every `auto`, by the device and by how much there is to sample.
 
     Args:
         evaluations: of a batch by the busiest process, None = many.
 
+    Returns:
+        The run's engine, then what it would be for a run of another length.
+
     Raises:
         UserError: a device, precision or option that is not to be had here.
-    """
-    return choose_engines(settings, run, evaluations)[0]
-
-
-def choose_engines(
-    settings: EngineSettings, run: RunSettings, evaluations: int | None = None
-) -> list[Engine]:
-    """The engine of `choose_engine`, and what it would be for a run of another length.
-
-    Raises:
-        UserError: as `choose_engine`.
     """
     device = choose_device(run.device, "run.device")
     precision = run.dtype

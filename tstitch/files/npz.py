@@ -17,9 +17,6 @@ class NpzWriter:
     """Writes arrays into an uncompressed npz, each from a stream of chunks.
 
     Used as a context manager: the file appears under its name only when the block ends well.
-
-    Args:
-        path: the final name; the temporary one lies beside it.
     """
 
     def __init__(self, path: Path) -> None:

@@ -6,16 +6,9 @@ from tstitch.maker.protocol import Experiment
 
 
 def prepare_process(experiment: Experiment, evaluations: int | None = None) -> list[Engine]:
-    """Decides every `auto` of the engine, and sets threads and allocator as the run has them.
+    """The engines of `choose_engines`, threads and allocator being set as the run's has them.
 
-    Args:
-        evaluations: of a batch by the busiest process, None = many.
-
-    Returns:
-        The run's engine, then that of runs of another length, as `choose_engines`.
-
-    Raises:
-        UserError: a device, precision or option that is not to be had here.
+    Arguments and errors are those of `choose_engines`.
     """
     engines = choose_engines(experiment.engine, experiment.run, evaluations)
     prepare_host(engines[0])

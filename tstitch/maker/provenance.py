@@ -43,6 +43,11 @@ def options_text(options: Mapping[str, Any]) -> str:
     return ", ".join(name for name, used in options.items() if used) or "plain"
 
 
+def milliseconds(stages: Mapping[str, float]) -> str:
+    """`noise 0.12, write 0.34` of seconds by stage."""
+    return ", ".join(f"{name} {1000 * seconds:.2f}" for name, seconds in stages.items())
+
+
 def host_load() -> float | None:
     """Load of the machine over the last minute."""
     try:

@@ -51,17 +51,13 @@ def _prediction(value: Any) -> str:
     return "" if value is None else fields.one_of(PREDICTIONS)(value)
 
 
-def _is_digest(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 64
-
-
-def _is_filled(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value)
-
-
 A_NETWORK = fields.Rule(fields.is_a(Mapping), "needs a section with _target_ and its arguments")
-A_DIGEST = fields.Rule(_is_digest, "give 64 hexadecimal digits, or null")
-DENOISERS = fields.Rule(_is_filled, "name at least one denoiser, small to large")
+A_DIGEST = fields.Rule(
+    lambda v: isinstance(v, str) and len(v) == 64, "give 64 hexadecimal digits, or null"
+)
+DENOISERS = fields.Rule(
+    lambda v: isinstance(v, Mapping) and v, "name at least one denoiser, small to large"
+)
 NAME = re.compile(r"\w[\w .+-]*")  # of a folder, too
 A_NAME = fields.Rule(NAME.fullmatch, "use only letters, digits, spaces and _ . + -")
 A_TEXT = fields.Rule(fields.is_a(str), "give a text, or null")

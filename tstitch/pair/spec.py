@@ -1,7 +1,7 @@
 """A pair: two or more denoisers of one latent space and class set, ordered small to large."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -155,10 +155,8 @@ def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
         own = getattr(network, name, value)
         if own != value:
             raise _other_size(path, name, own, value, pair)
-    try:
+    with errors_of(f"{path}: "):
         pair.condition.check(network)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
     return network
 
 
@@ -201,33 +199,13 @@ def load_network(pair: PairSpec, spec: DenoiserSpec, path: Path | None) -> nn.Mo
     return network.eval().requires_grad_(False)
 
 
-def bind_condition(pair: PairSpec, networks: Mapping[str, nn.Module], device: torch.device) -> None:
-    """Hands networks that take texts the encoded ones; others know their classes.
-
-    Raises:
-        UserError: a text encoder that is not there or damaged, or no package for it.
-    """
-    with errors_of("pair.text_encoder"):
-        pair.condition.bind(networks.values(), device)
-
-
-def condition_identity(pair: PairSpec) -> dict[str, Any]:
-    """What of a pair's conditions decides the images, beside their number; {} of classes.
-
-    Raises:
-        UserError: a text encoder that is not there.
-    """
-    with errors_of("pair.text_encoder"):
-        return pair.condition.identity()
-
-
 def load_space(pair: PairSpec, device: torch.device) -> Any:
     """The pair's space on a device, loaded; says where its constants are not its files'.
 
     Raises:
         UserError: an autoencoder that is not there, damaged, or of other dimensions.
     """
-    with errors_of("pair.space"):
+    with errors_of("pair.space."):
         space = pair.space.to(device).load()
     for line in getattr(space, "remarks", ()):
         log.warning("pair.space.%s", line)

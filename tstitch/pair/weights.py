@@ -13,7 +13,7 @@ import models
 from models.checkpoints import CheckpointError, find_entry, load_weights
 from models.download import fetch, sha256_of
 from models.folders import fetch_folder, folder_digest
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import errors_of
 
 SHIPPED, HUB = "shipped:", "hub:"
 RANDOM = "random"
@@ -43,12 +43,10 @@ def fetch_weights(source: str, sha256: str | None, field: str) -> Path | None:
     if source.startswith(SHIPPED):
         name = source.removeprefix(SHIPPED)
         source, sha256 = str(PRETRAINED / name), sha256 or shipped_digests().get(name)
-    try:
+    with errors_of(f"{field}: "):
         if source.startswith(HUB) or Path(source).expanduser().is_dir():
             return _folder(source.removeprefix(HUB), sha256)
         return fetch(source, sha256=sha256)
-    except ValueError as error:
-        raise UserError(f"{field}: {error}") from error
 
 
 def _folder(source: str, sha256: str | None) -> Path:
@@ -80,10 +78,8 @@ def weights_entry(network: nn.Module, path: Path | None, field: str) -> str | No
     Raises:
         UserError: no entry that is clearly the network's.
     """
-    try:
+    with errors_of(f"{field}: ", CheckpointError):
         return None if path is None else find_entry(_holder(network), path) or None
-    except CheckpointError as error:
-        raise UserError(f"{field}: {error}") from error
 
 
 def newly_read(entries: dict[str, str | None]) -> dict[str, str]:
@@ -105,10 +101,8 @@ def fill_network(network: nn.Module, path: Path | None, field: str) -> None:
     if path is None:
         _randomize(network)
         return
-    try:
+    with errors_of(f"{field}: ", CheckpointError):
         entry = load_weights(_holder(network), path)
-    except CheckpointError as error:
-        raise UserError(f"{field}: {error}") from error
     if entry:
         log.info("%s: read entry %s of %s", field, entry, path)
 

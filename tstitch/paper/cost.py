@@ -81,11 +81,7 @@ def _widest(kinds: Sequence[tuple[float, ...]]) -> list[tuple[float, ...]]:
 
 
 def _missing(others: dict[tuple[float, ...], str], throughput: Throughput) -> str:
-    """What to run for the hours of networks that the benchmark is not of.
-
-    Args:
-        others: name of a pair by its networks.
-    """
+    """What to run for the hours of networks, with their pair's name, that it was not made of."""
     pairs = [name for kind, name in others.items() if len(kind) == 2]
     remedies = [f"python scripts/benchmark.py pair={name}" for name in pairs]
     run = f"run {' and '.join(remedies)} where it is to be made, or " if remedies else ""

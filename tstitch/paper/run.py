@@ -24,12 +24,9 @@ log = logging.getLogger(__name__)
 
 
 def run_reproduction(config: dict[str, Any]) -> Path | None:
-    """Measures what is missing, judges the claims and writes the report.
+    """Measures what is missing, judges the claims and writes the report, unless on a dry run.
 
     The same command goes on where a killed one stopped.
-
-    Returns:
-        The report; None for a dry run.
 
     Raises:
         UserError: bad input, on every rank alike; what is measured stays.

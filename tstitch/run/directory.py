@@ -33,10 +33,7 @@ def writing(path: Path, field: str = "run.dir") -> Iterator[None]:
 
 
 class RunDirectory:
-    """Paths of a run, and the lock that keeps a second run out. Rank 0 opens it.
-
-    Args:
-        path: of the directory; made if it is not there.
+    """Paths of a run, and the lock that keeps a second run out. Rank 0 opens, or makes, it.
 
     Attributes:
         fingerprint: of the run, where it is open.

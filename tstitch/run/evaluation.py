@@ -10,6 +10,7 @@ from tstitch.maker.protocol import Experiment
 from tstitch.run.directory import writing
 from tstitch.run.finished import EVALUATION, REPORT, FinishedRun
 from tstitch.run.report import render_report
+from tstitch.run.results import write_missing_report
 from tstitch.run.samples import SAMPLES
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
@@ -39,7 +40,7 @@ def score_run(run: FinishedRun, experiment: Experiment, shared: SharedModels) ->
         if shared.evaluator is not None:
             log.warning("not evaluated: run.num_images is less than %d", MIN_IMAGES)
         run = replace(run, evaluation=stored)
-        distributed.on_main(lambda: _write_missing_report(run))
+        distributed.on_main(lambda: write_missing_report(run))
         return run
     evaluation = _evaluated(run, stored, experiment, shared)
     run = replace(run, evaluation=evaluation)
@@ -78,12 +79,6 @@ def _write(
             write_json(run.folder / EVALUATION, evaluation)
         if not report.is_file() or report.read_bytes() != text.encode():
             write_text(report, text)
-
-
-def _write_missing_report(run: FinishedRun) -> None:
-    if not (run.folder / REPORT).is_file():
-        with writing(run.folder):
-            write_text(run.folder / REPORT, render_report(run.metrics, run.evaluation))
 
 
 def _announce(evaluation: dict[str, Any]) -> None:

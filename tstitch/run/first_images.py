@@ -45,7 +45,7 @@ def whole_run(experiment: Experiment, held: int) -> Experiment:
 
 
 def first_folder(run: Path, count: int) -> Path:
-    """Where the first images of a run are."""
+    """Where the first images of a run, or what is made of them, are."""
     return run / f"first-{count}"
 
 
@@ -68,8 +68,3 @@ def copy_first(source: Path, target: Path, count: int) -> None:
     with NpzWriter(target) as writer:
         writer.add(IMAGES, (count, *images.shape[1:]), np.dtype(np.uint8), rows(IMAGES))
         writer.add(LABELS, (count,), labels.dtype, rows(LABELS))
-
-
-def first_metrics(metrics: dict[str, Any], count: int) -> dict[str, Any]:
-    """Metrics of a run, as those of its first images: the times are those of the whole run."""
-    return metrics | {"protocol": metrics["protocol"] | {"num_images": count}}

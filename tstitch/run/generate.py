@@ -28,10 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def run_sampling(config: dict[str, Any]) -> Path:
-    """Samples what is missing of a run, writes its files and evaluates it.
-
-    Returns:
-        The run directory.
+    """Samples what is missing of a run, writes its files, evaluates it; returns its directory.
 
     Raises:
         UserError: bad input, on every rank alike; finished shards stay.
@@ -112,9 +109,8 @@ def _generate(
     share = units[distributed.rank() :: distributed.world_size()]
 
     def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]) -> None:
-        shard = Shard(images, labels, np.array(unit.indices), owner, times)
         with writing(directory.path):
-            write_shard(directory.shards, unit, shard)
+            write_shard(directory.shards, unit, Shard(images, labels, owner, times))
 
     bar: AbstractContextManager[None] = nullcontext()
     if distributed.is_main():

@@ -21,7 +21,6 @@ def collect_metrics(
     """Protocol, arithmetic and times of a finished run.
 
     Args:
-        weights: of the denoisers.
         times: what each shard says of its batch.
     """
     run = experiment.run

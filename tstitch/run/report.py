@@ -3,7 +3,7 @@
 from typing import Any
 
 from evaluation.report.table import Table, table_lines
-from tstitch.maker.provenance import describe, load_text, options_text, timed_in
+from tstitch.maker.provenance import describe, load_text, milliseconds, options_text, timed_in
 from tstitch.scoring.table import render_table
 
 COSTS = [
@@ -16,43 +16,33 @@ def render_report(
     evaluation: dict[str, Any] | None = None,
     floor: dict[str, Any] | None = None,
 ) -> str:
-    """Markdown of metrics.json and, if the images were evaluated, of evaluation.json.
-
-    Args:
-        floor: the evaluation of real images.
-    """
+    """Markdown of metrics.json and, if there are any, the evaluations of it and of real images."""
     protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
     rows = metrics["denoisers"].items()
     stages = seconds["stages"] if seconds else {}
     prompts = f" of {protocol['prompts']} prompts" if "prompts" in protocol else ""
     lines = [
-        f"# {protocol['pair']}: {protocol['num_images']} stitched images",
-        "",
-        "![samples](grid.png)",
-        "",
+        f"# {protocol['pair']}: {protocol['num_images']} stitched images\n",
+        "![samples](grid.png)\n",
         *table_lines(Table(COSTS, [_cost(key, row, stages) for key, row in rows])),
     ]
     if evaluation is not None:
         lines += ["", "## Quality", "", render_table(evaluation, floor), "", "## Cost"]
     lines += [
-        "",
-        f"- Time: {_timing(seconds)}",
+        f"\n- Time: {_timing(seconds)}",
         *_conditions(metrics),
         f"- Arithmetic: {metrics['gmacs_per_image']:.4g} GMACs per image "
         f"({metrics['flops_per_image']:.4g} FLOPs, 2 per multiply-add, attention included), "
         f"{metrics['flops_ratio_to_all_large']:.3f} of the largest denoiser alone.",
-        f"- NFE: {metrics['nfe_per_image']} network evaluations per image.",
-        "",
-        "## Protocol",
-        "",
+        f"- NFE: {metrics['nfe_per_image']} network evaluations per image.\n",
+        "## Protocol\n",
         *_method(protocol),
         f"- Images: {protocol['num_images']}{prompts}, classes {protocol['classes']}, "
         f"seed {protocol['seed']}.",
         f"- Computed in {protocol['dtype']}, engine {options_text(protocol['engine'])}, on "
         f"{', '.join(protocol['devices'])}.",
         "- Versions: " + ", ".join(f"{k} {v}" for k, v in metrics["versions"].items()) + ".",
-        f"- Fingerprint: `{metrics['fingerprint']}`.",
-        "",
+        f"- Fingerprint: `{metrics['fingerprint']}`.\n",
     ]
     return "\n".join(lines)
 
@@ -78,9 +68,9 @@ def _method(protocol: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _named(section: dict[str, Any], *told: str) -> tuple[str, str]:
-    """The class that a section names, and its arguments but for those told elsewhere."""
-    arguments = {k: v for k, v in section.items() if k not in ("_target_", *told)}
+def _named(section: dict[str, Any], *without: str) -> tuple[str, str]:
+    """The class that a section names, and its arguments but for some that stand elsewhere."""
+    arguments = {k: v for k, v in section.items() if k not in ("_target_", *without)}
     name = section["_target_"].rpartition(".")[2]
     return name, ", ".join(f"{k} {v}" for k, v in arguments.items())
 
@@ -93,17 +83,13 @@ def _timing(seconds: dict[str, Any] | None) -> str:
     text = (
         f"{1000 * seconds['total']:.2f} ms per image and process, median of "
         f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: "
-        f"{_milliseconds(others)}; at the same time as these: "
-        f"{_milliseconds(seconds['background'])}."
+        f"{milliseconds(others)}; at the same time as these: "
+        f"{milliseconds(seconds['background'])}."
     )
     if seconds["prepared"]:
         each = ", ".join(f"{name} {value:.1f} s" for name, value in seconds["prepared"].items())
         text += f" Compiled or recorded before the first batch, not included: {each}."
     return text
-
-
-def _milliseconds(stages: dict[str, float]) -> str:
-    return ", ".join(f"{stage} {1000 * value:.2f}" for stage, value in stages.items())
 
 
 def _conditions(metrics: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """What rank 0 makes of a complete run: samples.npz, grid, images, metrics and report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,7 @@ from tstitch.maker.units import Unit, cut
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.export import export_images, has_exported
 from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
-from tstitch.run.first_images import (
-    copy_first,
-    first_folder,
-    first_metrics,
-    larger_run,
-    whole_run,
-)
+from tstitch.run.first_images import copy_first, first_folder, larger_run, whole_run
 from tstitch.run.metrics import collect_metrics
 from tstitch.run.report import render_report
 from tstitch.run.samples import (
@@ -77,9 +71,6 @@ def write_results(
     A run that is already finished is left as it is, also if it has more images than asked for:
     the first of them get a folder of their own below it.
 
-    Args:
-        weights: of the denoisers.
-
     Returns:
         The run of as many images as asked for, not evaluated.
 
@@ -88,22 +79,35 @@ def write_results(
     """
     with writing(directory.path):
         held = larger_run(directory, experiment)
+    whole = whole_run(experiment, held) if held else experiment
+    run = _write_whole(
+        directory, whole, lambda times: collect_metrics(whole, engine, identity, weights, times)
+    )
     if not held:
-        return _write_results(directory, experiment, engine, identity, weights)
-    larger = _write_results(directory, whole_run(experiment, held), engine, identity, weights)
-    with writing(directory.path):
-        if not (directory.path / REPORT).is_file():
-            write_text(directory.path / REPORT, render_report(larger.metrics))
-    return _write_first(larger, directory.fingerprint, experiment, identity)
+        return run
+    write_missing_report(run)
+    return _write_first(run, directory.fingerprint, experiment, identity)
 
 
-def _write_results(
-    directory: RunDirectory,
-    experiment: Experiment,
-    engine: Engine,
-    identity: dict[str, Any],
-    weights: Mapping[str, Weights],
+def write_missing_report(run: FinishedRun) -> None:
+    """Writes the report of a run that has none.
+
+    Raises:
+        UserError: not writable, or no space.
+    """
+    if not (run.folder / REPORT).is_file():
+        with writing(run.folder):
+            write_text(run.folder / REPORT, render_report(run.metrics, run.evaluation))
+
+
+def _write_whole(
+    directory: RunDirectory, experiment: Experiment, collect: Callable[[list], dict[str, Any]]
 ) -> FinishedRun:
+    """The files of all its images.
+
+    Args:
+        collect: metrics out of what each shard says of its batch.
+    """
     run, size = experiment.run, experiment.image_size
     folder, verified = directory.path, directory.verified
     with writing(folder):
@@ -122,7 +126,7 @@ def _write_results(
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect_metrics(experiment, engine, identity, weights, times)
+            metrics = collect(times)
             _write_documents(folder, experiment, metrics)
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
@@ -150,7 +154,9 @@ def _write_first(
             _remove_stale(folder, whole=False)
             copy_first(larger.folder / SAMPLES, samples, run.num_images)
             verified.add(samples)
-            metrics = first_metrics(larger.metrics, run.num_images)
+            # The times are those of the whole run.
+            protocol = larger.metrics["protocol"] | {"num_images": run.num_images}
+            metrics = larger.metrics | {"protocol": protocol}
             _write_documents(folder, experiment, metrics)
         write_config(folder, identity, experiment)
         if run.export == "png":

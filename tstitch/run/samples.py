@@ -89,11 +89,7 @@ def write_samples(
 
 
 def unpack(path: Path, shards: Path, owner: str, batch_size: int, done: set[int]) -> None:
-    """Makes shards of the images of samples.npz that have none, so that a run can be extended.
-
-    Args:
-        done: indices that have a shard.
-    """
+    """Makes shards of the images of samples.npz that are not done: the run can be extended."""
     num_images = count_images(path)
     labels = load_array(path, LABELS)
     stream = stream_rows(path, IMAGES, batch_size)
@@ -101,8 +97,7 @@ def unpack(path: Path, shards: Path, owner: str, batch_size: int, done: set[int]
         if not done.issuperset(unit.indices):
             times = UNTIMED | {"images": len(unit)}
             rows = labels[unit.first : unit.end]
-            shard = Shard(images, rows, np.array(unit.indices), owner, times)
-            write_shard(shards, unit, shard)
+            write_shard(shards, unit, Shard(images, rows, owner, times))
 
 
 def remove_shards(shards: Path) -> None:

@@ -29,7 +29,6 @@ class Shard:
 
     images: np.ndarray  # uint8 (n, H, W, 3)
     labels: np.ndarray  # int64 (n,)
-    indices: np.ndarray  # int64 (n,)
     fingerprint: str
     times: dict[str, Any]  # one batch of evaluation.cost.timing.seconds_per_image
 
@@ -48,7 +47,7 @@ def write_shard(folder: Path, unit: Unit, shard: Shard) -> None:
     with NpzWriter(folder / unit.name) as writer:
         writer.add_array("images", shard.images)
         writer.add_array("labels", shard.labels)
-        writer.add_array("indices", shard.indices)
+        writer.add_array("indices", np.array(unit.indices))
         writer.add_array("fingerprint", np.array(shard.fingerprint))
         beside = shard.times["background"] | {"write": time.perf_counter() - started}
         times = shard.times | {"background": beside}
@@ -75,7 +74,7 @@ def read_shard(path: Path, fingerprint: str) -> Shard:
     expected = np.arange(int(match[1]), int(match[2]))
     if not np.array_equal(indices, expected) or not (len(images) == len(labels) == len(expected)):
         raise ShardError("its images are not the ones its name says")
-    return Shard(images, labels, indices, str(owner), times)
+    return Shard(images, labels, fingerprint, times)
 
 
 def listed(folder: Path) -> dict[Unit, Path]:

@@ -2,16 +2,11 @@
 
 import torch
 
+from models.precision import DTYPES
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-DTYPES = {
-    "fp32": torch.float32,
-    "tf32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
 
 
 def choose_device(name: str, field: str) -> torch.device:

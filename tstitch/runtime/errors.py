@@ -9,13 +9,17 @@ class UserError(ValueError):
 
 
 @contextmanager
-def errors_of(section: str) -> Iterator[None]:
-    """Puts the section before what a lower package refuses as `field=value: what to do`.
+def errors_of(before: str, kind: type[ValueError] = ValueError) -> Iterator[None]:
+    """Puts a section or field before what a lower package refuses, as `value: what to do`.
+
+    Args:
+        before: `pair.space.`, `train.init: `, or empty where the message names its field.
+        kind: of the errors meant.
 
     Raises:
-        UserError: for its ValueError.
+        UserError: for such an error of the block.
     """
     try:
         yield
-    except ValueError as error:
-        raise UserError(f"{section}.{error}") from error
+    except kind as error:
+        raise UserError(f"{before}{error}") from error

@@ -10,15 +10,8 @@ from tstitch.runtime.threads import set_threads
 def start_process(device: str, field: str) -> torch.device:
     """Joins the other ranks and takes this process's share of the cores.
 
-    Args:
-        device: auto, cpu, cuda or mps.
-        field: the configuration's name of the setting, for messages.
-
     Returns:
-        The device of this rank.
-
-    Raises:
-        UserError: a device that is not there.
+        The device of this rank; arguments and errors are those of `choose_device`.
     """
     chosen = choose_device(device, field)
     distributed.start()

@@ -15,14 +15,7 @@ from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettin
 from tstitch.engine.settings import Engine, EngineSettings
 from tstitch.maker.protocol import SECTIONS, Experiment, Weights
 from tstitch.pair.network_cost import network_costs
-from tstitch.pair.spec import (
-    DenoiserSpec,
-    PairSpec,
-    condition_identity,
-    locate_entry,
-    locate_weights,
-    parse_pair,
-)
+from tstitch.pair.spec import DenoiserSpec, PairSpec, locate_entry, locate_weights, parse_pair
 from tstitch.pair.weights import newly_read, weights_digest
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.loaded_pair import LoadedPair
@@ -41,7 +34,6 @@ class PairExperiment(Experiment):
 
     @classmethod
     def parse(cls, config: dict[str, Any], stitched: bool = True) -> Self:
-        """As Experiment's."""
         fields.check_sections(config, SECTIONS)
         pair = parse_pair(config["pair"])
         if not stitched:
@@ -96,7 +88,6 @@ class PairExperiment(Experiment):
         }
 
     def costs(self) -> dict[str, NetworkCost]:
-        """Size of each denoiser, without its weights."""
         return network_costs(self.pair)
 
     def fetch(self) -> dict[str, Path | None]:
@@ -104,7 +95,6 @@ class PairExperiment(Experiment):
         return {spec.name: locate_weights(spec) for spec in self.pair.denoisers}
 
     def weights(self) -> dict[str, Weights]:
-        """What identifies each denoiser's weights, refused if they do not fit."""
         paths = self.fetch()
         return {
             spec.name: Weights(
@@ -114,10 +104,11 @@ class PairExperiment(Experiment):
         }
 
     def identity(self, weights: Mapping[str, Weights], engine: Engine) -> dict[str, Any]:
-        """The values that decide the images."""
-        with errors_of("pair.space"):
+        with errors_of("pair.space."):
             self.pair.space.to(engine.device)  # its precision is one of the values
             space = {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()}
+        with errors_of("pair.text_encoder."):
+            conditions = self.pair.condition.identity()
         entries = newly_read({name: w.entry for name, w in weights.items()})
         networks = {s.name: identified(s.identity or s.network) for s in self.pair.denoisers}
         return {
@@ -125,7 +116,7 @@ class PairExperiment(Experiment):
             "weights": {name: w.sha256 for name, w in weights.items()},
             "space": space,
             "num_classes": self.pair.num_classes,
-            **condition_identity(self.pair),
+            **conditions,
             "sampler": identified(self.config["sampler"]),
             "stitch": list(self.schedule),
             "timesteps": [step.t for step in self.sampler.plan],
@@ -213,5 +204,5 @@ def _values(process: Any) -> dict[str, Any]:
 
 
 def _matching(sampler: Sampler, spec: DenoiserSpec) -> Matching:
-    with errors_of(f"pair.denoisers.{spec.name}"):
+    with errors_of(f"pair.denoisers.{spec.name}."):
         return Matching(sampler, spec.process, spec.prediction, spec.match)

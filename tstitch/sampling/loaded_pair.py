@@ -14,8 +14,9 @@ from tstitch.engine.compiled import compiled
 from tstitch.engine.graphs import GraphRecorder
 from tstitch.engine.offload import TakingTurns
 from tstitch.engine.settings import Engine
-from tstitch.pair.spec import PairSpec, bind_condition, load_network, load_space
+from tstitch.pair.spec import PairSpec, load_network, load_space
 from tstitch.runtime.device import set_matmul_precision
+from tstitch.runtime.errors import errors_of
 
 
 class LoadedPair:
@@ -40,7 +41,8 @@ class LoadedPair:
             )
             for spec in pair.denoisers
         }
-        bind_condition(pair, networks, engine.device)
+        with errors_of("pair.text_encoder."):
+            pair.condition.bind(networks.values(), engine.device)
         self._turns = TakingTurns(networks, engine.device) if engine.offload else None
         self.networks = networks
         if engine.compile:

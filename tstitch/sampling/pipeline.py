@@ -16,7 +16,7 @@ from tstitch.data.class_names import labels_of
 from tstitch.data.items import whole_number
 from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
 from tstitch.maker.units import cut
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.transfer import HostCopy, to_device
 from tstitch.sampling.loaded_pair import LoadedPair
 
@@ -132,10 +132,8 @@ class Pipeline:
             UserError: a class that the pair does not have, or none at all; another seed or index;
                 values that are not finite, as in float16.
         """
-        try:
+        with errors_of("classes: "):
             labels = torch.tensor(labels_of(classes, self.class_names), dtype=torch.int64)
-        except ValueError as error:
-            raise UserError(f"classes: {error}") from error
         seed = _from_zero("seed", seed)
         first_index = _from_zero("first_index", first_index, MAX_SEED + 1 - len(labels))
         self.prepare()
@@ -217,11 +215,7 @@ class Pipeline:
 
     @torch.inference_mode()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
-        """The latents x_0 of a batch, shape of batch.x_T, float32.
-
-        Args:
-            timer: gets the stages loop and, within it, denoise/NAME.
-        """
+        """The latents x_0 of a batch, shape of batch.x_T, float32."""
         denoisers = [
             _timed(denoiser, timer, DENOISE + name)
             for denoiser, name in zip(self._denoisers, self._names, strict=True)
@@ -234,9 +228,6 @@ class Pipeline:
         """The images of a batch; on CUDA they are under way when this returns.
 
         Waiting for them tells whether they are finite.
-
-        Args:
-            timer: gets the stages of `denoise`, and decode.
         """
         x_0 = self.denoise(batch, timer)
         with timer.stage(DECODE):

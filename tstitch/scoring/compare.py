@@ -18,17 +18,15 @@ def compare(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, dict[
         result, baseline: of Evaluator.evaluate, on the same image indices and seed.
     """
     differences = {}
-    for metric in result["metrics"].keys() & baseline["metrics"].keys():
-        own, other = result["metrics"][metric], baseline["metrics"][metric]
+    for metric, own in result["metrics"].items():
+        if metric not in baseline["metrics"]:
+            continue
+        base = baseline["metrics"][metric]
         found = paired_difference(
-            own["value"], own["replicates"], other["value"], other["replicates"]
+            own["value"], own["replicates"], base["value"], base["replicates"]
         )
-        differences[metric] = {
-            "difference": found.value,
-            "low": found.low,
-            "high": found.high,
-        }
-    return {metric: differences[metric] for metric in result["metrics"] if metric in differences}
+        differences[metric] = {"difference": found.value, "low": found.low, "high": found.high}
+    return differences
 
 
 def read_floors(source: str | None, space: str, reference: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from evaluation.metrics.comparison import ReferenceStatistics, Samples
 from evaluation.metrics.jackknife import group_ranges, interval
 from evaluation.metrics.metric import Estimate, Metric
 from tstitch.runtime import distributed
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.scoring.extractor import LoadedExtractor, add_over_ranks, collect_groups
 from tstitch.scoring.fetch import fetch_file
 from tstitch.scoring.flagging import ClassCounts, flagged
@@ -33,8 +33,7 @@ class Evaluator:
     Every rank makes one and calls it alike: images are shared out by groups of indices.
 
     Args:
-        settings: the `evaluation` section, enabled.
-        device: of this rank.
+        settings: enabled.
         reference: in place of the one that the settings name.
 
     Raises:
@@ -198,9 +197,7 @@ def _open_reference(settings: EvaluationSettings) -> Reference:
     source = settings.reference or ""  # enabled settings have one
     folder = Path(source).expanduser()
     path = folder if folder.is_dir() else fetch_file(source, "evaluation.reference")
-    try:
+    with errors_of(""):
         reference = open_reference(path, "reference")
-    except ValueError as error:
-        raise UserError(str(error)) from error
     report_left_out(reference.images, f"reference={source}")
     return reference

@@ -12,7 +12,7 @@ from evaluation.metrics.moments import Moments
 from tstitch.config.cli import instantiate, not_a
 from tstitch.pair.weights import weights_digest
 from tstitch.runtime import distributed
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.scoring.fetch import fetch_file
 from tstitch.scoring.settings import EvaluationSettings
 
@@ -21,10 +21,6 @@ INCEPTION = "evaluation.features.inception.InceptionExtractor"
 
 class LoadedExtractor:
     """A feature extractor, ready to run; collective calls share the images out over ranks.
-
-    Args:
-        settings: the `evaluation` section.
-        device: of this rank.
 
     Raises:
         UserError: no such weights, or weights that do not fit.
@@ -50,10 +46,8 @@ class LoadedExtractor:
         Raises:
             UserError: naming the field.
         """
-        try:
+        with errors_of(f"{field}: "):
             self._module.check(height, width)
-        except ValueError as error:
-            raise UserError(f"{field}: {error}") from error
 
     def dimensions(self, images: Any) -> dict[str, int]:
         """Number of values per image of each kind of features."""
@@ -108,9 +102,7 @@ def add_over_ranks(total: Moments, device: torch.device) -> Moments:
     """The sum of every rank's moments, on the device."""
     count = sum(distributed.gather(total.count))
     return Moments(
-        count,
-        distributed.add(total.total).to(device),
-        distributed.add(total.outer).to(device),
+        count, distributed.add(total.total).to(device), distributed.add(total.outer).to(device)
     )
 
 

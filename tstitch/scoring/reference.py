@@ -19,9 +19,6 @@ def prepare_reference(
 
     Every rank calls it; the images are shared out.
 
-    Args:
-        dimensions: of the extractor's features.
-
     Raises:
         UserError: statistics of another feature space, or too few images.
     """

@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.features.images import ImageSource, open_images
 from models.download import is_remote
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import errors_of
 from tstitch.scoring.fetch import fetch_file
 
 log = logging.getLogger(__name__)
@@ -24,10 +24,8 @@ def open_samples(source: str | Path | np.ndarray, field: str) -> ImageSource:
     """
     if isinstance(source, str) and is_remote(source):
         source = fetch_file(source, field)
-    try:
+    with errors_of(""):
         images = open_images(source, field)
-    except ValueError as error:
-        raise UserError(str(error)) from error
     report_left_out(images, f"{field}={source}")
     return images
 

@@ -11,7 +11,7 @@ from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment
 from tstitch.runtime.errors import UserError
 from tstitch.scoring.settings import MIN_IMAGES
-from tstitch.sweep.settings import SweepSettings, parse_sweep
+from tstitch.sweep.settings import SweepSettings
 
 Schedule = tuple[str, str, dict[str, Any], float | None, tuple[float, ...] | None]
 
@@ -39,16 +39,15 @@ class Plan:
 def plan_sweep(config: dict[str, Any]) -> Plan:
     """Checks a whole sweep before anything is loaded.
 
-    Args:
-        config: of configs/sweep.yaml.
-
     Raises:
         UserError: the first bad field, of the sweep or of one of its runs.
     """
     base = {name: section for name, section in config.items() if name != "sweep"}
     # The schedule of `stitch` need not suit the pair where the sweep has its own.
     first = parse_experiment(base, stitched=False)
-    settings = parse_sweep(config.get("sweep"), len(first.denoisers))
+    settings = SweepSettings.parse(
+        config.get("sweep"), context={"num_models": len(first.denoisers)}
+    )
     if first.run.dir is not None:
         raise UserError(
             f"run.dir={first.run.dir}: every run of a sweep has a directory of its own; choose "
@@ -68,11 +67,7 @@ def plan_sweep(config: dict[str, Any]) -> Plan:
     for sampler, scale in product(_samplers(settings, base), settings.guidance or (None,)):
         guidance = base["guidance"] | ({} if scale is None else {"scale": scale})
         for kind, label, stitch, fraction, fractions in _schedules(settings, base):
-            own = copy.deepcopy(base) | {
-                "sampler": sampler,
-                "guidance": guidance,
-                "stitch": stitch,
-            }
+            own = copy.deepcopy(base) | {"sampler": sampler, "guidance": guidance, "stitch": stitch}
             experiment = parse_experiment(own)
             series = f"{experiment.title}, {kind}"
             points.append(

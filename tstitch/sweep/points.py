@@ -79,10 +79,7 @@ def _other(baselines: dict[str, Any], planned: PlannedPoint) -> dict[str, Any] |
 
 
 def make_point(
-    planned: PlannedPoint,
-    run: FinishedRun,
-    baseline: dict[str, Any] | None,
-    report: Path,
+    planned: PlannedPoint, run: FinishedRun, baseline: dict[str, Any] | None, report: Path
 ) -> Point:
     """The record of a run that is evaluated.
 

@@ -40,8 +40,6 @@ def write_report(
 
     Args:
         points, runs: of the plan, in its order.
-        folder: where to.
-        floors: evaluations of real images.
     """
     entry = nearest_floor(floors, points[0].num_images)
     floor = Floor.from_json(entry) if entry else None
@@ -51,7 +49,8 @@ def write_report(
     if plan.settings.strip:
         _write_strip(plan, runs, folder / STRIP)
     names = [name for name in CAPTIONS if name != STRIP or plan.settings.strip]
-    protocol, title = _protocol(plan, runs[0]), f"{_pair(plan)}: stitched trajectories"
+    protocol = _protocol(plan, runs[0])
+    title = f"{protocol['pair']}: stitched trajectories"
     pictures = [(CAPTIONS[name], name) for name in names]
     text = render_markdown(points, floor, protocol, title=title, pictures=pictures)
     write_text(folder / "report.md", text)
@@ -74,16 +73,12 @@ def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
     members = [i for i, p in enumerate(plan.points) if p.series == plan.points[0].series]
     members = members[:MAX_COLUMNS]
     rows = min(plan.settings.strip, plan.points[0].experiment.run.num_images)
-    archives = [runs[i].folder / SAMPLES for i in members]
-    images = np.stack([next(stream_rows(archive, IMAGES, rows)) for archive in archives])
-    labels = next(stream_rows(archives[0], LABELS, rows))
+    samples = [runs[i].folder / SAMPLES for i in members]
+    images = np.stack([next(stream_rows(file, IMAGES, rows)) for file in samples])
+    labels = next(stream_rows(samples[0], LABELS, rows))
     names = plan.points[0].experiment.conditions
     columns = [plan.points[i].label for i in members]
     save_image(draw_strip(images, columns, [names[label] for label in labels]), path)
-
-
-def _pair(plan: Plan) -> str:
-    return plan.points[0].experiment.name
 
 
 def _protocol(plan: Plan, first: FinishedRun) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tstitch.run.first_images import first_folder, run_name
 from tstitch.run.generate import complete_run
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import errors_of
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
 from tstitch.sweep.report import POINTS, counted_images, write_report
@@ -26,10 +26,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
     """Completes every run of the sweep, then writes tables, plots and pages.
 
     The same command goes on where a killed one stopped; more run.num_images extend every run,
-    fewer are a report of the first images in a folder of its own.
-
-    Returns:
-        The folder of the report.
+    fewer are a report of the first images in a folder of its own. Returns the report's folder.
 
     Raises:
         UserError: bad input, on every rank alike; finished shards of all runs stay.
@@ -53,7 +50,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
             if distributed.is_main() and run.evaluation is not None:
                 track_point(tracker, point.series, point.label, run.metrics, run.evaluation)
         folder = Path(plan.settings.dir or _directory(plan, runs))
-        folder = distributed.on_main(lambda: _own_folder(plan, folder))
+        folder = distributed.on_main(lambda: _report_folder(plan, folder))
         rounds = time_runs(plan, runs, folder, shared)
         distributed.on_main(lambda: _report(plan, runs, folder, rounds, shared, tracker))
     log.info("%s: report.html, report.md, points.csv, plots", folder)
@@ -67,7 +64,7 @@ def _directory(plan: Plan, runs: list[FinishedRun]) -> str:
     return f"{first.run.root}/{first.name}/sweep-seed{first.run.seed}-{digest}"
 
 
-def _own_folder(plan: Plan, folder: Path) -> Path:
+def _report_folder(plan: Plan, folder: Path) -> Path:
     """The folder, or one below it where the folder has the report of more images."""
     run, held = plan.points[0].experiment.run, counted_images(folder / POINTS)
     count = run.num_images
@@ -87,10 +84,7 @@ def _report(
     tracker: Tracker,
 ) -> None:
     points = collect_points(plan, runs, folder, rounds)
-    try:
-        with writing(folder, "sweep.dir"):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_report(plan, points, runs, folder, shared.floors)
-    except ValueError as error:
-        raise UserError(f"sweep: {error}") from error
+    with errors_of("sweep: "), writing(folder, "sweep.dir"):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_report(plan, points, runs, folder, shared.floors)
     track_sweep(tracker, folder)

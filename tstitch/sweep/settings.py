@@ -23,7 +23,10 @@ EACH_ONCE = BeforeValidator(_each_once)
 
 
 class SweepSettings(fields.Settings):
-    """What to vary; described in configs/sweep.yaml."""
+    """What to vary; described in configs/sweep.yaml.
+
+    Validated with the number of denoisers of the pair (`num_models`).
+    """
 
     path = "sweep"
 
@@ -55,15 +58,3 @@ class SweepSettings(fields.Settings):
             if not self.kinds:
                 raise fields.refusal("kinds", "choose at least one of stitch, e.g. [fraction]")
         return self
-
-
-def parse_sweep(config: Any, num_models: int) -> SweepSettings:
-    """Checks the `sweep` section.
-
-    Args:
-        num_models: denoisers of the pair.
-
-    Raises:
-        UserError: a bad field.
-    """
-    return SweepSettings.parse(config, context={"num_models": num_models})

@@ -27,11 +27,7 @@ class TrackingSettings(fields.Settings):
 
 
 class Tracker:
-    """What a command tells the tracking service; does nothing where tracking is off.
-
-    Args:
-        run: a wandb run, or None.
-    """
+    """What a command tells the tracking service; does nothing without a wandb run."""
 
     def __init__(self, run: Any) -> None:
         self._run = run
@@ -81,7 +77,6 @@ def start_tracking(
 
     Args:
         command: name of the script, the run's job type.
-        config: the resolved configuration.
 
     Raises:
         UserError: wandb cannot start, on every rank.
@@ -103,18 +98,10 @@ def track_run(
 ) -> None:
     """Reports a finished run's numbers and grid."""
     seconds = metrics["seconds_per_image"]
-    tracker.summarize(
-        {
-            "run_dir": str(folder),
-            "fingerprint": metrics["fingerprint"],
-            "nfe_per_image": metrics["nfe_per_image"],
-            "gmacs_per_image": metrics["gmacs_per_image"],
-            "seconds_per_image": seconds["total"] if seconds else None,
-            "steps": {name: row["steps"] for name, row in metrics["denoisers"].items()},
-        }
-    )
-    if evaluation is not None:
-        tracker.summarize(evaluation_values(evaluation))
+    values = {name: metrics[name] for name in ("fingerprint", "nfe_per_image", "gmacs_per_image")}
+    values |= {"run_dir": str(folder), "seconds_per_image": seconds["total"] if seconds else None}
+    values["steps"] = {name: row["steps"] for name, row in metrics["denoisers"].items()}
+    tracker.summarize(values | ({} if evaluation is None else evaluation_values(evaluation)))
     tracker.images("grid", [folder / "grid.png"])
 
 

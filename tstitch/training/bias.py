@@ -5,7 +5,6 @@ at t = 600, while the published objective hardly weighs such timesteps. What is 
 offset of the images, which the first steps of a trajectory keep.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +47,8 @@ def sample_latents(dataset: Items, space: Any, device: torch.device) -> tuple[Te
 
 
 @torch.no_grad()
-def measure_bias(
-    network: nn.Module, x_0: Tensor, y: Tensor, timesteps: Sequence[int] = TIMESTEPS
-) -> list[Bias]:
-    """Errors of a denoiser's x_0, with the same noise at every timestep.
+def measure_bias(network: nn.Module, x_0: Tensor, y: Tensor) -> list[Bias]:
+    """Errors of a denoiser's x_0 at TIMESTEPS, with the same noise at each.
 
     Args:
         network: (x_t, t, y) -> noise, and variance logits in further channels.
@@ -61,7 +58,7 @@ def measure_bias(
     generator = torch.Generator(x_0.device).manual_seed(0)
     eps = torch.randn(x_0.shape, generator=generator, device=x_0.device)
     found = []
-    for t, alpha_bar in zip(timesteps, LinearVP().alphas_cumprod[list(timesteps)], strict=True):
+    for t, alpha_bar in zip(TIMESTEPS, LinearVP().alphas_cumprod[list(TIMESTEPS)], strict=True):
         x_t = alpha_bar**0.5 * x_0 + (1 - alpha_bar) ** 0.5 * eps
         parts = [
             network(x, torch.full((len(x),), t, device=x.device), labels)[:, : x_0.shape[1]]
@@ -70,12 +67,6 @@ def measure_bias(
         wrong = (eps - torch.cat(parts).float()) * (1 / alpha_bar - 1) ** 0.5
         means = wrong.mean(dim=(1, 2, 3))
         by_class = torch.stack([means[y == label].mean() for label in y.unique()])
-        found.append(
-            Bias(
-                t=t,
-                bias=means.mean().item(),
-                bias_by_class=by_class.square().mean().sqrt().item(),
-                error=wrong.square().mean().sqrt().item(),
-            )
-        )
+        spread, error = (v.square().mean().sqrt().item() for v in (by_class, wrong))
+        found.append(Bias(t, means.mean().item(), bias_by_class=spread, error=error))
     return found

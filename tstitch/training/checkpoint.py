@@ -70,10 +70,7 @@ def save_checkpoint(state: TrainState, folder: Path) -> None:
 
 
 def load_checkpoint(state: TrainState, folder: Path) -> bool:
-    """Continues from checkpoint.pt if there is one.
-
-    Returns:
-        True if the state was read.
+    """Continues from checkpoint.pt; False if there is none.
 
     Raises:
         UserError: a checkpoint of another network or setting.

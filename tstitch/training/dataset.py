@@ -11,7 +11,7 @@ from tstitch.config.cli import instantiate
 from tstitch.data.class_names import listed, match_classes
 from tstitch.data.items import CheckedItems, Items, checked_tensors, whole_number
 from tstitch.pair.spec import PairSpec
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +73,8 @@ def _names(dataset: Any) -> Sequence[str] | None:
 
 def _labels(names: Sequence[str], pair: PairSpec) -> tuple[int, ...]:
     known = pair.class_names
-    try:
+    with errors_of("data: "):
         labels = match_classes(names, known)
-    except ValueError as error:
-        raise UserError(f"data: {error}") from error
     if missing := [known[k] for k in range(len(known)) if k not in labels]:
         log.warning(
             "data: no images of %d of the pair's %d classes (%s)",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoints import CheckpointError, read_part
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 
 log = logging.getLogger(__name__)
 HIDDEN_IN = re.compile(r"blocks\.\d+\.mlp\.fc1\.(weight|bias)")  # a row per hidden unit
@@ -26,15 +26,12 @@ def grow_network(network: nn.Module, path: Path, field: str) -> None:
     Args:
         network: freshly initialised; changed in place.
         path: file of the smaller network's weights.
-        field: the configuration's name of the setting, for messages.
 
     Raises:
         UserError: unreadable weights, or a network that differs in more than that.
     """
-    try:
+    with errors_of(f"{field}: ", CheckpointError):
         smaller, entry = read_part(network, path)
-    except CheckpointError as error:
-        raise UserError(f"{field}: {error}") from error
     if entry:
         log.info("%s: read entry %s of %s", field, entry, path)
     own = network.state_dict()

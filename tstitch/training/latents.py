@@ -10,17 +10,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tstitch.data.items import Items
+from tstitch.files.writing import write_json
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.transfer import to_device
 from tstitch.training.checkpoint import writing
-from tstitch.training.provenance import (
-    DataIdentity,
-    content_record,
-    difference,
-    make_record,
-    write_record,
-)
+from tstitch.training.provenance import DataIdentity, content_record, difference, make_record
 
 CACHE_BATCH = 64
 RECORD = ".json"  # beside the moments: what they were made of
@@ -107,7 +102,7 @@ class CachedMoments(Dataset):
     ) -> None:
         if not hasattr(space, "encode_moments"):
             raise UserError("train.latents=cache: pixel space has no encoder; choose encode")
-        shape, data = _moments_shape(dataset, space, flip), DataIdentity(dataset)
+        shape, data = (len(dataset), 2 if flip else 1, 2, *space.shape), DataIdentity(dataset)
         if distributed.on_main(path.is_file):
             distributed.on_main(lambda: _check(path, shape, data, space))
         else:
@@ -120,10 +115,6 @@ class CachedMoments(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return torch.from_numpy(np.array(self._moments[index])), int(self._labels[index])
-
-
-def _moments_shape(dataset: Items, space: Any, flip: bool) -> tuple[int, ...]:
-    return (len(dataset), 2 if flip else 1, 2, *space.shape)
 
 
 def _labels_path(path: Path) -> Path:
@@ -182,7 +173,7 @@ def _encode_all(
         labels = np.array([merged[i] for i in range(len(dataset))], np.int64)
         with writing(path.parent):
             np.save(_labels_path(path), labels)
-            write_record(path.with_suffix(RECORD), record | content_record(temporary, labels))
+            write_json(path.with_suffix(RECORD), record | content_record(temporary, labels))
             temporary.rename(path)  # last: with it there, the others are
 
     distributed.on_main(finish)
@@ -191,11 +182,7 @@ def _encode_all(
 def _encode_share(
     dataset: Items, space: Any, temporary: Path, device: torch.device
 ) -> dict[int, int]:
-    """Fills in this rank's rows of the moments.
-
-    Returns:
-        Label by index.
-    """
+    """Fills in this rank's rows of the moments; returns their labels by index."""
     moments = np.lib.format.open_memmap(temporary, mode="r+")
     own = range(distributed.rank(), len(dataset), distributed.world_size())
     labels: dict[int, int] = {}

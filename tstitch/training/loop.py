@@ -78,11 +78,7 @@ def step_generator(
 
 
 def draw(
-    x_0: Tensor,
-    y: Tensor,
-    settings: TrainSettings,
-    num_classes: int,
-    generator: torch.Generator,
+    x_0: Tensor, y: Tensor, settings: TrainSettings, num_classes: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Timesteps (n,), noise like x_0, and labels with some dropped to the null class.
 

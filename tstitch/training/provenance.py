@@ -39,7 +39,7 @@ class DataIdentity:
         """
         if not hasattr(self._inner, "stamp"):
             return None
-        with errors_of("data"):
+        with errors_of("data."):
             return _joined(self._inner.stamp(), self._labels)
 
     def digest(self) -> str:
@@ -49,7 +49,7 @@ class DataIdentity:
             UserError: an item that cannot be read.
         """
         if hasattr(self._inner, "digest"):
-            with errors_of("data"):
+            with errors_of("data."):
                 return _joined(self._inner.digest(), self._labels)
         digest = hashlib.sha256()
         if isinstance(self._dataset, TensorDataset):
@@ -70,11 +70,6 @@ def make_record(data: DataIdentity, space: Any) -> dict[str, Any]:
         UserError: data that cannot be read.
     """
     return {"stamp": data.stamp(), "data": data.digest(), "autoencoder": space.digest()}
-
-
-def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Writes the record by temporary name and rename."""
-    write_json(path, record)
 
 
 def content_record(moments: Path, labels: np.ndarray) -> dict[str, Any]:
@@ -118,7 +113,7 @@ def difference(
         return "moments of other images or labels"
     dated = record | {"stamp": now, "written": date}
     if dated != record:
-        write_record(path, dated)
+        write_json(path, dated)
     return None
 
 

@@ -28,7 +28,7 @@ from tstitch.training.latents import CachedMoments, NextLatents, cached, encoded
 from tstitch.training.loop import train
 from tstitch.training.objective import HybridObjective
 from tstitch.training.recorder import Recorder
-from tstitch.training.settings import TrainSettings, parse_train
+from tstitch.training.settings import TrainSettings
 from tstitch.training.teacher import load_teacher
 
 MOMENTS_FILE = "moments.npy"
@@ -44,7 +44,7 @@ def run_training(config: dict[str, Any]) -> None:
     fields.check_sections(config, ("pair", "data", "train"))
     pair = parse_pair(config["pair"])
     names = [spec.name for spec in pair.denoisers]
-    settings = parse_train(config["train"], names, distributed.world_size())
+    settings = TrainSettings.parse(config["train"], context={"denoisers": names})
     device = choose_device(settings.device, "train.device")
     torch.manual_seed(settings.seed)
     spec = pair.denoisers[names.index(settings.denoiser)]
@@ -108,11 +108,7 @@ def _train(
 
 
 def _latents(
-    dataset: Items,
-    pair: PairSpec,
-    settings: TrainSettings,
-    device: torch.device,
-    first_step: int,
+    dataset: Items, pair: PairSpec, settings: TrainSettings, device: torch.device, first_step: int
 ) -> NextLatents:
     sampler = StepBatches(
         len(dataset),

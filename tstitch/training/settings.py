@@ -1,6 +1,5 @@
 """The checked `train` section of the configuration."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
@@ -8,6 +7,7 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from samplers import NUM_TIMESTEPS
 from tstitch.config import fields
 from tstitch.config.settings import Device
+from tstitch.runtime import distributed
 
 NumSteps = Annotated[int, fields.whole(0)]
 A_SPAN = fields.Rule(
@@ -19,7 +19,10 @@ Timesteps = Annotated[tuple[int, int], A_SPAN, fields.wholes(0, NUM_TIMESTEPS)]
 
 
 class TrainSettings(fields.Settings):
-    """How to train one denoiser of a pair; the fields are described in configs/train.yaml."""
+    """How to train one denoiser of a pair; the fields are described in configs/train.yaml.
+
+    Validated with the names of the pair's `denoisers`.
+    """
 
     path = "train"
 
@@ -77,8 +80,8 @@ class TrainSettings(fields.Settings):
         return fields.wholes(1, info.data.get("steps", 1))(value)
 
     @model_validator(mode="after")
-    def _check_together(self, info: ValidationInfo) -> Self:
-        if self.batch_size % (world := fields.context(info)["world_size"]):
+    def _check_together(self) -> Self:
+        if self.batch_size % (world := distributed.world_size()):
             raise fields.refusal("batch_size", f"choose a multiple of the {world} processes")
         if self.grow and self.init in (None, "random"):
             raise fields.refusal("grow", "give the smaller network's weights by train.init")
@@ -89,13 +92,3 @@ class TrainSettings(fields.Settings):
         up = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         down = min(1.0, (self.steps - step) / self.decay_steps) if self.decay_steps else 1.0
         return self.learning_rate * min(up, down)
-
-
-def parse_train(config: Any, denoisers: Sequence[str], world_size: int) -> TrainSettings:
-    """Checks the `train` section.
-
-    Raises:
-        UserError: a bad field.
-    """
-    context = {"denoisers": denoisers, "world_size": world_size}
-    return TrainSettings.parse(config, context=context)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, NamedTuple, cast
 
 import torch
 from pydantic import BeforeValidator, ValidationInfo
@@ -11,7 +11,7 @@ from torch import Tensor
 from samplers import Denoiser, sample
 from tstitch.config import fields
 from tstitch.maker.batches import draw_unit
-from tstitch.maker.units import Unit
+from tstitch.maker.units import cut
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.kept import measure_once, measurement_key
@@ -21,8 +21,6 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.sampling.pipeline import Batch, Pipeline
-
-Record = Callable[[int, float, Tensor, Tensor], None]  # step, timestep, x, eps
 
 
 def _images(value: Any, info: ValidationInfo) -> int:
@@ -86,13 +84,19 @@ class ProbedFigure(Figure):
         raise NotImplementedError
 
 
+class Trajectory(NamedTuple):
+    """One model's way from noise to latents of images, evaluation by evaluation."""
+
+    timesteps: list[float]
+    latents: list[Tensor]  # before each evaluation, (n, C, H, W)
+    predictions: list[Tensor]  # guided, of the same shape, float32
+    x_0: Tensor
+
+
 class Probe:
     """Guided denoisers of a pair, and the noise and labels of some images.
 
-    Every rank makes one; rank 0 looks.
-
-    Args:
-        point: of `probe_point`.
+    Every rank makes one, for a point of `probe_point`; rank 0 looks.
     """
 
     def __init__(self, point: CurvePoint, shared: SharedModels) -> None:
@@ -103,31 +107,27 @@ class Probe:
         self.denoisers: dict[str, Denoiser] = {
             role: self._pipeline.denoiser(names[role]) for role in point.roles
         }
-        self._units = [Unit(i, min(i + size, point.images)) for i in range(0, point.images, size)]
+        self._units = cut(point.images, size)
 
     def batches(self) -> list[Batch]:
         """Noise and labels of the images."""
         return [draw_unit(self._pipeline, unit)[0] for unit in self._units]
 
     @torch.inference_mode()
-    def follow(self, role: str, batch: Batch, record: Record) -> Tensor:
-        """Samples with one model alone; record is called before every step.
-
-        Returns:
-            the latents x_0.
-        """
-        number = 0
+    def follow(self, role: str, batch: Batch) -> Trajectory:
+        """Samples with one model alone."""
+        timesteps, latents, predictions = list[float](), list[Tensor](), list[Tensor]()
 
         def recording(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
-            nonlocal number
             eps, variance = self.denoisers[role](x, t, y)
-            record(number, t, x[: batch.size], eps[: batch.size].float().clone())
-            number += 1
+            timesteps.append(t)
+            latents.append(x[: batch.size].clone())
+            predictions.append(eps[: batch.size].float().clone())
             return eps, variance
 
         denoisers: Sequence[Denoiser] = [recording] * len(self.denoisers)
-        sampler = self._pipeline.sampler
-        return sample(sampler, denoisers, batch.x_T, batch.y, batch.step_noise)[: batch.size]
+        x_0 = sample(self._pipeline.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
+        return Trajectory(timesteps, latents, predictions, x_0[: batch.size])
 
     @torch.inference_mode()
     def predict(self, role: str, batch: Batch, x: Tensor, t: float) -> Tensor:

@@ -52,11 +52,7 @@ def _throughput(value: Any) -> Throughput:
 
 
 def benchmark_throughput(document: dict[str, Any]) -> float:
-    """FLOP/s of the largest denoiser alone in the fastest case of a benchmark.
-
-    Args:
-        document: benchmark.json.
-    """
+    """FLOP/s of the largest denoiser alone in the fastest case of a benchmark.json."""
     protocol = document["protocol"]
     per_step = 1 if protocol["guidance"]["scale"] == 1 else 2
     evaluations = protocol["sampler"]["steps"] * per_step

@@ -84,17 +84,9 @@ def _line(row: list[Result], name: str, metric: str, paired: bool = False) -> Li
 
 
 def _published(row: list[Result]) -> list[Line]:
-    known = [r for r in row if "fid" in r.point.expected]
-    if not known:
-        return []
-    return [
-        Line(
-            "paper",
-            [r.point.fraction for r in known],
-            [r.point.expected["fid"] for r in known],
-            published=True,
-        )
-    ]
+    known = [r.point for r in row if "fid" in r.point.expected]
+    x, y = [p.fraction for p in known], [p.expected["fid"] for p in known]
+    return [Line("paper", x, y, published=True)] if known else []
 
 
 def _shape(every: list[list[Result]], published: Sequence[Curve]) -> Panel | None:

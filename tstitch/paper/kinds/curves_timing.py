@@ -13,7 +13,7 @@ from evaluation.report.table import Table, table_lines
 from tstitch.benchmark.measure import rotated, running
 from tstitch.benchmark.settings import Case
 from tstitch.config import fields
-from tstitch.engine.settings import choose_engine
+from tstitch.engine.settings import choose_engines
 from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.curves import Curve
@@ -57,7 +57,7 @@ def time_fractions(
     Raises:
         UserError: what the engine cannot do here.
     """
-    engine = choose_engine(experiment.engine, experiment.run)
+    engine = choose_engines(experiment.engine, experiment.run)[0]
     kind = "compiled" if engine.compile else "eager"
     case = Case(settings.batch_size, experiment.run.dtype, 1, kind)
     seconds: dict[float, list[float]] = {fraction: [] for fraction in fractions}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -75,32 +75,18 @@ def measure_similarity(probe: Probe) -> Similarity:
     timesteps: list[float] = []
     chunks: dict[str, dict[str, list[Tensor]]] = {trajectory: {} for trajectory in TRAJECTORIES}
     for batch in probe.batches():
-        shared: dict[str, list[Tensor]] = {role: [] for role in roles}
-        timesteps.clear()
-
-        def look(
-            number: int, t: float, x: Tensor, eps: Tensor, kept: Any = (batch, shared)
-        ) -> None:
-            timesteps.append(t)
-            for role in roles[:-1]:
-                kept[1][role].append(probe.predict(role, kept[0], x, t))
-            kept[1][leader].append(eps)
-
-        probe.follow(leader, batch, look)
-        separate = {leader: shared[leader]}
+        path = probe.follow(leader, batch)
+        timesteps, places = path.timesteps, list(zip(path.latents, path.timesteps, strict=True))
+        shared, separate = {leader: path.predictions}, {leader: path.predictions}
         for role in roles[:-1]:
-            own = separate[role] = []
-
-            def keep(number: int, t: float, x: Tensor, eps: Tensor, kept: Any = own) -> None:
-                kept.append(eps)
-
-            probe.follow(role, batch, keep)
+            shared[role] = [probe.predict(role, batch, x, t) for x, t in places]
+            separate[role] = probe.follow(role, batch).predictions
         for trajectory, eps in (("shared", shared), ("separate", separate)):
             for a, b in pairs:
                 values = [_alike(x, y) for x, y in zip(eps[a], eps[b], strict=True)]
                 chunks[trajectory].setdefault(f"{a}/{b}", []).append(torch.stack(values))
     return Similarity(
-        list(timesteps),
+        timesteps,
         *({pair: _courses(parts) for pair, parts in chunks[t].items()} for t in TRAJECTORIES),
     )
 

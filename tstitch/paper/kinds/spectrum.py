@@ -45,7 +45,17 @@ class SpectrumFigure(ProbedFigure):
     claim_tests: ClassVar = {"C17": c17}
 
     def look(self, probe: Probe) -> Spectrum:
-        return measure_spectrum(probe)
+        """Follows the largest of the probe's models alone."""
+        leader = list(probe.denoisers)[-1]
+        timesteps: list[float] = []
+        latents: list[list[Tensor]] = []
+        for batch in probe.batches():
+            path = probe.follow(leader, batch)
+            timesteps = path.timesteps
+            latents.append([*path.latents, path.x_0])
+        rows = [torch.cat(parts).cpu() for parts in zip(*latents, strict=True)]
+        bins = min(BINS, rows[0].shape[-1] // 2)
+        return Spectrum(timesteps, [radial_log_amplitude(row, bins) for row in rows])
 
     def panels(self, data: FigureData) -> list[Panel]:
         every = data.measured.amplitude
@@ -55,24 +65,3 @@ class SpectrumFigure(ProbedFigure):
         picked = sorted({round(i * (len(every) - 1) / 5) for i in range(6)})
         lines = [Line(names[i], x, every[i]) for i in picked]
         return [Panel("before each step, and x_0", "frequency / pi", "log10 amplitude", lines)]
-
-
-def measure_spectrum(probe: Probe) -> Spectrum:
-    """Follows the largest of the probe's models alone."""
-    leader = list(probe.denoisers)[-1]
-    timesteps: list[float] = []
-    latents: list[list[Tensor]] = []
-    for batch in probe.batches():
-        timesteps.clear()
-        seen: list[Tensor] = []
-
-        def look(number: int, t: float, x: Tensor, eps: Tensor, kept: list[Tensor] = seen) -> None:
-            timesteps.append(t)
-            kept.append(x.clone())
-
-        last = probe.follow(leader, batch, look)
-        latents.append([*seen, last])
-    rows = [torch.cat(parts).cpu() for parts in zip(*latents, strict=True)]
-    return Spectrum(
-        list(timesteps), [radial_log_amplitude(row, min(BINS, row.shape[-1] // 2)) for row in rows]
-    )

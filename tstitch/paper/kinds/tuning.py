@@ -21,7 +21,7 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import text
 from tstitch.runtime import distributed
 from tstitch.training.run import open_data, run_training
-from tstitch.training.settings import parse_train
+from tstitch.training.settings import TrainSettings
 
 ALL, OWN, BEFORE = "all timesteps", "own interval", "pretrained"
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class TuningFigure(Figure):
         trio = settings.scale.pairs[ROLES]
         words = [f"pair={trio}", "train.denoiser=large", *self.training, *settings.training]
         config = compose("train", words)
-        parse_train(config["train"], list(ROLES), distributed.world_size())
+        TrainSettings.parse(config["train"], context={"denoisers": ROLES})
         distributed.main_first(lambda: open_data(config["data"], parse_pair(config["pair"])))
 
     def cost_lines(self, settings: Reproduction) -> list[str]:

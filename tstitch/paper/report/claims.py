@@ -87,12 +87,7 @@ def check_claims(figure: Figure) -> None:
 
 
 def judge(claim: Claim, data: Mapping[str, FigureData], missing: Mapping[str, str]) -> Finding:
-    """The verdict on one claim, by the test that the kind of its figures has for it.
-
-    Args:
-        data: what was measured, by figure.
-        missing: why a figure could not be measured.
-    """
+    """The verdict on one claim, by the test that the kind of its figures has for it."""
     if claim.untested:
         return Finding(claim, UNTESTED, claim.untested)
     for name in claim.sources:

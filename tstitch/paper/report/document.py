@@ -44,13 +44,9 @@ def save_picture(data: FigureData, folder: Path) -> str:
 
 def verdict_lines(findings: Sequence[Finding]) -> list[str]:
     """One line per claim."""
-    lines = []
-    for finding in findings:
-        claim = finding.claim
-        lines.append(
-            f"- **{claim.id} {finding.status}**: {claim.statement} Ours: {finding.numbers}."
-        )
-    return lines
+    return [
+        f"- **{f.claim.id} {f.status}**: {f.claim.statement} Ours: {f.numbers}." for f in findings
+    ]
 
 
 def resolution(results: Sequence[Result]) -> float | None:

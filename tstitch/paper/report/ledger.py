@@ -9,12 +9,7 @@ from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.claims import Outcome
 from tstitch.paper.report.compare import TOLERANCE
-from tstitch.paper.report.document import (
-    comparison_lines,
-    protocol_lines,
-    resolution,
-    save_picture,
-)
+from tstitch.paper.report.document import comparison_lines, protocol_lines, resolution, save_picture
 
 HEAD = """# The claims of the paper
 

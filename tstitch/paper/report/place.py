@@ -21,11 +21,7 @@ def images_of(figures: Sequence[Figure]) -> int:
 
 
 def report_folder(figure: Figure, settings: Reproduction, count: int) -> Path:
-    """The folder named for the report, or one below it where that is of more images.
-
-    Args:
-        count: of `images_of`.
-    """
+    """The folder named for the report, or one below it where that is of more images."""
     folder = Path(settings.report) if settings.report else figure.folder(settings)
     path = Path(f"{folder}.md")
     if not path.is_file():
