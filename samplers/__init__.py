@@ -3,22 +3,16 @@
 from .base import Denoiser, Sampler, Step, sample
 from .ddim import DDIM
 from .ddpm import DDPM
+from .discrete_vp import NUM_TIMESTEPS, DiscreteVP, LinearVP, ScaledLinearVP
 from .dpm_solver import DPMSolver
+from .edm import EDM
 from .euler import Euler
 from .heun import Heun
 from .matching import MATCHES, Matching
 from .prediction import PREDICTIONS, Conversion, conversion
 from .process import Process
-from .processes import (
-    EDM,
-    NUM_TIMESTEPS,
-    VPSDE,
-    DiscreteVP,
-    LinearVP,
-    RectifiedFlow,
-    ScaledLinearVP,
-)
 from .randomness import PerImageRandomness
+from .rectified_flow import RectifiedFlow
 from .spacing import ddim_stride_timesteps, respaced_timesteps, spaced_timesteps
 from .stitch import (
     Budget,
@@ -31,6 +25,7 @@ from .stitch import (
     StitchSchedule,
     spend,
 )
+from .vp_sde import VPSDE
 
 __all__ = [
     "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decreasing", "Denoiser", "DiscreteVP",

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from .base import Sampler, Step
 from .checks import check_choice
+from .discrete_vp import check_discrete
 from .process import Process
-from .processes import check_discrete
 from .spacing import spaced_timesteps
 from .stitch import StitchSchedule
 

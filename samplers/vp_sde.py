@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import check_integer, check_number
-from ..process import Times, VariancePreserving
+from .checks import check_integer, check_number
+from .process import Times, VariancePreserving
 
 
 @dataclass(frozen=True, kw_only=True)

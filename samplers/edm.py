@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..checks import check_integer, check_number
-from ..process import Process, Times
+from .checks import check_integer, check_number
+from .process import Process, Times
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ..checks import check_integer, check_number
-from ..process import Process, Times, VariancePreserving
+from .checks import check_integer, check_number
+from .process import Process, Times, VariancePreserving
 
 NUM_TIMESTEPS = 1000
 """T of nearly all published networks; t runs over 0..T-1."""
