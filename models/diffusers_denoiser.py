@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.folders import naming, read_config, read_scheduler
+from models.folders import SCHEDULER, naming, read_config, read_scheduler
 
 CLASSES = ("UNet2DModel", "UNet2DConditionModel", "DiTTransformer2DModel")
-PREDICTIONS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
+PREDICTIONS = {
+    "epsilon": "eps", "sample": "x0", "v_prediction": "v", "flow_prediction": "velocity"
+}  # fmt: skip
+BETAS = {"linear": "LinearVP", "scaled_linear": "ScaledLinearVP"}  # our processes of them
 TOKENS = 77  # of CLIP's texts, for FLOPs
 IMAGE_FACTOR = 8  # image pixels per latent, along a side, of the Stable Diffusion VAEs
 TIME_IDS = 6  # numbers that tell SDXL about sizes and crops
@@ -41,6 +44,7 @@ class DiffusersDenoiser(nn.Module):
         conditioning: `text`, `classes` or None.
         has_null: whether it knows what guidance needs, a null condition.
         prediction: eps, x0, v or velocity as the folder's pipeline says; None if nothing does.
+        trained_on: name of the process of noise as it says; None if nothing does.
         pretrained: source of its weights; None without.
         identity: what it is, wherever it came from.
 
@@ -74,7 +78,8 @@ class DiffusersDenoiser(nn.Module):
         }  # fmt: skip
         if published_dit:
             self.identity["published_dit"] = True
-        self.prediction = None if source is None else _prediction(source)
+        scheduler = _scheduler(source) if source is not None else {}
+        self.prediction, self.trained_on = _prediction(scheduler), _process(scheduler)
         self._check_sizes(input_size, in_channels)
         self.conditioning = _conditioning(self.network)
         self.has_null = self._check_conditions(num_classes)
@@ -220,8 +225,12 @@ def _build(values: dict[str, Any], where: str, strict: bool) -> nn.Module:
     unknown = [key for key in given if key not in known]
     if strict and unknown:
         raise ValueError(f"config.{unknown[0]}: unknown to {name}; check its spelling")
-    if given.get("time_embedding_type") == "learned":
-        raise ValueError(f"{where}: learned embeddings of t have no fractional timesteps")
+    embedding = given.get("time_embedding_type", "positional")
+    if embedding != "positional":
+        raise ValueError(
+            f"{where}: time_embedding_type={embedding} does not take every t from 0 to the last; "
+            "choose a network with positional"
+        )
     try:
         return kind(**{key: value for key, value in given.items() if key in known})
     except Exception as error:  # nearly anything, of sizes that do not fit
@@ -248,15 +257,29 @@ def _prepare_dit(network: Any, published: bool) -> None:
             block.norm3.eps = PUBLISHED_EPS  # norm1's own is fixed to it
 
 
-def _prediction(source: str) -> str | None:
-    """What the scheduler of a pipeline was made for, if the network's folder is a part of one."""
+def _scheduler(source: str) -> dict[str, Any]:
+    """What the pipeline of a network's folder says of its scheduler; empty without one."""
     with naming("source"):
-        scheduler = read_scheduler(source)
-    if scheduler is None:
-        return None
+        scheduler = read_scheduler(source) or {}
+    given = scheduler.get("prediction_type", "epsilon")
+    if given not in PREDICTIONS:
+        raise ValueError(
+            f"source={source}: its {SCHEDULER} has prediction_type={given}; known are "
+            f"{', '.join(PREDICTIONS)}"
+        )
+    return scheduler
+
+
+def _prediction(scheduler: Mapping[str, Any]) -> str | None:
     if "FlowMatch" in scheduler.get("_class_name", ""):
         return "velocity"
-    return PREDICTIONS.get(scheduler.get("prediction_type", "epsilon"))
+    return PREDICTIONS[scheduler.get("prediction_type", "epsilon")] if scheduler else None
+
+
+def _process(scheduler: Mapping[str, Any]) -> str | None:
+    if "FlowMatch" in scheduler.get("_class_name", ""):
+        return "RectifiedFlow"
+    return BETAS.get(scheduler.get("beta_schedule", ""))
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,20 +84,14 @@ def read_config(source: str) -> dict[str, Any]:
         held = [p for p in parts if is_local(source) and (Path(source).expanduser() / p).is_dir()]
         hint = f"; give {source}/{held[0]}" if held else "; give the folder of one network"
         raise DownloadError(f"{source}: has no {CONFIG}{hint}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DownloadError(f"{source}: its {CONFIG} cannot be read ({one_line(error)})") from error
-    if not isinstance(content, dict):
-        raise DownloadError(f"{source}: its {CONFIG} is no JSON object; get it again")
-    return content
+    return _read_object(source, path)
 
 
 def read_scheduler(source: str) -> dict[str, Any] | None:
     """The scheduler_config.json of the pipeline that a network's folder is a part of, if any.
 
     Raises:
-        ValueError: the hub cannot be reached, or the file is damaged.
+        DownloadError: the hub cannot be reached, or the file is damaged.
     """
     path = find_file(source, SCHEDULER)  # a repository that is one network
     if path is None and is_local(source):
@@ -105,7 +99,18 @@ def read_scheduler(source: str) -> dict[str, Any] | None:
         path = beside if beside.is_file() else None
     elif path is None and source.count("/") > 1:
         path = find_file("/".join([*source.split("/")[:2], "scheduler"]), SCHEDULER)
-    return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+    return None if path is None else _read_object(source, path)
+
+
+def _read_object(source: str, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = f"its {path.name} cannot be read ({one_line(error)})"
+        raise DownloadError(f"{source}: {reason}; get it again") from error
+    if not isinstance(content, dict):
+        raise DownloadError(f"{source}: its {path.name} is no JSON object; get it again")
+    return content
 
 
 def fetch_folder(source: str) -> Path:

@@ -72,8 +72,8 @@ class Sampler(ABC):
 
     @property
     def steps(self) -> int:
-        """Number of network evaluations per image (guidance doubles them)."""
-        return len(self.plan)
+        """Number of steps; the plan has an entry for each evaluation, Heun's two in most steps."""
+        return len(self.evaluations)
 
     @abstractmethod
     def update(

@@ -10,16 +10,16 @@ import torch
 from evaluation.features.reference import array_reference
 from tstitch.config.cli import compose
 from tstitch.maker.bootstrap import prepare_process
+from tstitch.maker.call import LoadedSampler
+from tstitch.maker.parse import parse_experiment
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.start import start_process
-from tstitch.sampling.experiment import PairExperiment
-from tstitch.sampling.pipeline import Pipeline
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import EvaluationSettings
 
 
-def load(pair: str, *overrides: str) -> Pipeline:
+def load(pair: str, *overrides: str) -> LoadedSampler:
     """Loads a pair of configs/pair with the overrides of the command line.
 
     Args:
@@ -32,8 +32,8 @@ def load(pair: str, *overrides: str) -> Pipeline:
     _check_words([pair, *overrides])
     # One call of any size: nothing is compiled or padded unless asked for.
     words = [f"pair={pair}", "engine=plain", *overrides]
-    experiment = PairExperiment.parse(compose("sample", words))
-    return experiment.maker(experiment.load(prepare_process(experiment)[0]))
+    experiment = parse_experiment(compose("sample", words))
+    return LoadedSampler(experiment.maker(experiment.load(prepare_process(experiment)[0])))
 
 
 def evaluate(

@@ -47,6 +47,7 @@ def test_what_networks_take():
         (UNET, {"input_size": 7, "in_channels": 1}, ("input_size=7", "multiple of 2")),
         (UNET, {"in_channels": 1, "published_dit": True}, ("published_dit=True",)),
         (UNET | {"norm_num_groups": 3}, {"in_channels": 1}, ("cannot be built",)),
+        (UNET | {"time_embedding_type": "fourier"}, {"in_channels": 1}, ("every t from 0",)),
     ],
 )
 def test_refusals(config, options, words):

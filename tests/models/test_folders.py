@@ -43,6 +43,10 @@ def test_schedulers(tmp_path):
     assert read_scheduler(str(tmp_path / "unet")) == {"a": 1}
     (tmp_path / "unet" / "scheduler_config.json").write_text('{"a": 2}')
     assert read_scheduler(str(tmp_path / "unet")) == {"a": 2}
+    for content in ("[1]", "{"):
+        (tmp_path / "unet" / "scheduler_config.json").write_text(content)
+        with pytest.raises(DownloadError, match="unet: its scheduler_config.json"):
+            read_scheduler(str(tmp_path / "unet"))
 
 
 def test_refusals(tmp_path):

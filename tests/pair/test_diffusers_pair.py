@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -129,6 +130,23 @@ def test_sizes_and_guidance_of_the_pair(base):
     parse_experiment(base | {"pair": pair_of({"network": linear, "weights": "random"}, classes=1)})
 
 
+def test_what_a_scheduler_says(base, dit, tmp_path, caplog):
+    """Catches: a prediction that nobody knows taken for noise, betas of another schedule used
+    without a word."""
+    shutil.copytree(dit / "transformer", tmp_path / "transformer")
+    (tmp_path / "scheduler").mkdir()
+    path = tmp_path / "scheduler" / "scheduler_config.json"
+    network = {"_target_": DENOISER, "source": str(tmp_path / "transformer")}
+    pair = pair_of({"network": network, "weights": "pretrained"}, classes=CLASSES)
+    path.write_text(json.dumps({"beta_schedule": "scaled_linear", "prediction_type": "sample"}))
+    experiment = parse_experiment(base | {"pair": pair})
+    assert experiment.pair.denoisers[0].prediction == "x0"
+    assert "says ScaledLinearVP, and its process is LinearVP" in caplog.text
+    path.write_text(json.dumps({"prediction_type": "score"}))
+    with pytest.raises(UserError, match="prediction_type=score; known are epsilon"):
+        parse_experiment(base | {"pair": pair})
+
+
 def test_prompts(base, text_pipeline):
     """Catches: prompts that do not reach the network, guidance from another text than the
     negative one, images that belong to a place on this disk."""
@@ -180,6 +198,10 @@ def test_a_run_of_prompts(base, text_pipeline, tmp_path):
         ({"classes": 2, "negative_prompt": "b"}, "pair.negative_prompt='b': is for pairs with"),
         ({"prompts": "nowhere.txt"}, "pair.prompts='nowhere.txt': cannot be read"),
         ({"prompts": ["a"]}, "pair.text_encoder=None: needs a section"),
+        (
+            {"prompts": ["a"], "text_encoder": {"_target_": "samplers.LinearVP"}},
+            "pair.text_encoder._target_=samplers.LinearVP: is no text encoder",
+        ),
     ],
 )
 def test_bad_conditions(base, values, message):

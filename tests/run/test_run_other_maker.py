@@ -5,8 +5,10 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from painter import GREYS
 
+from tstitch import load
 from tstitch.config.cli import compose
 from tstitch.run.generate import run_sampling
 from tstitch.runtime.errors import UserError
@@ -35,6 +37,15 @@ def paint(tmp_path):
 def samples(folder):
     with np.load(folder / "samples.npz") as archive:
         return archive["arr_0"], archive["arr_1"]
+
+
+def test_in_a_notebook(paint, tmp_path):
+    """Catches: the notebook's images that need denoisers, or are not those of a run."""
+    (tmp_path / "pair").mkdir()
+    (tmp_path / "pair" / "paint.yaml").write_text(yaml.safe_dump(PAIR))
+    sampler = load("paint", "evaluation=none", *SIZES, f"hydra.searchpath=[{tmp_path}]")
+    images, labels = samples(paint("run.num_images=9"))
+    assert np.array_equal(sampler([PAIR["words"][k] for k in labels]), images)
 
 
 def test_a_run_resumes_and_grows(paint):

@@ -81,6 +81,25 @@ def test_one_line_names_field_and_remedy(tmp_path, tiny, override, begin, remedy
     assert remedy in message, message
 
 
+def test_a_network_without_a_null_class(tmp_path, tiny):
+    """Catches: dropped labels beyond the embedding table, previews that guide all the same."""
+    unet = {
+        "_class_name": "UNet2DModel", "in_channels": 1, "out_channels": 1,
+        "block_out_channels": [8, 16], "layers_per_block": 1, "norm_num_groups": 4,
+        "down_block_types": ["DownBlock2D"] * 2, "up_block_types": ["UpBlock2D"] * 2,
+        "num_class_embeds": 10,
+    }  # fmt: skip
+    network = {"_target_": "models.diffusers_denoiser.DiffusersDenoiser", "config": unet}
+    config = compose("train", tiny(tmp_path / "run", "train.steps=2", "train.sample_every=1"))
+    config["pair"]["denoisers"]["small"]["network"] = network
+    config["pair"]["order"] = "as_listed"
+    with pytest.raises(UserError, match=r"^train.label_dropout=0.1: small has no null class"):
+        run_training(config)
+    config["train"]["label_dropout"] = 0.0
+    run_training(config)
+    assert (tmp_path / "run" / "ema.safetensors").is_file()
+
+
 def test_settings_are_checked_before_anything_is_made(tmp_path, tiny):
     """Catches: a directory left behind by a command that could never run."""
     error_of(tiny(tmp_path / "run", "train.ema_decay=2"))

@@ -20,7 +20,7 @@ def parse_experiment(config: dict[str, Any], stitched: bool = True) -> Experimen
         UserError: the first bad field.
     """
     pair = config.get("pair")
-    name = pair.get(FIELD, DENOISERS) if isinstance(pair, dict) else DENOISERS
+    name = (isinstance(pair, dict) and pair.get(FIELD)) or DENOISERS
     made_by = locate(name, f"pair.{FIELD}")
     if not isinstance(made_by, type) or not issubclass(made_by, Experiment):
         raise UserError(f"pair.{FIELD}={name}: is no Experiment")

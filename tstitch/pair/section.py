@@ -99,6 +99,7 @@ class PairSection(fields.Settings):
     denoisers: Annotated[dict[Any, Any], DENOISERS]
     order: Annotated[str, fields.one_of(ORDERS)] = ORDERS[0]
     evaluation: Any  # for configs/evaluation/pair.yaml
+    made_by: Any = None  # for tstitch.maker.parse
     process: ProcessOrNull = Field(None, validate_default=True)
     guidance: GuidanceSection = GuidanceSection()
     prompts: Annotated[tuple[str, ...], BeforeValidator(read_prompts)] | None = None

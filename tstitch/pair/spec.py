@@ -23,6 +23,7 @@ from tstitch.runtime.errors import UserError, errors_of
 
 FROM_NETWORK = "pretrained"  # weights of the place that the network names
 GUIDANCE = 1.5  # scale of pairs that name none
+ENCODES = ("widths", "encode", "zero_negative", "digest")  # what a text encoder has
 CLEARLY = 2  # times as many parameters: then the larger one costs more, too
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,13 @@ def _completed(spec: DenoiserSpec, network: nn.Module) -> DenoiserSpec:
                 "weights; give a path, or random"
             )
         weights = source if is_local(source) else f"{HUB}{source}"
+    trained, given = getattr(network, "trained_on", None), type(spec.process).__name__
+    if trained not in (None, given):
+        log.warning(
+            "pair.denoisers.%s: its scheduler_config.json says %s, and its process is %s; "
+            "set process of the pair or of the denoiser",
+            *(spec.name, trained, given),
+        )
     prediction = getattr(network, "prediction", None) or spec.process.prediction
     own = {
         "weights": weights,
@@ -125,6 +133,8 @@ def _condition(section: PairSection) -> Classes | Prompts:
     if section.prompts is None:
         return Classes(section.classes or ())
     encoder = instantiate(section.text_encoder, "pair.text_encoder")
+    if not all(hasattr(encoder, name) for name in ENCODES):
+        raise not_a(section.text_encoder, "pair.text_encoder", "text encoder")
     return Prompts(section.prompts, section.negative_prompt, encoder)
 
 

@@ -58,14 +58,26 @@ def _method(protocol: dict[str, Any]) -> list[str]:
     lines = []
     if sampler := protocol.get("sampler"):
         name, options = _named(sampler, "steps")
-        lines.append(f"- Sampler: {name}, {sampler['steps']} steps, {options}.")
+        words = [name, f"{sampler['steps']} steps", *([options] if options else [])]
+        lines.append(f"- Sampler: {', '.join(words)}.")
     if schedule := protocol.get("stitch"):
         kind, arguments = _named(schedule)
         lines.append(f"- Stitch schedule: {kind}, {arguments}; realised steps as in the table.")
     if guidance := protocol.get("guidance"):
         scale, channels = guidance["scale"], guidance["channels"]
-        lines.append(f"- Guidance: scale {scale}, on the first {channels} channels.")
+        own = "".join(f", of {name} {value}" for name, value in guidance.get("scales", {}).items())
+        lines.append(f"- Guidance: scale {scale}{own}, on the first {channels} channels.")
+    if process := protocol.get("process"):
+        lines.append(f"- Process of noise: {_values(process)}.")
+    for name, seen in protocol.get("predictions", {}).items():
+        match, process = seen["match"], _values(seen["process"])
+        lines.append(f"- {name} predicts {seen['prediction']}, on {process}, matched by {match}.")
     return lines
+
+
+def _values(process: dict[str, Any]) -> str:
+    own = [f"{key} {value}" for key, value in process.items() if key != "kind"]
+    return f"{process['kind']} ({', '.join(own)})" if own else process["kind"]
 
 
 def _named(section: dict[str, Any], *without: str) -> tuple[str, str]:

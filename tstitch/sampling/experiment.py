@@ -80,11 +80,12 @@ class PairExperiment(Experiment):
         return f"{kind}{self.sampler.steps}-{schedule}-cfg{scale:g}".replace("+", "")
 
     def protocol(self) -> dict[str, dict[str, Any]]:
-        """Sampler, stitch schedule and guidance."""
+        """Sampler, stitch schedule and guidance; process and predictions if not the usual ones."""
         return {
             "sampler": {**self.config["sampler"], "steps": self.sampler.steps},
             "stitch": self.config["stitch"],
             "guidance": self.guidance.describe(),
+            **self._departures(),
         }
 
     def costs(self) -> dict[str, NetworkCost]:

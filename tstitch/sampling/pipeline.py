@@ -1,4 +1,4 @@
-"""Loaded denoisers under a sampler: labels in, images out."""
+"""Loaded denoisers under a sampler: indices and labels in, images out."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +11,8 @@ from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
 from samplers import Denoiser, PerImageRandomness, Sampler, sample
-from tstitch.config.fields import MAX_SEED
-from tstitch.data.class_names import labels_of
-from tstitch.data.items import whole_number
 from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
-from tstitch.maker.units import cut
-from tstitch.runtime.errors import UserError, errors_of
+from tstitch.runtime.errors import UserError
 from tstitch.runtime.transfer import HostCopy, to_device
 from tstitch.sampling.loaded_pair import LoadedPair
 
@@ -70,7 +66,7 @@ def _not_finite(field: str, dtype: str, finite: np.ndarray, what: str, cause: st
 
 
 class Pipeline:
-    """A sampler and its stitch schedule over loaded denoisers; call it for images.
+    """A sampler and its stitch schedule over loaded denoisers.
 
     A tstitch.maker.protocol.SteppedMaker.
 
@@ -96,53 +92,9 @@ class Pipeline:
         self._prepared = False
 
     @property
-    def steps_per_denoiser(self) -> dict[str, int]:
-        """The realised stitch schedule, small to large."""
-        return self.experiment.steps_per_denoiser
-
-    @property
     def step_evaluations(self) -> tuple[int, ...]:
         """Evaluations in each step that the stitch schedule assigns."""
         return self.sampler.evaluations
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The pair's classes, by label."""
-        return self.experiment.conditions
-
-    def __call__(
-        self,
-        classes: Sequence[int | str] | np.ndarray | Tensor,
-        *,
-        seed: int = 0,
-        first_index: int = 0,
-    ) -> np.ndarray:
-        """One image per class, in batches of run.batch_size.
-
-        Args:
-            classes: N labels in 0..num_classes-1, as integers of any kind, or names of classes.
-            seed: from 0; with the image's index it decides its noise.
-            first_index: from 0; index of the first image; images of a run with the same seed and
-                index start from the same noise.
-
-        Returns:
-            uint8 (N, H, W, 3).
-
-        Raises:
-            UserError: a class that the pair does not have, or none at all; another seed or index;
-                values that are not finite, as in float16.
-        """
-        with errors_of("classes: "):
-            labels = torch.tensor(labels_of(classes, self.class_names), dtype=torch.int64)
-        seed = _from_zero("seed", seed)
-        first_index = _from_zero("first_index", first_index, MAX_SEED + 1 - len(labels))
-        self.prepare()
-        batches = []
-        for unit in cut(len(labels), self.experiment.run.batch_size):
-            indices = range(first_index + unit.first, first_index + unit.end)
-            batch = self.draw(indices, labels[unit.first : unit.end], seed=seed)
-            batches.append(self.sample(batch, StageTimer(self._device)).wait())
-        return np.concatenate(batches)
 
     @torch.inference_mode()
     def prepare(self, every: bool = False) -> dict[str, float]:
@@ -241,13 +193,6 @@ class Pipeline:
         if hasattr(self._space, "decode_checked"):
             return self._space.decode_checked(x_0)
         return self._space.decode(x_0), torch.ones(len(x_0), dtype=torch.bool, device=x_0.device)
-
-
-def _from_zero(name: str, value: Any, high: int = MAX_SEED) -> int:
-    number = whole_number(value)
-    if number is None or not 0 <= number <= high:
-        raise UserError(f"{name}={value!r}: choose a whole number from 0 to {high}")
-    return number
 
 
 def _timed(denoiser: Denoiser, timer: StageTimer, stage: str) -> Denoiser:

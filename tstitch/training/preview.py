@@ -14,7 +14,6 @@ from tstitch.files.pictures import save_image
 from tstitch.pair.spec import PairSpec
 
 STEPS = 25
-GUIDANCE = 1.5
 PER_CLASS = 4
 MAX_CLASSES = 10
 
@@ -34,7 +33,10 @@ def save_preview(network: nn.Module, pair: PairSpec, path: Path, seed: int) -> N
     sampler = DDIM(STEPS, process=LinearVP(), stitch=Fractions(fractions=[1.0]), num_models=1)
     randomness = PerImageRandomness(seed, range(len(classes)), pair.space.shape, device=device)
 
-    denoiser = GuidedDenoiser(network, scale=GUIDANCE, channels=3, null_class=pair.num_classes)
+    scale = pair.guidance.scale if getattr(network, "has_null", True) else 1.0
+    denoiser = GuidedDenoiser(
+        network, scale=scale, channels=pair.guidance.channels, null_class=pair.num_classes
+    )
     labels = torch.from_numpy(classes).to(device)
     x_0 = sample(sampler, [denoiser], randomness.initial(), labels, randomness.step)
     images = pair.space.decode(x_0).cpu().numpy()

@@ -55,6 +55,11 @@ def run_training(config: dict[str, Any]) -> None:
         )
     if isinstance(pair.condition, Prompts):
         raise UserError("pair.prompts: what is trained here has classes; give pair.classes instead")
+    if settings.label_dropout and not spec.has_null:
+        raise UserError(
+            f"train.label_dropout={settings.label_dropout:g}: {spec.name} has no null class to "
+            "drop labels to; choose 0, or a network with one class more"
+        )
     network = build_network(pair, spec)
     if settings.init is not None:
         path = fetch_weights(settings.init, None, "train.init")
