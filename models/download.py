@@ -10,6 +10,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
+from functools import cache
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,13 @@ def fetch(source: str, *, sha256: str | None = None, cache_dir: Path | None = No
 
 
 def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file as 64 lower-case hexadecimal digits; reads it block by block."""
+    """SHA-256 of a file as 64 lower-case hexadecimal digits; one that stays is read once."""
+    status = Path(path).stat()
+    return _sha256(str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@cache
+def _sha256(path: str, *state: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -34,6 +34,29 @@ def test_names_of_old_attention(tmp_path):
     assert found == expected
 
 
+def test_a_folder_of_the_hub(tmp_path, monkeypatch):
+    """Catches: a part of a repository taken for all of it, shards that nobody fetches."""
+    repository = tmp_path / "models--owner--name"
+    folder = repository / "snapshots" / "abc" / "unet"
+    folder.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    (folder / "config.json").write_text('{"_class_name": "UNet2DModel"}')
+    names = {"a": "1.safetensors", "b": "2.safetensors"}
+    index = folder / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": names}))
+    for key, name in names.items():
+        save_file({key: torch.ones(1)}, folder / name)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert read_config("owner/name/unet")["_class_name"] == "UNet2DModel"
+    assert fetch_folder("owner/name/unet") == folder
+    assert set(read_checkpoint(folder)) == {"a", "b"}
+    (folder / "2.safetensors").unlink()
+    with pytest.raises(DownloadError, match="owner/name/unet: cannot be had from the hub"):
+        fetch_folder("owner/name/unet")
+
+
 def test_schedulers(tmp_path):
     """Catches: a prediction that is not found, which would be taken for noise."""
     (tmp_path / "unet").mkdir()

@@ -158,8 +158,10 @@ def state(run):
 def test_finished_run_is_left_alone(copy, sample):
     """Catches: a finished run whose files are written again by the same command."""
     before = state(copy)
+    sample(copy)  # config.yaml names the copy now
+    config = (copy / "config.yaml").stat().st_mtime_ns
     sample(copy)
-    assert state(copy) == before
+    assert state(copy) == before and (copy / "config.yaml").stat().st_mtime_ns == config
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import inspect
 import io
 import logging
 import os
+import pydoc
 import re
 import shlex
 import string
@@ -188,10 +189,11 @@ def locate(name: Any, field: str) -> Callable[..., Any]:
         UserError: there is none.
     """
     try:
-        target = hydra.utils.get_object(name)
-    except Exception as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"{field}={name}: no such class ({line})") from error
+        target = pydoc.locate(name) if isinstance(name, str) else None
+    except Exception as error:  # what its module raises
+        raise UserError(f"{field}={name}: {' '.join(str(error).split())}") from error
+    if target is None:
+        raise UserError(f"{field}={name}: no such class; give MODULE.CLASS")
     if not callable(target):
         raise UserError(f"{field}={name}: is no class; give MODULE.CLASS")
     return target

@@ -70,6 +70,12 @@ def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file by temporary name and rename."""
+    """Writes a text file by temporary name and rename, unless it says this already."""
+    content = text.encode()
+    try:
+        if path.read_bytes() == content:
+            return
+    except OSError:
+        pass  # it is not there, or not to be read: writing tells
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_bytes(content)

@@ -18,11 +18,6 @@ class Unit:
         """The images' indices."""
         return range(self.first, self.end)
 
-    @property
-    def name(self) -> str:
-        """The shard's file name."""
-        return f"{self.first:08d}-{self.end:08d}.npz"
-
 
 def cut(num_images: int, batch_size: int) -> list[Unit]:
     """The index list in batches, the same for every number of ranks."""

@@ -13,6 +13,7 @@ from tstitch.files.writing import remove_leftovers, write_json, write_text, writ
 from tstitch.maker.identity import differences, fingerprint
 from tstitch.maker.protocol import Experiment
 from tstitch.run.export import remove_exported
+from tstitch.run.shards import listed
 from tstitch.run.verified import VERIFIED, VerifiedFiles
 from tstitch.runtime.errors import UserError
 
@@ -147,7 +148,7 @@ class RunDirectory:
             )
 
     def _holds_images(self) -> bool:
-        return (self.path / "samples.npz").exists() or any(self.shards.glob("*.npz"))
+        return (self.path / "samples.npz").exists() or bool(listed(self.shards))
 
 
 def write_config(folder: Path, identity: dict[str, Any], experiment: Experiment) -> None:

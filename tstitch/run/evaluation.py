@@ -72,13 +72,11 @@ def _write(
     stored: dict[str, Any] | None,
     floors: list[dict[str, Any]],
 ) -> None:
-    report, floor = run.folder / REPORT, nearest_floor(floors, evaluation["num_images"])
-    text = render_report(run.metrics, evaluation, floor)
+    floor = nearest_floor(floors, evaluation["num_images"])
     with writing(run.folder):
         if evaluation != stored:
             write_json(run.folder / EVALUATION, evaluation)
-        if not report.is_file() or report.read_bytes() != text.encode():
-            write_text(report, text)
+        write_text(run.folder / REPORT, render_report(run.metrics, evaluation, floor))
 
 
 def _announce(evaluation: dict[str, Any]) -> None:

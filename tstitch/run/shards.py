@@ -16,7 +16,7 @@ from tstitch.files.npz import NpzWriter
 from tstitch.maker.units import Unit
 from tstitch.run.verified import VerifiedFiles
 
-NAME = re.compile(r"(\d{8})-(\d{8})\.npz")
+NAME = re.compile(r"(\d{8})-(\d{8})\.npz")  # first and end index; see write_shard
 # The times of images whose times are not known.
 UNTIMED = {"warmup": True, "device": "unknown", "prepared": {}, "seconds": {}, "background": {}}
 FIELDS = ("images", "labels", "indices", "fingerprint", "times")
@@ -44,7 +44,7 @@ def write_shard(folder: Path, unit: Unit, shard: Shard) -> None:
         OSError: no space, not writable; nothing is left under the shard's name.
     """
     started = time.perf_counter()
-    with NpzWriter(folder / unit.name) as writer:
+    with NpzWriter(folder / f"{unit.first:08d}-{unit.end:08d}.npz") as writer:
         writer.add_array("images", shard.images)
         writer.add_array("labels", shard.labels)
         writer.add_array("indices", np.array(unit.indices))
