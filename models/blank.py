@@ -17,7 +17,11 @@ RANDOM_FILLS = frozenset({
 
 class _Blank(TorchFunctionMode):
     def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if func in RANDOM_FILLS:

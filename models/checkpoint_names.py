@@ -14,13 +14,15 @@ BOOKKEEPING = {
     "n_averaged", "initted", "step", "steps", "global_step", "decay", "num_updates", "epoch",
     "iteration", "num_batches_tracked",
 }  # fmt: skip
+Place = tuple[str, ...]  # the names above an entry of a checkpoint
+Tensors = dict[str, Tensor] | list[Tensor]
 _AVERAGED = re.compile(r"(?<![a-z])(ema|emas|swa|(?<!exp_)avg|averaged?|shadow|polyak)(?![a-z])")
 _RAW = re.compile(r"(?<![a-z])(online|raw)(?![a-z])")
 _OPTIMIZER = re.compile(r"optim|(?<![a-z])(opt|exp_avg|momentum|scheduler|scaler)(?![a-z])")
 MAX_DEPTH = 8
 
 
-def places(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple, dict | list]]:
+def places(content: object, path: tuple[str, ...] = ()) -> Iterator[tuple[Place, Tensors]]:
     """Every dict and list with its tensors; keys that are no strings are written as such."""
     if len(path) > MAX_DEPTH:
         return

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ class CheckpointError(ValueError):
     """A file is no usable checkpoint, or not this network's; the message is a single line."""
 
 
-def read_checkpoint(path: str | Path) -> Mapping:
+def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
     """Reads the content of a safetensors or torch file to the CPU, in the dtypes of the file.
 
     Whether a file is safetensors is seen from its suffix or its content, so cached downloads

@@ -8,11 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.checkpoint_names import (
+    Place,
+    Tensors,
     is_averaged,
     is_counter,
     is_optimizer,
@@ -69,7 +72,7 @@ class Entry:
         return not (self.missing or self.surplus or self.misshaped)
 
 
-def choose_entry(content: Mapping, network: nn.Module, part: bool = False) -> Entry:
+def choose_entry(content: Mapping[Any, Any], network: nn.Module, part: bool = False) -> Entry:
     """The entry of a checkpoint that is a network's weights; only averaged ones where there are.
 
     Names that `network.recomputed` lists may be missing: they are in no entry then.
@@ -217,7 +220,7 @@ def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     )
 
 
-def _averaged_beside(held: list[tuple[tuple, dict | list]], raw: list[Entry]) -> str | None:
+def _averaged_beside(held: list[tuple[Place, Tensors]], raw: list[Entry]) -> str | None:
     """A place named as averaged that holds weights of none of the entries."""
     used = {place for entry in raw for place in entry.used}
     for path, tensors in held:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 
 def is_integer(value: object) -> TypeGuard[int]:
@@ -36,7 +36,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> str:
     return value
 
 
-def check_list(name: str, value: object, allowed: str) -> list:
+def check_list(name: str, value: object, allowed: str) -> list[Any]:
     """Return a list (or tuple, or any other sequence but a string) as a list."""
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
         raise ValueError(f"{name}={value!r}: choose {allowed}")

@@ -183,7 +183,7 @@ class _Unfit(ValueError):
 
 def _walk(
     folder: Path, root: Path, prefix: str, above: tuple[str, ...], hidden: bool
-) -> Iterator[tuple[str, os.DirEntry, bool]]:
+) -> Iterator[tuple[str, os.DirEntry[str], bool]]:
     """Every entry below a folder that is no folder to enter, and whether a part is hidden."""
     above = (*above, os.path.realpath(folder))
     try:
@@ -201,12 +201,12 @@ def _walk(
             yield from _walk(Path(entry.path), root, f"{path}/", above, concealed)
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     """Whether it is a folder or a link to one; entry.is_dir() raises for a link to itself."""
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
-def _known(entry: os.DirEntry, root: Path, above: tuple[str, ...], concealed: bool) -> bool:
+def _known(entry: os.DirEntry[str], root: Path, above: tuple[str, ...], concealed: bool) -> bool:
     """Whether a link to a folder leads to what is listed anyway, or in a circle."""
     target = Path(os.path.realpath(entry.path))
     if concealed or str(target) in above:
@@ -214,7 +214,7 @@ def _known(entry: os.DirEntry, root: Path, above: tuple[str, ...], concealed: bo
     return target.is_relative_to(root) and not any(map(is_hidden, target.relative_to(root).parts))
 
 
-def _unfit(entry: os.DirEntry, hidden: bool) -> str | None:
+def _unfit(entry: os.DirEntry[str], hidden: bool) -> str | None:
     """Why an entry does not count, if it does not."""
     if hidden:
         return HIDDEN

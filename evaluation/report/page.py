@@ -157,7 +157,7 @@ def _title(key: str, name: str) -> str:
     return f"{escape(short)} <small>{escape(small)}</small>"
 
 
-def _plots(figures: Sequence[dict], titles: Sequence[str], kind: str = "") -> str:
+def _plots(figures: Sequence[dict[str, Any]], titles: Sequence[str], kind: str = "") -> str:
     """Boxes for the script to draw in, under titles in HTML."""
     boxes = [
         f'<div><h3>{title}</h3><div class="plot" id="{escape(figure["id"])}"></div></div>'

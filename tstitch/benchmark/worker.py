@@ -87,7 +87,9 @@ class Worker:
         stages, beside = Counter[str](), Counter[str]()
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
 
-            def store(unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict) -> None:
+            def store(
+                unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]
+            ) -> None:
                 shard = Shard(images, labels, "benchmark", times)
                 begun = time.perf_counter()
                 write_shard(Path(scratch), unit, shard)

@@ -97,7 +97,7 @@ def _refuse_another_clone(script: str) -> None:
         )
 
 
-def compose(config_name: str, overrides: list[str]) -> dict:
+def compose(config_name: str, overrides: list[str]) -> dict[str, Any]:
     """The configuration that the command line with these overrides would see.
 
     Raises:
@@ -223,7 +223,7 @@ def not_a(section: Any, path: str, kind: str) -> UserError:
     return UserError(f"{path}._target_={section['_target_']}: is no {kind}")
 
 
-def _takes(target: Callable, name: str) -> bool:
+def _takes(target: Callable[..., Any], name: str) -> bool:
     """Whether a constructor has an argument of this name; those of C types cannot be seen."""
     try:
         parameters = inspect.signature(target).parameters
@@ -262,7 +262,7 @@ def describe(error: Exception, config_name: str) -> str:
     return " ".join(text.split("Config search path")[0].split("\nSee https://")[0].split())
 
 
-def _unfit(section: dict, path: str, error: Exception) -> UserError:
+def _unfit(section: dict[str, Any], path: str, error: Exception) -> UserError:
     line = " ".join(str(error).split())
     return UserError(f"{path}: {section['_target_']} cannot be built of these values ({line})")
 

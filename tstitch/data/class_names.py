@@ -152,7 +152,7 @@ def _letters(name: str) -> str:
     return re.sub(r"(?<=[^\W_])[\s_/.,:'-]+(?=[^\W_])", _joint, plain) or name
 
 
-def _joint(separator: re.Match) -> str:
+def _joint(separator: re.Match[str]) -> str:
     """What is left of a separator between two words: only numbers would run together."""
     before, after = separator.string[separator.start() - 1], separator.string[separator.end()]
     return separator[0] if before.isdecimal() and after.isdecimal() else ""

@@ -106,7 +106,7 @@ def torchvision_arrays(name: str, root: str, split: str = "train") -> TensorData
     return TensorDataset(images, torch.as_tensor(source.targets, dtype=torch.int64))
 
 
-class ImageFolder(Dataset):
+class ImageFolder(Dataset[Any]):
     """Folder of class folders, each image scaled and centre-cropped to size x size uint8 RGB.
 
     Which files count and how they are decoded: evaluation/features/image_files.py. What is left
@@ -238,7 +238,7 @@ class StepBatches:
             yield indices[self._share]
 
 
-def batches(dataset: Items, sampler: StepBatches, workers: int) -> Iterator[tuple]:
+def batches(dataset: Items, sampler: StepBatches, workers: int) -> Iterator[tuple[Any, ...]]:
     """(images uint8 (n, C, H, W), labels (n,)) per step; whole tensors are sliced, not collated.
 
     Raises:
@@ -269,7 +269,7 @@ def together(items: Iterator[T], count: int) -> Iterator[T]:
         yield distributed.everywhere(lambda: next(items))
 
 
-class _Carrying(Dataset):
+class _Carrying(Dataset[Any]):
     """Hands a UserError out as an item: raised in a worker it would arrive as a traceback."""
 
     def __init__(self, dataset: Items) -> None:

@@ -22,7 +22,7 @@ class Items(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
-class CheckedItems(Dataset):
+class CheckedItems(Dataset[Any]):
     """Images uint8 (C, H, W) of one shape, and labels as integers.
 
     Args:

@@ -66,7 +66,7 @@ def grouped(times: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         per group the keys of DECIDE (`unknown` where a shard does not say), batches, images, and
         load: least and most, None if unknown.
     """
-    groups: dict[tuple, list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for entry in without_warmup([entry for entry in times if entry["seconds"]]):
         key = tuple(entry.get(name, UNKNOWN) for name in DECIDE)
         groups.setdefault(key, []).append(entry)

@@ -101,7 +101,7 @@ def write_missing_report(run: FinishedRun) -> None:
 
 
 def _write_whole(
-    directory: RunDirectory, experiment: Experiment, collect: Callable[[list], dict[str, Any]]
+    directory: RunDirectory, experiment: Experiment, collect: Callable[[list[Any]], dict[str, Any]]
 ) -> FinishedRun:
     """The files of all its images.
 

@@ -29,7 +29,7 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1.0
 
 
-def encoded(items: Iterator, space: Any, device: torch.device, flip: bool) -> NextLatents:
+def encoded(items: Iterator[Any], space: Any, device: torch.device, flip: bool) -> NextLatents:
     """Latents of images as they come, half of them mirrored if flip is set.
 
     Args:
@@ -65,7 +65,7 @@ def _check_finite(latents: Tensor, space: Any) -> None:
         )
 
 
-def cached(items: Iterator, space: Any) -> NextLatents:
+def cached(items: Iterator[Any], space: Any) -> NextLatents:
     """Latents drawn from cached moments; items are (moments (n, V, 2, C, H, W), labels (n,))."""
 
     def following(generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -80,7 +80,7 @@ def cached(items: Iterator, space: Any) -> NextLatents:
     return following
 
 
-class CachedMoments(Dataset):
+class CachedMoments(Dataset[Any]):
     """Posterior mean and deviation of every image, computed once, all ranks taking their share.
 
     The file holds float16 (N, V, 2, C, H, W): V = 2 views, the image and its mirror image, if

@@ -66,7 +66,9 @@ class HybridObjective(nn.Module):
         for name, table in tables.items():
             self.register_buffer(name, torch.tensor(table, dtype=torch.float32), persistent=False)
 
-    def forward(self, network: Callable, x_0: Tensor, t: Tensor, y: Tensor, eps: Tensor) -> Losses:
+    def forward(
+        self, network: Callable[..., Tensor], x_0: Tensor, t: Tensor, y: Tensor, eps: Tensor
+    ) -> Losses:
         """The losses of one batch.
 
         Args:

@@ -1,6 +1,7 @@
 """What the tests of claims are made of: rows of points, their paired differences, in words."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from evaluation.metrics.jackknife import Interval
 from evaluation.report.tables import interval as shown
@@ -26,7 +27,7 @@ def text(value: Interval, sign: str = "") -> str:
 
 def rows(results: Iterable[Result]) -> list[list[Result]]:
     """Points that are compared with one another, each row by fraction."""
-    found: dict[tuple, list[Result]] = {}
+    found: dict[tuple[Any, ...], list[Result]] = {}
     for result in results:
         found.setdefault((*result.point.row, result.point.variant), []).append(result)
     return [sorted(row, key=lambda r: r.point.fraction) for row in found.values()]
