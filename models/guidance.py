@@ -5,14 +5,15 @@ from torch import Tensor, nn
 
 
 class GuidedDenoiser:
-    """A network as the sampler sees it: guided noise and, if predicted, variance logits.
+    """A network as the sampler sees it: a guided prediction and, if there are any, variance logits.
 
-    eps = eps_uncond + scale * (eps_cond - eps_uncond) on the first min(channels, C) channels;
+    p = p_uncond + scale * (p_cond - p_uncond), whatever is predicted, on the first
+    min(channels, C) channels;
     the others and the variance are the conditional ones. The published DiT numbers guide three
     of four latent channels.
 
     Args:
-        network: (x, t, y) -> (N, 2C, H, W) noise and variance logits, or (N, C, H, W) noise.
+        network: (x, t, y) -> (N, 2C, H, W) prediction and variance logits, or (N, C, H, W).
         scale: 1 disables guidance and its second evaluation.
         channels: how many latent channels are guided.
         null_class: label of the unconditional evaluation.
@@ -30,12 +31,12 @@ class GuidedDenoiser:
 
         Args:
             x: latents (N, C, H, W).
-            t: timestep of the whole batch, in 0..999, may be fractional; a number, or a float32
-                tensor without dimensions on the device of x.
+            t: of the network's own process, for the whole batch, may be fractional; a number, or a
+                float32 tensor without dimensions on the device of x.
             y: labels (N,) int64.
 
         Returns:
-            eps (N, C, H, W) and variance logits (N, C, H, W) or None, in the dtype of x.
+            the prediction (N, C, H, W) and variance logits (N, C, H, W) or None, in the dtype of x.
         """
         if self.scale == 1:
             return self._predict(x, t, y)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cache
-from math import hypot
+from math import hypot, log
 
 from torch import Tensor
 
 from .base import Denoiser, Sampler
-from .checks import check_choice
+from .checks import check_choice, check_number
 from .prediction import PREDICTIONS, Conversion, conversion
 from .process import Process, check_process
 
@@ -20,7 +20,8 @@ class _Place:
 
     t: float  # of the denoiser's process
     scale: float  # of the latent
-    convert: Conversion  # of its prediction to what the sampler asks for
+    shift: float  # added to the latent, once scaled
+    convert: Conversion  # of its prediction: to what the sampler asks for, or to its own x_0
 
 
 class Matching:
@@ -28,27 +29,47 @@ class Matching:
 
     Two linear Gaussian paths differ in clock and scale alone: x_t at a log-SNR of one is, rescaled,
     x at the timestep of equal log-SNR of the other, with the same x_0 and eps. Beyond the ends of
-    the denoiser's process the nearer end is taken.
+    the denoiser's process the nearer end is taken. The same holds for a denoiser that was trained
+    on latents of another scale and shift: its x_0 is scale * x_0 + shift, with the same eps.
 
     Args:
         sampler: its process, plan and the prediction it asks for.
         process: that the denoiser was trained on.
         prediction: of the denoiser: "eps", "x0", "v" or "velocity".
         match: "snr", or "t": the same t and x, as if it were trained on the sampler's process.
+        latent_scale, latent_shift: of the denoiser's latents over the sampler's; a number above 0,
+            and any number. With match "t" there are none.
 
     Raises:
         ValueError: a bad value, or a prediction that does not tell what the sampler asks for.
     """
 
     def __init__(
-        self, sampler: Sampler, process: Process, prediction: str, match: str = "snr"
+        self,
+        sampler: Sampler,
+        process: Process,
+        prediction: str,
+        match: str = "snr",
+        latent_scale: float = 1.0,
+        latent_shift: float = 0.0,
     ) -> None:
         self._given = check_choice("prediction", prediction, PREDICTIONS)
         check_choice("match", match, MATCHES)
         self._wanted = sampler.prediction
         self._outer = sampler.process
         self._inner = sampler.process if match == "t" else check_process(process)
-        self._same = self._inner == self._outer and self._given == self._wanted
+        self._scale = check_number("latent_scale", latent_scale, 1e-6, 1e6)
+        self._shift = check_number("latent_shift", latent_shift, -1e6, 1e6)
+        self._rescaled = (latent_scale, latent_shift) != (1, 0)
+        if self._rescaled and match == "t":
+            raise ValueError(
+                "match=t: takes latents as they are; leave out latent_scale and _shift"
+            )
+        # eps is the same of both; everything else is told by x_0.
+        self._asked = self._wanted if not self._rescaled or self._wanted == "eps" else "x0"
+        self._same = (
+            self._inner == self._outer and self._given == self._wanted and not self._rescaled
+        )
         self._place = cache(self._find)
         for step in () if self._same else sampler.plan:
             self._place(step.t)
@@ -60,21 +81,26 @@ class Matching:
 
         def matched(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
             place = self._place(t)
-            x = x if place.scale == 1 else place.scale * x
-            prediction, variance = denoiser(x, place.t, y)
-            return place.convert(x, prediction.to(x.dtype)), variance
+            inner = x if place.scale == 1 else place.scale * x
+            inner = inner + place.shift if place.shift else inner
+            prediction, variance = denoiser(inner, place.t, y)
+            answer = place.convert(inner, prediction.to(x.dtype))
+            if self._rescaled and self._wanted != "eps":
+                x_0 = (answer - self._shift) / self._scale
+                alpha, sigma = float(self._outer.alpha(t)), float(self._outer.sigma(t))
+                answer = conversion("x0", self._wanted, alpha, sigma)(x, x_0)
+            return answer, variance
 
         return matched
 
     def _find(self, t: float) -> _Place:
         inner_t, scale = t, 1.0
-        if self._inner != self._outer:
-            inner_t = float(self._inner.time(self._outer.log_snr(t)))
-            # alpha_d / alpha where log-SNR is equal, and good where alpha or sigma is 0.
-            scale = self._size(self._inner, inner_t) / self._size(self._outer, t)
+        if self._inner != self._outer or self._rescaled:
+            # Latents that are larger have more noise at the same log-SNR of theirs.
+            inner_t = float(self._inner.time(self._outer.log_snr(t) - log(self._scale)))
+            # sigma_d / sigma where log-SNR is equal, and good where alpha or sigma is 0.
+            size = hypot(float(self._outer.alpha(t)) / self._scale, float(self._outer.sigma(t)))
+            scale = hypot(self._inner.alpha(inner_t), self._inner.sigma(inner_t)) / size
         alpha, sigma = float(self._inner.alpha(inner_t)), float(self._inner.sigma(inner_t))
-        return _Place(inner_t, scale, conversion(self._given, self._wanted, alpha, sigma))
-
-    @staticmethod
-    def _size(process: Process, t: float) -> float:
-        return hypot(process.alpha(t), process.sigma(t))
+        convert = conversion(self._given, self._asked, alpha, sigma)
+        return _Place(inner_t, scale, alpha * self._shift, convert)

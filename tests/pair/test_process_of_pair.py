@@ -96,6 +96,11 @@ def test_denoisers_inherit_the_process_of_the_pair(parse):
             {"sampler": EULER, "pair": {"process": FLOW}, "small": {"prediction": "eps"}},
             r"pair\.denoisers\.small\.prediction=eps: at pure noise it does not tell velocity",
         ),
+        ({"small": {"latent_scale": 0}}, r"pair\.denoisers\.small\.latent_scale=0: choose a number"),
+        (
+            {"small": {"match": "t", "latent_scale": 2}},
+            r"pair\.denoisers\.small\.match=t: takes latents as they are",
+        ),
         ({"small": {"guidance": -1}}, r"pair\.denoisers\.small\.guidance=-1: choose a number"),
         ({"pair": {"guidance": {"scale": "x"}}}, r"pair\.guidance\.scale='x': choose a number"),
         ({"pair": {"guidance": {"chanels": 3}}}, r"pair\.guidance\.chanels: unknown key"),
@@ -134,7 +139,7 @@ def test_a_run_on_another_process(process, tmp_path):
         "run.num_images=2", "run.batch_size=2", "run.device=cpu", "engine.threads=1",
         "pair.denoisers.small.weights=random", "pair.denoisers.large.weights=random",
         "+pair.denoisers.small.process._target_=samplers.LinearVP",
-        "+pair.denoisers.large.prediction=v",
+        "+pair.denoisers.large.prediction=v", "+pair.denoisers.small.latent_scale=0.5",
     ]  # fmt: skip
     own = [f"+pair.process._target_=samplers.{process}", f"run.dir={tmp_path}"]
     folder = run_sampling(compose("sample", [*overrides, *own]))
@@ -144,5 +149,8 @@ def test_a_run_on_another_process(process, tmp_path):
         "small": 4,
         "large": 1,
     }
+    report = (folder / "report.md").read_text()
+    assert f"- Process of noise: {process} (" in report and "Sampler: Heun, 3 steps." in report
+    assert "- large predicts v, on" in report and "its latents are times 0.5, plus 0" in report
     with np.load(folder / "samples.npz") as archive:
         assert archive["arr_0"].shape == (2, 28, 28, 3)

@@ -109,6 +109,33 @@ def test_a_denoiser_of_another_process(outer, inner, prediction):
     assert compared >= 6
 
 
+@pytest.mark.parametrize("inner", [LinearVP(), ScaledLinearVP()], ids=str)
+@pytest.mark.parametrize("outer", [LinearVP(), RectifiedFlow()], ids=str)
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("scale", [0.6, 1.7])
+def test_latents_of_another_scale(outer, inner, prediction, scale):
+    """Catches: x_0 that is not scaled back, larger latents at the log-SNR of smaller ones."""
+    shift = -0.4
+    theirs = Gaussian(inner, prediction, mu=scale * 0.3 + shift, s=scale * 0.5)
+    kinds = ("eps", "x0") if outer == LinearVP() else ("velocity", "x0")
+    for wanted in kinds:
+        sampler = DPMSolver(12, process=outer, **SINGLE)
+        sampler.prediction = wanted
+        matched = Matching(sampler, inner, prediction, "snr", scale, shift)(theirs)
+        exact = Gaussian(outer, wanted)
+        known = inner.log_snr(torch.tensor([inner.t_max, inner.t_min]).double().numpy())
+        compared = 0
+        for step in sampler.plan:
+            log_snr = float(outer.log_snr(step.t)) - math.log(scale)
+            if math.isfinite(log_snr) and known[0] <= log_snr <= known[1]:
+                mean, std = exact.marginal(step.t)
+                x = float(mean) + float(std) * X_0
+                ours, _ = matched(x, step.t, None)
+                torch.testing.assert_close(ours, exact(x, step.t, None)[0], rtol=1e-6, atol=1e-6)
+                compared += 1
+        assert compared >= 6
+
+
 def test_noisier_than_the_denoiser_knows():
     """Catches: infinity at a flow's pure noise, for a network that was never trained there."""
     sampler = Euler(4, process=RectifiedFlow(), **SINGLE)
@@ -156,6 +183,8 @@ def test_variance_logits_are_handed_on():
         ({"match": "sigma"}, "match=sigma: choose snr or t"),
         ({"process": "linear"}, "process='linear': choose a Process"),
         ({"prediction": "eps", "process": RectifiedFlow()}, "prediction=eps: at pure noise"),
+        ({"latent_scale": 0}, "latent_scale=0: choose a number from 1e-06"),
+        ({"match": "t", "latent_shift": 0.1}, "match=t: takes latents as they are"),
     ],
 )
 def test_bad_values(values, message):

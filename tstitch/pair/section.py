@@ -79,10 +79,17 @@ class DenoiserSpec(fields.Settings):
     process: ProcessOrNull = Field(None, validate_default=True)  # that it was trained on
     prediction: Annotated[str, BeforeValidator(_prediction)] = ""  # empty = the network's
     match: Annotated[str, fields.one_of(MATCHES)] = MATCHES[0]  # of another process than the pair's
+    latent_scale: Annotated[float, fields.number(1e-6, 1e6)] = 1.0  # trained on the pair's latents
+    latent_shift: Annotated[float, fields.number(-1e6, 1e6)] = 0.0  # times this, and this added
     guidance: fields.NotNegative | None = None  # a scale of its own
     name: str = ""
     identity: Mapping[str, Any] | None = None  # what `network` names; None = its values say it
     has_null: bool = True  # whether it can be guided
+
+    def rescaling(self) -> dict[str, float]:
+        """Scale and shift of its latents over the pair's; empty where they are the same."""
+        values = {"latent_scale": self.latent_scale, "latent_shift": self.latent_shift}
+        return values if (self.latent_scale, self.latent_shift) != (1, 0) else {}
 
 
 class PairSection(fields.Settings):

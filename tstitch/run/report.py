@@ -71,7 +71,11 @@ def _method(protocol: dict[str, Any]) -> list[str]:
         lines.append(f"- Process of noise: {_values(process)}.")
     for name, seen in protocol.get("predictions", {}).items():
         match, process = seen["match"], _values(seen["process"])
-        lines.append(f"- {name} predicts {seen['prediction']}, on {process}, matched by {match}.")
+        scale, shift = seen.get("latent_scale", 1), seen.get("latent_shift", 0)
+        own = "" if (scale, shift) == (1, 0) else f"; its latents are times {scale}, plus {shift}"
+        lines.append(
+            f"- {name} predicts {seen['prediction']}, on {process}, matched by {match}{own}."
+        )
     return lines
 
 

@@ -152,8 +152,10 @@ class PairExperiment(Experiment):
         own = self.pair.process
         predictions = {
             s.name: {"process": _values(s.process), "prediction": s.prediction, "match": s.match}
+            | s.rescaling()
             for s in self.pair.denoisers
             if (s.process, s.prediction, s.match) != (own, own.prediction, MATCHES[0])
+            or s.rescaling()
         }
         process = {} if own == LinearVP() else {"process": _values(own)}
         return process | ({"predictions": predictions} if predictions else {})
@@ -206,4 +208,7 @@ def _values(process: Any) -> dict[str, Any]:
 
 def _matching(sampler: Sampler, spec: DenoiserSpec) -> Matching:
     with errors_of(f"pair.denoisers.{spec.name}."):
-        return Matching(sampler, spec.process, spec.prediction, spec.match)
+        return Matching(
+            sampler,
+            *(spec.process, spec.prediction, spec.match, spec.latent_scale, spec.latent_shift),
+        )
