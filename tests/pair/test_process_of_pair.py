@@ -96,7 +96,7 @@ def test_denoisers_inherit_the_process_of_the_pair(parse):
             {"sampler": EULER, "pair": {"process": FLOW}, "small": {"prediction": "eps"}},
             r"pair\.denoisers\.small\.prediction=eps: at pure noise it does not tell velocity",
         ),
-        ({"small": {"latent_scale": 0}}, r"pair\.denoisers\.small\.latent_scale=0: choose a number"),
+        ({"small": {"latent_scale": 0}}, r"pair\.denoisers\.small\.latent_scale=0: choose a"),
         (
             {"small": {"match": "t", "latent_scale": 2}},
             r"pair\.denoisers\.small\.match=t: takes latents as they are",
