@@ -13,6 +13,7 @@ from tstitch.files.npz import NpzWriter
 from tstitch.maker.protocol import Experiment
 from tstitch.maker.units import cut
 from tstitch.run.directory import RunDirectory
+from tstitch.run.metrics import RunMetrics
 from tstitch.run.samples import IMAGES, LABELS, SAMPLES, count_images, is_whole
 from tstitch.run.shards import open_units, scan
 
@@ -70,6 +71,7 @@ def copy_first(source: Path, target: Path, count: int) -> None:
         writer.add(LABELS, (count,), labels.dtype, rows(LABELS))
 
 
-def first_metrics(metrics: dict[str, Any], count: int) -> dict[str, Any]:
+def first_metrics(metrics: RunMetrics, count: int) -> RunMetrics:
     """Metrics of a run, as those of its first images: the times are those of the whole run."""
-    return metrics | {"protocol": metrics["protocol"] | {"num_images": count}}
+    protocol = metrics.protocol.model_copy(update={"num_images": count})
+    return metrics.model_copy(update={"protocol": protocol})

@@ -21,8 +21,9 @@ from tstitch.run.progress import shard_progress
 from tstitch.run.results import find_open_units, write_results, written_files
 from tstitch.run.shards import Shard, write_shard
 from tstitch.run.shared_models import SharedModels
+from tstitch.run.tracked import track_run
 from tstitch.runtime import distributed
-from tstitch.tracking.tracker import Tracker, start_tracking, track_run
+from tstitch.tracking.tracker import Tracker, start_tracking
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def run_sampling(config: dict[str, Any]) -> Path:
     with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
         run = complete_run(experiment, shared, tracker)
         if distributed.is_main():
-            track_run(tracker, run.folder, run.metrics, run.evaluation)
+            track_run(tracker, run)
     return run.folder
 
 

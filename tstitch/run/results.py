@@ -1,6 +1,5 @@
 """What rank 0 makes of a complete run: samples.npz, grid, images, metrics and report."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from evaluation.features.npz_stream import stream_rows
 from evaluation.report.sheets import cell_size, draw_grid
 from tstitch.engine.settings import Engine
 from tstitch.files.pictures import save_image
-from tstitch.files.writing import remove_leftovers, write_json, write_text
+from tstitch.files.writing import remove_leftovers, write_text
 from tstitch.maker.protocol import Experiment, Weights
 from tstitch.maker.units import Unit, cut
 from tstitch.run.directory import RunDirectory, write_config, writing
@@ -22,7 +21,7 @@ from tstitch.run.first_images import (
     larger_run,
     whole_run,
 )
-from tstitch.run.metrics import collect_metrics
+from tstitch.run.metrics import RunMetrics, collect_metrics
 from tstitch.run.report import render_report
 from tstitch.run.samples import (
     IMAGES,
@@ -146,7 +145,7 @@ def _write_first(
         remove_leftovers(folder)
         whole = is_whole(samples, run.num_images, size, verified)
         metrics = _read_metrics(folder, run.num_images) if whole else None
-        if metrics is None or metrics.get("fingerprint") != owner:
+        if metrics is None or metrics.fingerprint != owner:
             _remove_stale(folder, whole=False)
             copy_first(larger.folder / SAMPLES, samples, run.num_images)
             verified.add(samples)
@@ -166,15 +165,15 @@ def written_files(folder: Path) -> list[str]:
     ]
 
 
-def _read_metrics(folder: Path, num_images: int) -> dict[str, Any] | None:
+def _read_metrics(folder: Path, num_images: int) -> RunMetrics | None:
     """metrics.json, None unless it and the grid are there, and it is of this number of images."""
     if not (folder / GRID).is_file():
         return None
     try:
-        metrics = json.loads((folder / METRICS).read_text())
-        return metrics if metrics["protocol"]["num_images"] == num_images else None
-    except (OSError, ValueError, KeyError, TypeError):
+        metrics = RunMetrics.read(folder / METRICS)
+    except (OSError, ValueError):
         return None
+    return metrics if metrics.protocol.num_images == num_images else None
 
 
 def _remove_stale(folder: Path, whole: bool) -> None:
@@ -184,9 +183,9 @@ def _remove_stale(folder: Path, whole: bool) -> None:
         (folder / EVALUATION).unlink(missing_ok=True)
 
 
-def _write_documents(folder: Path, experiment: Experiment, metrics: dict[str, Any]) -> None:
+def _write_documents(folder: Path, experiment: Experiment, metrics: RunMetrics) -> None:
     _write_grid(folder, experiment)
-    write_json(folder / METRICS, metrics, indent=2)
+    metrics.write(folder / METRICS, indent=2)
 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:

@@ -14,6 +14,7 @@ from tstitch.run.directory import RunDirectory
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.scoring.compare import read_floors
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 
@@ -59,7 +60,7 @@ class SharedModels:
         # Rank 0 fetches first, the others find the files in the cache.
         self.weights = distributed.on_main(experiment.weights)
         self.evaluator: Evaluator | None = None
-        self.floors: list[dict[str, Any]] = []
+        self.floors: list[Evaluation] = []
         settings = experiment.evaluation
         if settings.extractor is not None and settings.reference is None:
             log.warning(NO_REFERENCE)
@@ -68,7 +69,7 @@ class SharedModels:
             evaluator = self.evaluator = kept or Evaluator(settings, self.engine.device)
             size = experiment.image_size
             evaluator.check_size(size, size, f"pair={experiment.name}")
-            space, digest = evaluator.space, evaluator.identity["reference"]
+            space, digest = evaluator.space, evaluator.identity.reference
             self.floors = distributed.on_main(lambda: read_floors(settings.floor, space, digest))
 
     def maker(self, experiment: Experiment, engine: Engine | None = None) -> ImageMaker:
@@ -116,7 +117,7 @@ class SharedModels:
         if self.engine.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def evaluate(self, samples: Path) -> dict[str, Any]:
+    def evaluate(self, samples: Path) -> Evaluation:
         """Metrics of a samples.npz, on every rank; for runs whose evaluation is enabled."""
         assert self.evaluator is not None
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))
