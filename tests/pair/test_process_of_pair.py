@@ -44,7 +44,7 @@ def parse(base):
 
 
 def identity(experiment):
-    return experiment.identity(WEIGHTS, choose_engine(experiment.engine, experiment.run))
+    return experiment.identity(WEIGHTS, choose_engine(experiment.engine, experiment.run)).values
 
 
 def test_runs_of_before_keep_their_identity(parse):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tstitch.maker.batches import sample_units
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment, ImageMaker
 from tstitch.maker.units import Unit
@@ -73,11 +73,9 @@ def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker)
         units = distributed.on_main(lambda: _prepare(directory, experiment, identity))
         if units:
             maker = shared.maker(experiment, engine)
-            _generate(units, directory, maker, fingerprint(identity), tracker)
+            _generate(units, directory, maker, identity.fingerprint, tracker)
         weights = shared.weights
-        run = distributed.on_main(
-            lambda: write_results(directory, experiment, engine, identity, weights)
-        )
+        run = distributed.on_main(lambda: write_results(directory, experiment, engine, weights))
         run = score_run(run, experiment, shared)
     finally:
         directory.close()
@@ -85,9 +83,7 @@ def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker)
     return run
 
 
-def _prepare(
-    directory: RunDirectory, experiment: Experiment, identity: dict[str, Any]
-) -> list[Unit]:
+def _prepare(directory: RunDirectory, experiment: Experiment, identity: Identity) -> list[Unit]:
     """Opens the directory and lists the open units."""
     run = experiment.run
     # A restarted attempt goes on with what the first one overwrote.

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from evaluation.features.npz_stream import stream_rows
 from evaluation.report.sheets import cell_size, draw_grid
 from tstitch.engine.settings import Engine
 from tstitch.files.pictures import save_image
 from tstitch.files.writing import remove_leftovers, write_text
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, Weights
 from tstitch.maker.units import Unit, cut
 from tstitch.run.directory import RunDirectory, write_config, writing
@@ -48,7 +48,11 @@ def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Uni
         UserError: not writable.
     """
     run, size = experiment.run, experiment.image_size
-    samples, owner, verified = directory.path / SAMPLES, directory.fingerprint, directory.verified
+    samples, owner, verified = (
+        directory.path / SAMPLES,
+        directory.identity.fingerprint,
+        directory.verified,
+    )
     units = cut(run.num_images, run.batch_size)
     with writing(directory.path):
         shards = scan(directory.shards, owner, verified)
@@ -68,7 +72,6 @@ def write_results(
     directory: RunDirectory,
     experiment: Experiment,
     engine: Engine,
-    identity: dict[str, Any],
     weights: Mapping[str, Weights],
 ) -> FinishedRun:
     """Writes everything outside shards/ but the report, by temporary name and rename.
@@ -88,23 +91,23 @@ def write_results(
     with writing(directory.path):
         held = larger_run(directory, experiment)
     if not held:
-        return _write_results(directory, experiment, engine, identity, weights)
-    larger = _write_results(directory, whole_run(experiment, held), engine, identity, weights)
+        return _write_results(directory, experiment, engine, weights)
+    larger = _write_results(directory, whole_run(experiment, held), engine, weights)
     with writing(directory.path):
         if not (directory.path / REPORT).is_file():
             write_text(directory.path / REPORT, render_report(larger.metrics))
-    return _write_first(larger, directory.fingerprint, experiment, identity)
+    return _write_first(larger, directory.identity, experiment)
 
 
 def _write_results(
     directory: RunDirectory,
     experiment: Experiment,
     engine: Engine,
-    identity: dict[str, Any],
     weights: Mapping[str, Weights],
 ) -> FinishedRun:
     run, size = experiment.run, experiment.image_size
     folder, verified = directory.path, directory.verified
+    owner = directory.identity.fingerprint
     with writing(folder):
         samples = folder / SAMPLES
         shards = listed(directory.shards)
@@ -115,13 +118,13 @@ def _write_results(
             times = write_samples(
                 samples,
                 shards,
-                directory.fingerprint,
+                owner,
                 verified,
                 num_images=run.num_images,
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect_metrics(experiment, engine, identity, weights, times)
+            metrics = collect_metrics(experiment, engine, owner, weights, times)
             _write_documents(folder, experiment, metrics)
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
@@ -133,19 +136,17 @@ def _write_results(
     return FinishedRun(folder, metrics)
 
 
-def _write_first(
-    larger: FinishedRun, owner: str, experiment: Experiment, identity: dict[str, Any]
-) -> FinishedRun:
+def _write_first(larger: FinishedRun, identity: Identity, experiment: Experiment) -> FinishedRun:
     """The files of the first images of a finished run with more of them."""
     run, size = experiment.run, experiment.image_size
     folder = first_folder(larger.folder, run.num_images)
-    samples, verified = folder / SAMPLES, VerifiedFiles(folder, owner)
+    samples, verified = folder / SAMPLES, VerifiedFiles(folder, identity.fingerprint)
     with writing(folder):
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
         whole = is_whole(samples, run.num_images, size, verified)
         metrics = _read_metrics(folder, run.num_images) if whole else None
-        if metrics is None or metrics.fingerprint != owner:
+        if metrics is None or metrics.fingerprint != identity.fingerprint:
             _remove_stale(folder, whole=False)
             copy_first(larger.folder / SAMPLES, samples, run.num_images)
             verified.add(samples)

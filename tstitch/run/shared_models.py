@@ -9,6 +9,7 @@ import torch
 
 from tstitch.engine.settings import Engine
 from tstitch.maker.bootstrap import prepare_process
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, ImageMaker
 from tstitch.run.directory import RunDirectory
 from tstitch.runtime import distributed
@@ -85,7 +86,7 @@ class SharedModels:
             self._loaded = engine, distributed.everywhere(lambda: self._experiment.load(engine))
         return experiment.maker(self._loaded[1])
 
-    def identity(self, experiment: Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> Identity:
         """What decides the images of one of the runs, which names its directory.
 
         Where the engine is `auto`, a directory that holds images goes on with the engine that
@@ -98,17 +99,17 @@ class SharedModels:
         if not experiment.run.overwrite or distributed.restarts():
             for identity in identities:
                 begun = RunDirectory(experiment.directory(identity)).begun_with()
-                if begun is not None and begun.get("engine") == identity["engine"]:
+                if begun is not None and begun.engine == identity.engine:
                     return identity
         return identities[0]
 
-    def identities(self, experiment: Experiment) -> list[dict[str, Any]]:
+    def identities(self, experiment: Experiment) -> list[Identity]:
         """What decides the images under each engine that `auto` may come to, this run's first."""
         return [experiment.identity(self.weights, engine) for engine in self._engines]
 
-    def engine_of(self, identity: dict[str, Any]) -> Engine:
+    def engine_of(self, identity: Identity) -> Engine:
         """The engine of what `identity` came to."""
-        return next(e for e in self._engines if e.identity() == identity["engine"])
+        return next(e for e in self._engines if e.identity() == identity.engine)
 
     def unload(self) -> None:
         """Frees the networks; they are loaded again when they are needed."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.run.directory import writing
 from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import first_folder, run_name
@@ -64,7 +64,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
 def _directory(plan: Plan, runs: list[FinishedRun]) -> str:
     """A path that says which runs it is about, whatever their number of images."""
     first = plan.points[0].experiment
-    digest = fingerprint({"runs": [run_name(run.folder) for run in runs]})[:8]
+    digest = Identity({"runs": [run_name(run.folder) for run in runs]}).short
     return f"{first.run.root}/{first.name}/sweep-seed{first.run.seed}-{digest}"
 
 

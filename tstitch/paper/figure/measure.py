@@ -9,7 +9,7 @@ from typing import Any
 from evaluation.metrics.jackknife import Interval, interval
 from evaluation.metrics.measured import Measured
 from evaluation.report.points import Point
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names
 from tstitch.run.finished import FinishedRun
@@ -81,7 +81,7 @@ class ModelCache:
 def sharing_key(experiment: Experiment) -> str:
     """What two runs must have in common to share their models."""
     own = {part: experiment.config[part] for part in ("pair", "engine", "evaluation")}
-    return fingerprint(own | {"run": [experiment.run.device, experiment.run.dtype]})
+    return Identity(own | {"run": [experiment.run.device, experiment.run.dtype]}).fingerprint
 
 
 def measure_points(points: Sequence[CurvePoint], report: Path, cache: ModelCache) -> list[Result]:
