@@ -7,6 +7,7 @@ from evaluation.cost.machine import versions
 from evaluation.cost.timing import seconds_per_image
 from tstitch.engine.settings import Engine
 from tstitch.files.record import Record
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, Weights
 from tstitch.maker.provenance import DECIDE, UNKNOWN, Conditions, agreed, grouped
 
@@ -89,14 +90,13 @@ class RunMetrics(Record):
 def collect_metrics(
     experiment: Experiment,
     engine: Engine,
-    fingerprint: str,
+    identity: Identity,
     weights: Mapping[str, Weights],
     times: list[dict[str, Any]],
 ) -> RunMetrics:
     """Metrics of a finished run.
 
     Args:
-        fingerprint: of its identity.
         weights: of the denoisers.
         times: what each shard says of its batch.
     """
@@ -121,7 +121,7 @@ def collect_metrics(
     largest = list(costs)[-1]
     evaluations = len(experiment.schedule) * experiment.denoisers[largest]
     return RunMetrics(
-        fingerprint=fingerprint,
+        fingerprint=identity.fingerprint,
         protocol=RunProtocol(
             pair=experiment.name,
             num_images=run.num_images,

@@ -48,11 +48,8 @@ def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Uni
         UserError: not writable.
     """
     run, size = experiment.run, experiment.image_size
-    samples, owner, verified = (
-        directory.path / SAMPLES,
-        directory.identity.fingerprint,
-        directory.verified,
-    )
+    samples, verified = directory.path / SAMPLES, directory.verified
+    owner = directory.identity.fingerprint
     units = cut(run.num_images, run.batch_size)
     with writing(directory.path):
         shards = scan(directory.shards, owner, verified)
@@ -107,7 +104,6 @@ def _write_results(
 ) -> FinishedRun:
     run, size = experiment.run, experiment.image_size
     folder, verified = directory.path, directory.verified
-    owner = directory.identity.fingerprint
     with writing(folder):
         samples = folder / SAMPLES
         shards = listed(directory.shards)
@@ -118,13 +114,13 @@ def _write_results(
             times = write_samples(
                 samples,
                 shards,
-                owner,
+                directory.identity.fingerprint,
                 verified,
                 num_images=run.num_images,
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect_metrics(experiment, engine, owner, weights, times)
+            metrics = collect_metrics(experiment, engine, directory.identity, weights, times)
             _write_documents(folder, experiment, metrics)
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
