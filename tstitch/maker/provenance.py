@@ -69,10 +69,10 @@ def grouped(times: Sequence[dict[str, Any]]) -> list[Conditions]:
     """The different conditions of the batches whose times count, in order of appearance.
 
     Args:
-        times: what each shard says of its batch; batches without times are passed over.
+        times: what each shard says of its batch.
     """
     groups: dict[tuple, list[Mapping[str, Any]]] = {}
-    for entry in without_warmup([entry for entry in times if entry["seconds"]]):
+    for entry in without_warmup(times):
         key = tuple(entry.get(name, UNKNOWN) for name in DECIDE)
         groups.setdefault(key, []).append(entry)
     described = []

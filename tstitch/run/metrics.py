@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluation.cost.machine import versions
-from evaluation.cost.timing import seconds_per_image
+from evaluation.cost.timing import Seconds, seconds_per_image
 from tstitch.engine.settings import Engine
 from tstitch.files.record import Record
 from tstitch.maker.identity import Identity
@@ -51,18 +51,6 @@ class DenoiserMetrics(Record):
     weights_entry: str | None = None  # of their file; None = all of it
 
 
-class Seconds(Record):
-    """Median seconds per image and process over batches."""
-
-    stages: dict[str, float]  # that follow each other
-    background: dict[str, float]  # beside them
-    total: float  # of the stages
-    batches: int
-    images: int  # in the batches
-    warmup_included: bool  # there was nothing else
-    prepared: dict[str, float]  # once, before the first batch: seconds by denoiser
-
-
 class RunMetrics(Record):
     """Protocol, arithmetic and times of a finished run."""
 
@@ -73,7 +61,7 @@ class RunMetrics(Record):
     flops_per_image: int
     gmacs_per_image: float
     flops_ratio_to_all_large: float
-    seconds_per_image: Seconds | None  # None = images of an earlier samples.npz
+    seconds_per_image: Seconds | None  # None = not timed: images of an earlier samples.npz
     timed_in: tuple[Conditions, ...] | None = None  # None = older, see `conditions`
     versions: dict[str, str]
 
@@ -101,7 +89,8 @@ def collect_metrics(
         times: what each shard says of its batch.
     """
     run, costs = experiment.run, experiment.costs()
-    groups = grouped(times)
+    timed = [entry for entry in times if entry["seconds"]]
+    groups = grouped(timed)
     sections: dict[str, Any] = experiment.protocol()
     if experiment.has_prompts:
         sections = sections | {"prompts": len(experiment.conditions)}
@@ -140,22 +129,7 @@ def collect_metrics(
         flops_per_image=total,
         gmacs_per_image=total / 2e9,
         flops_ratio_to_all_large=total / (evaluations * costs[largest].flops),
-        seconds_per_image=_seconds(times),
+        seconds_per_image=seconds_per_image(timed) if timed else None,
         timed_in=tuple(groups),
         versions=versions(),
     )
-
-
-def _seconds(times: list[dict[str, Any]]) -> Seconds | None:
-    """Medians per image and stage, and the slowest process's preparation of each denoiser.
-
-    None if no shard was timed: images unpacked from samples.npz have no times.
-    """
-    batches = [entry for entry in times if entry["seconds"]]
-    if not batches:
-        return None
-    prepared: dict[str, float] = {}
-    for entry in batches:
-        for name, seconds in entry["prepared"].items():
-            prepared[name] = max(seconds, prepared.get(name, 0.0))
-    return Seconds(**seconds_per_image(batches), prepared=prepared)

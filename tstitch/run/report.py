@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from evaluation.cost.timing import Seconds
 from evaluation.report.table import Table, table_lines
 from tstitch.maker.provenance import describe, load_text, options_text
-from tstitch.run.metrics import DenoiserMetrics, RunMetrics, RunProtocol, Seconds
+from tstitch.run.metrics import DenoiserMetrics, RunMetrics, RunProtocol
 from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.table import render_table
 
