@@ -11,8 +11,6 @@ from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, Weights
 from tstitch.maker.provenance import DECIDE, UNKNOWN, Conditions, agreed, grouped
 
-METHOD = ("sampler", "stitch", "guidance")  # sections of Experiment.protocol
-
 
 class RunProtocol(Record):
     """How the images were made."""
@@ -22,7 +20,7 @@ class RunProtocol(Record):
     classes: str | list[int]  # as configured
     prompts: int | None = None  # how many, where images are of prompts
     seed: int
-    sampler: dict[str, Any] | None = None  # METHOD: None = means nothing to what makes the images
+    sampler: dict[str, Any] | None = None  # of Experiment.protocol, as the next two
     stitch: dict[str, Any] | None = None
     guidance: dict[str, Any] | None = None
     dtype: str
@@ -35,8 +33,8 @@ class RunProtocol(Record):
 
     @property
     def method(self) -> dict[str, dict[str, Any]]:
-        """The sections of METHOD that there are."""
-        return self.model_dump(include=set(METHOD), exclude_unset=True)
+        """The sections of Experiment.protocol: those that mean nothing are left out."""
+        return self.model_dump(include={"sampler", "stitch", "guidance"}, exclude_unset=True)
 
 
 class DenoiserMetrics(Record):
