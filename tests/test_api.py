@@ -94,10 +94,10 @@ def test_evaluate_arrays():
     images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
     overrides = ("evaluation=fashion_mnist", "evaluation.groups=6", "device=cpu")
     found = evaluate(images, images, *overrides)
-    assert found["metrics"]["fid"]["value"] == 0  # not -5.2e-07
+    assert found.metrics["fid"].value == 0  # not -5.2e-07
     tensors = evaluate(torch.from_numpy(images), torch.from_numpy(images), *overrides)
-    assert tensors["metrics"] == found["metrics"]
-    assert found["metrics"]["precision"]["value"] == found["metrics"]["recall"]["value"] == 1
+    assert tensors.metrics == found.metrics
+    assert found.metrics["precision"].value == found.metrics["recall"].value == 1
     with pytest.raises(UserError, match="^reference=array: images are float64"):
         evaluate(images, images / 255.0, *overrides)
     for odd in (torch.empty(4, 28, 28, device="meta"), torch.zeros(4, 28, 28).to_sparse()):

@@ -14,6 +14,7 @@ from tstitch.maker.call import LoadedSampler
 from tstitch.maker.parse import parse_experiment
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.start import start_process
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import EvaluationSettings
@@ -40,7 +41,7 @@ def evaluate(
     images: str | Path | np.ndarray | torch.Tensor,
     reference: str | Path | np.ndarray | torch.Tensor | None = None,
     *overrides: str,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Metrics of images with 95 % intervals, as scripts/evaluate.py measures them.
 
     Args:
@@ -50,7 +51,7 @@ def evaluate(
         overrides: of the command line, e.g. `evaluation=fashion_mnist`, `device=cuda`.
 
     Returns:
-        `metrics` by key (fid, sfid, inception_score, precision, recall, kid, and class_accuracy
+        Its `metrics` by key (fid, sfid, inception_score, precision, recall, kid, and class_accuracy
         where labels are known), each with name, value, low, high, flags and the jackknife's
         replicates; flags: the reasons why flagged values mean little; num_images, groups and
         protocol.

@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -51,27 +52,40 @@ class StageTimer:
         return time.perf_counter()
 
 
-def seconds_per_image(batches: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Median seconds per image of each stage over batches, warm-up batches left out.
+@dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """Median seconds per image and process over batches."""
+
+    stages: dict[str, float]  # that follow each other
+    background: dict[str, float]  # that run beside them
+    total: float  # the median of the sums of the former
+    batches: int  # measured
+    images: int  # in them
+    warmup_included: bool  # only if there was nothing else
+    prepared: dict[str, float]  # by denoiser, once, before the first batch; of the slowest process
+
+
+def seconds_per_image(batches: Sequence[dict[str, Any]]) -> Seconds:
+    """Times of batches, warm-up batches left out.
 
     Args:
-        batches: {"images": n, "warmup": bool, "seconds": {stage: s}, "background": {stage: s}}
-            each; the stages of `seconds` follow each other, those of `background` run beside.
-
-    Returns:
-        {"stages": {stage: median}, "background": {stage: median}, "total": median of the sums
-        of the former, "batches": measured, "images": in them, "warmup_included": True only if
-        there was nothing but warm-up}.
+        batches: {"images": n, "warmup": bool, "prepared": {denoiser: s}, "seconds": {stage: s},
+            "background": {stage: s}} each, at least one.
     """
     measured = without_warmup(batches)
-    return {
-        "stages": _medians(measured, "seconds"),
-        "background": _medians(measured, "background"),
-        "total": statistics.median(sum(b["seconds"].values()) / b["images"] for b in measured),
-        "batches": len(measured),
-        "images": sum(b["images"] for b in measured),
-        "warmup_included": all(b["warmup"] for b in batches),
-    }
+    prepared: dict[str, float] = {}
+    for batch in batches:
+        for name, seconds in batch["prepared"].items():
+            prepared[name] = max(seconds, prepared.get(name, 0.0))
+    return Seconds(
+        stages=_medians(measured, "seconds"),
+        background=_medians(measured, "background"),
+        total=statistics.median(sum(b["seconds"].values()) / b["images"] for b in measured),
+        batches=len(measured),
+        images=sum(b["images"] for b in measured),
+        warmup_included=all(b["warmup"] for b in batches),
+        prepared=prepared,
+    )
 
 
 def without_warmup(batches: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from evaluation.metrics.measured import Measured
 from evaluation.report.pareto import TIME, cost_of, front_of
 from evaluation.report.plots import GREY, colour, is_wide
 from evaluation.report.points import (
     LOSS,
     Floor,
-    Measured,
     Point,
     by_series,
     has_fractions,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluation.metrics.measured import Measured
 from evaluation.report.pareto import FLOPS, TIME, cost_of, front_of
 from evaluation.report.points import (
     LOSS,
     Floor,
-    Measured,
     Point,
     by_series,
     has_fractions,

@@ -5,46 +5,14 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from evaluation.metrics.catalogue import METRICS
 from evaluation.metrics.frechet import FID
+from evaluation.metrics.measured import Difference, Measured
 
 LOSS = FID.key
 """The metric that every point has, and that fronts and verdicts are about."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A value with its 95 % interval, low <= value <= high."""
-
-    name: str  # with the feature space, e.g. "FID (Fashion-MNIST classifier)"
-    value: float
-    low: float
-    high: float
-    flags: tuple[str, ...] = ()  # why it means little (evaluation.metrics.flags)
-
-    def __post_init__(self) -> None:
-        _check_interval(self.name, self.low, self.value, self.high)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """From an entry of an evaluation's `metrics`; its replicates are ignored."""
-        names = ("name", "value", "low", "high")
-        _check_keys("metric", values, names)
-        return cls(**{name: values[name] for name in names}, flags=tuple(values.get("flags", ())))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A run's metric minus that of its series' all-large run, with the paired 95 % interval."""
-
-    difference: float
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        _check_interval("difference", self.low, self.difference, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +47,9 @@ class Point:
     def __post_init__(self) -> None:
         if LOSS not in self.metrics:
             raise ValueError(f"metrics={sorted(self.metrics)}: no {LOSS}; evaluate the run")
+        _check_intervals(self.metrics)
+        for paired in self.differences.values():
+            _check_interval("difference", paired.low, paired.difference, paired.high)
         if not self.steps_per_denoiser or sum(self.steps_per_denoiser.values()) < 1:
             raise ValueError(f"steps_per_denoiser={self.steps_per_denoiser}: give steps")
         missing = self.steps_per_denoiser.keys() - self.gmacs_per_evaluation.keys()
@@ -119,12 +90,8 @@ class Floor:
     metrics: dict[str, Measured]
     num_images: int
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """From an evaluation's result; its keys beside metrics and num_images are ignored."""
-        _check_keys("floor", values, ["metrics", "num_images"])
-        metrics = {key: Measured.from_json(value) for key, value in values["metrics"].items()}
-        return cls(metrics=metrics, num_images=values["num_images"])
+    def __post_init__(self) -> None:
+        _check_intervals(self.metrics)
 
 
 def metric_names(points: Sequence[Point], floor: Floor | None = None) -> dict[str, str]:
@@ -222,10 +189,9 @@ def _row(point: Point, keys: list[str], denoisers: list[str]) -> dict[str, Any]:
     return row | {"num_images": point.num_images, "run_dir": point.run_dir}
 
 
-def _check_keys(place: str, values: Mapping[str, Any], names: Sequence[str]) -> None:
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise ValueError(f"{place}: {', '.join(missing)} is missing; give it a value")
+def _check_intervals(metrics: Mapping[str, Measured]) -> None:
+    for metric in metrics.values():
+        _check_interval(metric.name, metric.low, metric.value, metric.high)
 
 
 def _check_interval(name: str, low: float, value: float, high: float) -> None:

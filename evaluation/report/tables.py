@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.metrics.catalogue import find_metric
+from evaluation.metrics.measured import Measured
 from evaluation.report.pareto import FLOPS, TIME, front_of
 from evaluation.report.points import (
     LOSS,
     Floor,
-    Measured,
     Point,
     all_large_of,
     by_series,

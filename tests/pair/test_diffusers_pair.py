@@ -87,7 +87,7 @@ def test_a_dit_of_diffusers_is_ours(base, dit):
     assert float((other - expected).abs().max()) > 1e-3 * scale
     assert experiment.pair.sixteen_bits
     # Where a folder lies is no part of a run's identity.
-    identity = experiment.identity({}, engine_of(experiment))
+    identity = experiment.identity({}, engine_of(experiment)).values
     assert str(dit) not in json.dumps(identity)
     assert identity["networks"]["large"]["published_dit"] is True
 
@@ -160,7 +160,7 @@ def test_prompts(base, text_pipeline):
     assert not torch.equal(plain[0], plain[1]) and torch.isfinite(plain).all()
     negative, other = latents(base, pair_of(section, **values, negative_prompt="bad"))
     assert not torch.equal(plain, negative)
-    identity = [e.identity({}, engine_of(e)) for e in (experiment, other)]
+    identity = [e.identity({}, engine_of(e)).values for e in (experiment, other)]
     assert identity[0] != identity[1] and str(text_pipeline) not in json.dumps(identity)
     reworded, _ = latents(base, pair_of(section, **values | {"prompts": ["a cat", "bird"]}))
     torch.testing.assert_close(plain[0], reworded[0])

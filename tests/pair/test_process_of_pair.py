@@ -44,7 +44,8 @@ def parse(base):
 
 
 def identity(experiment):
-    return experiment.identity(WEIGHTS, choose_engines(experiment.engine, experiment.run)[0])
+    engine = choose_engines(experiment.engine, experiment.run)[0]
+    return experiment.identity(WEIGHTS, engine).values
 
 
 def test_runs_of_before_keep_their_identity(parse):

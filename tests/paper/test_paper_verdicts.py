@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from evaluation.metrics.jackknife import GROUPS, Interval
+from evaluation.metrics.measured import Measured
 from tstitch.config.cli import compose
 from tstitch.paper.figure.base import FigureData
 from tstitch.paper.figure.measure import Result
@@ -24,6 +25,8 @@ from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.claims import FAILS, HOLDS, UNRESOLVED, UNTESTED, judge, read_claims
 from tstitch.paper.report.compare import compare_with_paper
 from tstitch.paper.report.margins import images_needed, judge_course
+from tstitch.run.finished import FinishedRun
+from tstitch.scoring.evaluation import Evaluation
 
 CLAIMS = {claim.id: claim for claim in read_claims()}
 STEP_S = {"small": 0.001, "medium": 0.004, "large": 0.01}
@@ -31,7 +34,7 @@ STEP_S = {"small": 0.001, "medium": 0.004, "large": 0.01}
 
 def metric(value, spread=0.01, seed=0):
     noise = np.random.default_rng(seed).normal(size=GROUPS) * spread / GROUPS
-    return {"name": "m", "value": value, "replicates": (value + noise).tolist()}
+    return Measured(name="m", value=value, low=value, high=value, replicates=tuple(value + noise))
 
 
 def result(point, **values):
@@ -45,7 +48,8 @@ def result(point, **values):
         gmacs_per_image=sum(n * STEP_S[role] * 1000 for role, n in steps.items()),
         differences={},
     )
-    return Result(point, {"metrics": metrics}, measured, Path())
+    evaluation = Evaluation.model_construct(metrics=metrics)
+    return Result(point, FinishedRun(Path(), None, evaluation), measured)
 
 
 def parsed(name, *overrides):
@@ -199,11 +203,12 @@ def test_checkpoints():
 def widened(figure, spread):
     """The same values with intervals of about 2 sqrt(2 GROUPS) spread to either side."""
     for result in figure.results:
-        for entry in result.evaluation["metrics"].values():
+        for key, entry in result.metrics.items():
             noise = np.random.default_rng(
                 int(1e3 * result.point.fraction) + len(result.point.sampler)
             )
-            entry["replicates"] = (entry["value"] + noise.normal(size=GROUPS) * spread).tolist()
+            replicates = tuple(entry.value + noise.normal(size=GROUPS) * spread)
+            result.metrics[key] = replace(entry, replicates=replicates)
     return figure
 
 
@@ -358,7 +363,7 @@ def test_predictions_find_the_same_switch(tmp_path):
         images = np.full((64, 28, 28, 3), round(200 * point.fraction**2), np.uint8)
         np.savez(folder / "samples.npz", arr_0=images)
         made = result(point, fid=2 + point.fraction**2)
-        results.append(Result(made.point, made.evaluation, made.measured, folder))
+        results.append(replace(made, run=replace(made.run, folder=folder)))
     cosine = [1 - 0.1 * (1 - t / 1000) for t in range(999, -1, -50)]
     course = {"small/large": {"cosine": cosine}}
     similarity = Similarity(list(range(999, -1, -50)), course, course)

@@ -11,6 +11,7 @@ from evaluation.cost.flops import NetworkCost
 from samplers import PerImageRandomness
 from tstitch.config.settings import RunSettings
 from tstitch.engine.settings import EngineSettings
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment, Weights
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.tracking.tracker import TrackingSettings
@@ -60,9 +61,8 @@ class Painting(Experiment):
     def identity(self, weights, engine):
         run = {"seed": self.run.seed, "classes": self.config["run"]["classes"]}
         own = {"words": list(self.conditions), "schedule": list(self.schedule), "run": run}
-        return own | {"weights": {n: w.sha256 for n, w in weights.items()}} | {
-            "engine": engine.identity()
-        }  # fmt: skip
+        own |= {"weights": {n: w.sha256 for n, w in weights.items()}, "engine": engine.identity()}
+        return Identity(own)
 
     def load(self, engine):
         return engine

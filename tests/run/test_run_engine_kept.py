@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from tstitch.engine import worth
-from tstitch.maker.units import Unit
 
 SHORT, LONG = "run.num_images=8", "run.num_images=24"  # 4 and 12 evaluations of a batch
 
@@ -47,7 +46,7 @@ def test_resumed_run_keeps_its_engine(tmp_path, sample, images):
     assert compiled(run)
     before = (run / "samples.npz").read_bytes()
     (run / "samples.npz").unlink()
-    (run / "shards" / Unit(8, 16).name).unlink()
+    (run / "shards" / "00000008-00000016.npz").unlink()
     worth.LEAST_EVALUATIONS = 1000  # as with more processes, or another release
     sample(tmp_path / "run", LONG)
     assert compiled(run)

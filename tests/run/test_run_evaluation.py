@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tstitch.pair.weights import PRETRAINED
+from tstitch.run.metrics import RunMetrics
+from tstitch.scoring.evaluation import Evaluation
 
 
 @pytest.fixture(scope="session")
@@ -137,3 +139,21 @@ def test_flags_of_a_run(tmp_path, sample, measured, caplog):
     with caplog.at_level("INFO", logger="tstitch"):
         sample(tmp_path / "run", *measured)
     assert evaluation_of(folder) == found and "evaluating" not in caplog.text
+
+
+def test_files_are_read_as_they_were_written(tmp_path, sample, measured):
+    """Catches: a key that reading loses, and the next writing with it; keys in another order."""
+    folder = sample(tmp_path / "run", *measured)
+    for name, record, indent in (("metrics", RunMetrics, 2), ("evaluation", Evaluation, 1)):
+        record.read(folder / f"{name}.json").write(tmp_path / name, indent)
+        assert (tmp_path / name).read_bytes() == (folder / f"{name}.json").read_bytes()
+
+
+def test_damaged_metrics_are_made_anew(tmp_path, sample, measured):
+    """Catches: a traceback for a metrics.json that lacks a number or holds another one's."""
+    folder = sample(tmp_path / "run", *measured)
+    whole = json.loads((folder / "metrics.json").read_text())
+    for change in ({"nfe_per_image": "many"}, {"denoisers": []}, {"protocol": None}):
+        (folder / "metrics.json").write_text(json.dumps(whole | change))
+        sample(tmp_path / "run", *measured)
+        assert json.loads((folder / "metrics.json").read_text())["denoisers"] == whole["denoisers"]

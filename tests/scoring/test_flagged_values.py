@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from evaluation.features.reference import open_reference
-from evaluation.report.points import Measured
 from tstitch import evaluate as evaluate_api
 from tstitch.config.cli import compose
 from tstitch.pair.weights import PRETRAINED
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.run import run_evaluation
 
 SHIPPED = PRETRAINED / "fashion_mnist" / "reference.npz"
@@ -63,8 +63,8 @@ def test_api_without_labels(files):
         one = np.repeat(archive["arr_0"][:1], 200, axis=0)
     words = ["evaluation=fashion_mnist", "device=cpu", "evaluation.groups=4"]
     found = evaluate_api(one, None, *words)
-    assert "as the classifier sees them" in found["flags"]["other classes"]
-    assert found["metrics"]["fid"]["flags"] == ["other classes"]
+    assert "as the classifier sees them" in found.flags["other classes"]
+    assert found.metrics["fid"].flags == ("other classes",)
 
 
 def test_classes_of_references(files, ten, tmp_path):
@@ -84,8 +84,9 @@ def test_stored_values_keep_their_flags(evaluate, files, ten, tmp_path):
     """Catches: flags lost on the way to the tables of a sweep."""
     path = some(files, tmp_path, [3, 7], 40)
     found = evaluate(tmp_path, f"samples={path}", f"reference={ten}")
-    assert Measured.from_json(found["metrics"]["fid"]).flags == ("other classes", "few images")
-    json.dumps(found)
+    stored = Evaluation.read(tmp_path / "result.json")
+    assert stored.metrics["fid"].flags == ("other classes", "few images")
+    assert json.loads(json.dumps(stored.plain())) == found
 
 
 def test_no_reference_is_refused_by_evaluate(fields):

@@ -1,24 +1,57 @@
-"""What decides the images of a run, as one digest, and how two runs differ."""
+"""What decides the images of a run, its digest, and how two runs differ."""
 
 import hashlib
 import json
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
 
 
-def fingerprint(identity: dict[str, Any]) -> str:
-    """SHA-256, hexadecimal, of the values that decide the images, whatever their order."""
-    text = json.dumps(_plain(identity), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+@dataclass(frozen=True)
+class Identity:
+    """Values that decide what is made: plain JSON, of a run those that decide its images."""
 
+    values: dict[str, Any]
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The keys that differ, as `key: before -> now`, long values left out."""
-    old, new = _flat(before), _flat(now)
-    return [
-        f"{key}: {_short(old.get(key))} -> {_short(new.get(key))}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
+    @classmethod
+    def read(cls, config: Path) -> Self | None:
+        """Of the run that a config.yaml is of; None if it is damaged. Raises OSError."""
+        try:
+            return cls(dict(yaml.safe_load(config.read_text())["decides"]))
+        except (yaml.YAMLError, KeyError, TypeError, ValueError):
+            return None
+
+    def stored(self) -> dict[str, Any]:
+        """What a config.yaml says of it."""
+        return {"fingerprint": self.fingerprint, "decides": self.values}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, hexadecimal, of the values, whatever their order."""
+        text = json.dumps(_plain(self.values), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def short(self) -> str:
+        """The beginning of the fingerprint, which ends the name of a folder."""
+        return self.fingerprint[:8]
+
+    @property
+    def engine(self) -> dict[str, Any] | None:
+        """What Engine.identity says, of a run."""
+        return self.values.get("engine")
+
+    def differences(self, now: "Identity") -> list[str]:
+        """The keys that differ, as `key: before -> now`, long values left out."""
+        old, new = _flat(self.values), _flat(now.values)
+        return [
+            f"{key}: {_short(old.get(key))} -> {_short(new.get(key))}"
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
 
 
 def _plain(value: Any) -> Any:
@@ -35,10 +68,10 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: tree}
     flat: dict[str, Any] = {}
     for name, branch in tree.items():
-        flat |= _flat(branch, f"{prefix}.{name}" if prefix else name)
+        flat |= _flat(branch, f"{prefix}.{name}" if prefix else str(name))
     return flat
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    text = json.dumps(value, default=str)
     return text if len(text) <= 24 else text[:20] + "..."

@@ -19,7 +19,7 @@ from evaluation.cost.timing import StageTimer
 from tstitch.config.settings import RunSettings
 from tstitch.engine.settings import Engine, EngineSettings
 from tstitch.engine.worth import evaluations_per_process
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.tracking.tracker import TrackingSettings
 
@@ -169,8 +169,8 @@ class Experiment(ABC):
         """
 
     @abstractmethod
-    def identity(self, weights: Mapping[str, Weights], engine: Engine) -> dict[str, Any]:
-        """The values that decide the images; under `engine` what Engine.identity says.
+    def identity(self, weights: Mapping[str, Weights], engine: Engine) -> Identity:
+        """What decides the images; under `engine` what Engine.identity says.
 
         Raises:
             UserError: files that are not there.
@@ -209,7 +209,7 @@ class Experiment(ABC):
         run, steps = self.run, len(self.schedule)
         return evaluations_per_process(run.num_images, run.batch_size, steps, processes)
 
-    def directory(self, identity: dict[str, Any], schedule: str | None = None) -> str:
+    def directory(self, identity: Identity, schedule: str | None = None) -> str:
         """run.dir, or a path under run.root that says what the run is and ends in its digest.
 
         Args:
@@ -219,5 +219,5 @@ class Experiment(ABC):
         if self.run.dir is not None:
             return self.run.dir
         schedule = schedule or f"steps{'-'.join(map(str, self.steps_per_denoiser.values()))}"
-        name = f"{self.folder_name(schedule)}-seed{self.run.seed}-{fingerprint(identity)[:8]}"
+        name = f"{self.folder_name(schedule)}-seed{self.run.seed}-{identity.short}"
         return f"{self.run.root}/{self.name}/{name}"

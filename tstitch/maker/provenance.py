@@ -9,11 +9,25 @@ import torch
 from evaluation.cost.machine import device_name
 from evaluation.cost.timing import without_warmup
 from tstitch.engine.settings import Engine
+from tstitch.files.record import Record
 from tstitch.runtime import distributed
 
 UNKNOWN = "unknown"
 # Times are compared only where all of these agree; of older shards some are not known.
 DECIDE = ("processes", "threads", "device", "engine", "batch_size")
+
+
+class Conditions(Record):
+    """What some batches were timed under, all alike; UNKNOWN where an older shard does not say."""
+
+    processes: int | str
+    threads: int | str  # of each process
+    device: str
+    engine: str
+    batch_size: int | str
+    batches: int | None = None  # how many
+    images: int | None = None  # in them
+    load: tuple[float, float] | None  # least and most; None if unknown
 
 
 def conditions(engine: Engine, batch_size: int) -> dict[str, Any]:
@@ -56,63 +70,53 @@ def host_load() -> float | None:
         return None
 
 
-def grouped(times: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def grouped(times: Sequence[dict[str, Any]]) -> list[Conditions]:
     """The different conditions of the batches whose times count, in order of appearance.
 
     Args:
-        times: what each shard says of its batch; batches without times are passed over.
-
-    Returns:
-        per group the keys of DECIDE (`unknown` where a shard does not say), batches, images, and
-        load: least and most, None if unknown.
+        times: what each shard says of its batch.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for entry in without_warmup([entry for entry in times if entry["seconds"]]):
+    for entry in without_warmup(times):
         key = tuple(entry.get(name, UNKNOWN) for name in DECIDE)
         groups.setdefault(key, []).append(entry)
     described = []
     for key, batches in groups.items():
         loads = [b["load"] for b in batches if b.get("load") is not None]
         described.append(
-            dict(zip(DECIDE, key, strict=True))
-            | {"batches": len(batches), "images": sum(b["images"] for b in batches)}
-            | {"load": [min(loads), max(loads)] if loads else None}
+            Conditions(
+                **dict(zip(DECIDE, key, strict=True)),
+                batches=len(batches),
+                images=sum(b["images"] for b in batches),
+                load=(min(loads), max(loads)) if loads else None,
+            )
         )
     return described
 
 
-def agreed(groups: Sequence[Mapping[str, Any]], name: str) -> Any:
+def agreed(groups: Sequence[Conditions], name: str) -> Any:
     """The value of a condition where all groups have the same, else `1 and 2`."""
-    values = list(dict.fromkeys(group[name] for group in groups))
+    values = list(dict.fromkeys(getattr(group, name) for group in groups))
     if len(values) == 1:
         return values[0]
     return " and ".join(map(str, values)) or UNKNOWN
 
 
-def timed_in(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The conditions of a run's times, from its metrics.json; older ones do not tell them."""
-    seconds = metrics["seconds_per_image"]
-    if "timed_in" in metrics or not seconds:
-        return metrics.get("timed_in", [])
-    counts = {"batches": seconds["batches"], "images": seconds["images"], "load": None}
-    return [dict.fromkeys(DECIDE, UNKNOWN) | counts]
-
-
-def describe(group: Mapping[str, Any]) -> str:
+def describe(group: Conditions) -> str:
     """`2 processes of 1 CPU thread, fp32, plain, batches of 16, on a CPU`."""
-    if group["processes"] == UNKNOWN:
-        device = "" if group["device"] == UNKNOWN else f" on {group['device']}"
+    if group.processes == UNKNOWN:
+        device = "" if group.device == UNKNOWN else f" on {group.device}"
         return f"unknown processes and threads{device}"
-    processes, threads = group["processes"], group["threads"]
+    processes, threads = group.processes, group.threads
     return (
-        f"{processes} process{'es' * (processes > 1)} of {threads} CPU thread{'s' * (threads > 1)}"
-        f", {group['engine']}, batches of {group['batch_size']}, on {group['device']}"
+        f"{processes} process{'es' * (processes != 1)} of {threads} CPU thread"
+        f"{'s' * (threads != 1)}, {group.engine}, batches of {group.batch_size}, on {group.device}"
     )
 
 
-def load_text(group: Mapping[str, Any]) -> str:
+def load_text(group: Conditions) -> str:
     """`load 1.2 to 3.4`; empty if unknown."""
-    if group["load"] is None:
+    if group.load is None:
         return ""
-    least, most = group["load"]
+    least, most = group.load
     return f"load {least:g}" if least == most else f"load {least:g} to {most:g}"

@@ -12,7 +12,7 @@ from samplers.stitch import Budget, spend
 from tstitch.config.cli import instantiate
 from tstitch.files.writing import write_json
 from tstitch.maker.batches import draw_unit
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment, SteppedMaker
 from tstitch.maker.step_time import stepped, time_step
@@ -76,9 +76,9 @@ def _place(
     """The run's directory and its key; of several choices of `engine=auto` the one begun with."""
     target = {"speedup": budget.speedup, "ms_per_image": budget.ms_per_image}
     # What decides the images but for the schedule, and the target in its place.
-    aims = [identity | {"stitch": target} for identity in shared.identities(experiment)]
+    aims = [Identity(i.values | {"stitch": target}) for i in shared.identities(experiment)]
     folders = [Path(experiment.directory(aim, _target_text(budget))) for aim in aims]
-    keys = [{"target": target, "run": fingerprint(aim)} for aim in aims]
+    keys = [{"target": target, "run": aim.fingerprint} for aim in aims]
     places = list(zip(folders, keys, strict=True))
     begun = [place for place in places if _stored(place[0]).get("key") == place[1]]
     return places[0] if fresh or not begun else begun[0]

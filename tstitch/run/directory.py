@@ -10,7 +10,7 @@ import yaml
 
 from tstitch.files.lock import LOCK_FILE, FolderLock
 from tstitch.files.writing import remove_leftovers, write_json, write_text, writing_to
-from tstitch.maker.identity import differences, fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment
 from tstitch.run.export import remove_exported
 from tstitch.run.shards import listed
@@ -37,11 +37,11 @@ class RunDirectory:
     """Paths of a run, and the lock that keeps a second run out. Rank 0 opens, or makes, it.
 
     Attributes:
-        fingerprint: of the run, where it is open.
+        identity: of the run, where it is open.
         verified: its files that are known to be whole, where it is open.
     """
 
-    fingerprint: str
+    identity: Identity
     verified: VerifiedFiles
 
     def __init__(self, path: str) -> None:
@@ -49,11 +49,11 @@ class RunDirectory:
         self.shards = self.path / SHARDS
         self._lock = FolderLock(self.path, "run.dir", "run")
 
-    def open(self, identity: dict[str, Any], config: dict[str, Any], overwrite: bool) -> None:
+    def open(self, identity: Identity, config: dict[str, Any], overwrite: bool) -> None:
         """Takes the lock and the directory, or refuses.
 
         Args:
-            identity: what decides the images (Experiment.identity).
+            identity: what decides the images.
             config: the resolved configuration.
             overwrite: remove what another run left.
 
@@ -71,17 +71,15 @@ class RunDirectory:
                 if config["stitch"].get("_target_") != "samplers.Budget":
                     (self.path / SCHEDULE_FILE).unlink(missing_ok=True)
             self._compare(identity)
-        self.fingerprint = fingerprint(identity)
-        self.verified = VerifiedFiles(self.path, self.fingerprint)
+        self.identity = identity
+        self.verified = VerifiedFiles(self.path, identity.fingerprint)
 
-    def begun_with(self) -> dict[str, Any] | None:
+    def begun_with(self) -> Identity | None:
         """What decides the images that are there; None if there are none, or nobody can tell."""
         try:
-            if self._holds_images():
-                return dict(yaml.safe_load((self.path / CONFIG_FILE).read_text())["decides"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+            return Identity.read(self.path / CONFIG_FILE) if self._holds_images() else None
+        except OSError:
             return None
-        return None
 
     @contextmanager
     def reserved(self) -> Iterator[None]:
@@ -129,18 +127,17 @@ class RunDirectory:
         for folder in self.path.glob("first-*"):
             shutil.rmtree(folder)
 
-    def _compare(self, identity: dict[str, Any]) -> None:
+    def _compare(self, identity: Identity) -> None:
         path = self.path / CONFIG_FILE
         if not path.is_file():
             return
-        try:
-            before = yaml.safe_load(path.read_text())["decides"]
-            changed = differences(before, identity)
-        except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        before = Identity.read(path)
+        if before is None:
             raise UserError(
                 f"run.dir={self.path}: its {CONFIG_FILE} is damaged; choose another directory, "
                 "or run.overwrite=true"
-            ) from error
+            )
+        changed = before.differences(identity)
         if changed and self._holds_images():
             raise UserError(
                 f"run.dir={self.path}: belongs to another run ({'; '.join(changed[:4])}); choose "
@@ -151,13 +148,12 @@ class RunDirectory:
         return (self.path / "samples.npz").exists() or bool(listed(self.shards))
 
 
-def write_config(folder: Path, identity: dict[str, Any], experiment: Experiment) -> None:
+def write_config(folder: Path, identity: Identity, experiment: Experiment) -> None:
     """config.yaml: the resolved configuration, and what decides the images with its digest.
 
     Beside it prompts.json, a list of texts, where labels are indices into prompts.
     """
-    content = {"fingerprint": fingerprint(identity), "decides": identity}
-    content["config"] = experiment.config
+    content = identity.stored() | {"config": experiment.config}
     write_text(folder / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False))
     if experiment.has_prompts:
         write_json(folder / PROMPTS_FILE, list(experiment.conditions), indent=0)

@@ -2,10 +2,9 @@
 
 import logging
 from dataclasses import replace
-from typing import Any
 
 from evaluation.metrics import catalogue
-from tstitch.files.writing import write_json, write_text
+from tstitch.files.writing import write_text
 from tstitch.maker.protocol import Experiment
 from tstitch.run.directory import writing
 from tstitch.run.finished import EVALUATION, REPORT, FinishedRun
@@ -15,6 +14,7 @@ from tstitch.run.samples import SAMPLES
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.scoring.compare import nearest_floor
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.flagging import flag_lines, marks
 from tstitch.scoring.samples import open_samples
 from tstitch.scoring.settings import MIN_IMAGES
@@ -50,40 +50,39 @@ def score_run(run: FinishedRun, experiment: Experiment, shared: SharedModels) ->
 
 
 def _evaluated(
-    run: FinishedRun, stored: dict[str, Any] | None, experiment: Experiment, shared: SharedModels
-) -> dict[str, Any]:
+    run: FinishedRun, stored: Evaluation | None, experiment: Experiment, shared: SharedModels
+) -> Evaluation:
     """The stored evaluation if it is by the same reference and extractor, else a new one."""
     evaluator, samples = shared.evaluator, run.folder / SAMPLES
     assert evaluator is not None
-    identity = evaluator.identity
-    evaluation = stored if stored and stored.get("identity") == identity else None
-    if evaluation is None:
+    if stored is None or stored.identity != evaluator.identity:
         log.info("%s: evaluating %d images", run.folder, experiment.run.num_images)
-        evaluation = {"identity": identity} | shared.evaluate(samples)
-    elif "flags" not in evaluation:
+        own = {"fingerprint": run.metrics.fingerprint, "identity": evaluator.identity}
+        return shared.evaluate(samples).model_copy(update=own)
+    if stored.flags is None:
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))
-        evaluation = evaluator.flag(evaluation, images)
-    return {"fingerprint": run.metrics["fingerprint"]} | evaluation
+        return evaluator.flag(stored, images)
+    return stored
 
 
 def _write(
     run: FinishedRun,
-    evaluation: dict[str, Any],
-    stored: dict[str, Any] | None,
-    floors: list[dict[str, Any]],
+    evaluation: Evaluation,
+    stored: Evaluation | None,
+    floors: list[Evaluation],
 ) -> None:
-    floor = nearest_floor(floors, evaluation["num_images"])
+    floor = nearest_floor(floors, evaluation.num_images)
     with writing(run.folder):
         if evaluation != stored:
-            write_json(run.folder / EVALUATION, evaluation)
+            evaluation.write(run.folder / EVALUATION)
         write_text(run.folder / REPORT, render_report(run.metrics, evaluation, floor))
 
 
-def _announce(evaluation: dict[str, Any]) -> None:
+def _announce(evaluation: Evaluation) -> None:
     headlines = [metric.key for metric in catalogue.METRICS if metric.headline]
     shown = [
-        f"{entry['name']} {number(entry['value'])} ({span(entry)}){marks(entry)}"
-        for key, entry in evaluation["metrics"].items()
+        f"{entry.name} {number(entry.value)} ({span(entry)}){marks(entry)}"
+        for key, entry in evaluation.metrics.items()
         if key in headlines
     ]
     log.info("%s", "; ".join(shown))

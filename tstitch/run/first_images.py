@@ -31,7 +31,7 @@ def larger_run(directory: RunDirectory, experiment: Experiment) -> int:
         return 0
     if is_whole(samples, held, experiment.image_size, directory.verified):
         return held
-    shards = scan(directory.shards, directory.fingerprint, directory.verified)
+    shards = scan(directory.shards, directory.identity.fingerprint, directory.verified)
     missing = open_units(cut(held, run.batch_size), shards)
     return 0 if missing else held
 

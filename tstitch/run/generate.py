@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tstitch.maker.batches import sample_units
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment, ImageMaker
 from tstitch.maker.units import Unit
@@ -21,8 +21,9 @@ from tstitch.run.progress import shard_progress
 from tstitch.run.results import find_open_units, write_results, written_files
 from tstitch.run.shards import Shard, write_shard
 from tstitch.run.shared_models import SharedModels
+from tstitch.run.tracked import track_run
 from tstitch.runtime import distributed
-from tstitch.tracking.tracker import Tracker, start_tracking, track_run
+from tstitch.tracking.tracker import Tracker, start_tracking
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def run_sampling(config: dict[str, Any]) -> Path:
     with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
         run = complete_run(experiment, shared, tracker)
         if distributed.is_main():
-            track_run(tracker, run.folder, run.metrics, run.evaluation)
+            track_run(tracker, run)
     return run.folder
 
 
@@ -69,11 +70,9 @@ def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker)
         units = distributed.on_main(lambda: _prepare(directory, experiment, identity))
         if units:
             maker = shared.maker(experiment, engine)
-            _generate(units, directory, maker, fingerprint(identity), tracker)
+            _generate(units, directory, maker, identity.fingerprint, tracker)
         weights = shared.weights
-        run = distributed.on_main(
-            lambda: write_results(directory, experiment, engine, identity, weights)
-        )
+        run = distributed.on_main(lambda: write_results(directory, experiment, engine, weights))
         run = score_run(run, experiment, shared)
     finally:
         directory.close()
@@ -81,9 +80,7 @@ def complete_run(experiment: Experiment, shared: SharedModels, tracker: Tracker)
     return run
 
 
-def _prepare(
-    directory: RunDirectory, experiment: Experiment, identity: dict[str, Any]
-) -> list[Unit]:
+def _prepare(directory: RunDirectory, experiment: Experiment, identity: Identity) -> list[Unit]:
     """Opens the directory and lists the open units."""
     run = experiment.run
     # A restarted attempt goes on with what the first one overwrote.

@@ -4,88 +4,134 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluation.cost.machine import versions
-from evaluation.cost.timing import seconds_per_image
+from evaluation.cost.timing import Seconds, seconds_per_image
 from tstitch.engine.settings import Engine
-from tstitch.maker.identity import fingerprint
+from tstitch.files.record import Record
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, Weights
-from tstitch.maker.provenance import agreed, grouped
+from tstitch.maker.provenance import DECIDE, UNKNOWN, Conditions, agreed, grouped
+
+SECTIONS = {"sampler", "stitch", "guidance", "process", "predictions"}
+
+
+class RunProtocol(Record):
+    """How the images were made."""
+
+    pair: str
+    num_images: int
+    classes: str | list[int]  # as configured
+    prompts: int | None = None  # how many, where images are of prompts
+    seed: int
+    # SECTIONS, of Experiment.protocol:
+    sampler: dict[str, Any] | None = None
+    stitch: dict[str, Any] | None = None
+    guidance: dict[str, Any] | None = None
+    process: dict[str, Any] | None = None
+    predictions: dict[str, Any] | None = None
+    dtype: str
+    engine: dict[str, Any]  # its options
+    batch_size: int
+    # Of the commands that sampled, not of the one that finished; `1 and 2` if they differ.
+    processes: int | str
+    threads_per_process: int | str
+    devices: tuple[str, ...]
+
+    @property
+    def method(self) -> dict[str, dict[str, Any]]:
+        """The sections of Experiment.protocol: those that mean nothing are left out."""
+        return self.model_dump(include=SECTIONS, exclude_unset=True)
+
+
+class DenoiserMetrics(Record):
+    """Steps, size and arithmetic of one denoiser."""
+
+    steps: int
+    evaluations_per_image: int  # guidance doubles them
+    parameters: int
+    flops_per_evaluation: int  # of one image, two per multiply-add
+    gmacs_per_evaluation: float
+    weights_sha256: str
+    weights_entry: str | None = None  # of their file; None = all of it
+
+
+class RunMetrics(Record):
+    """Protocol, arithmetic and times of a finished run."""
+
+    fingerprint: str
+    protocol: RunProtocol
+    nfe_per_image: int
+    denoisers: dict[str, DenoiserMetrics]  # small to large
+    flops_per_image: int
+    gmacs_per_image: float
+    flops_ratio_to_all_large: float
+    seconds_per_image: Seconds | None  # None = not timed: images of an earlier samples.npz
+    timed_in: tuple[Conditions, ...] | None = None  # None = older, see `conditions`
+    versions: dict[str, str]
+
+    @property
+    def conditions(self) -> tuple[Conditions, ...]:
+        """What the times were taken under."""
+        seconds = self.seconds_per_image
+        if self.timed_in is not None or seconds is None:
+            return self.timed_in or ()
+        unknown = dict.fromkeys(DECIDE, UNKNOWN)
+        return (Conditions(**unknown, batches=seconds.batches, images=seconds.images, load=None),)
 
 
 def collect_metrics(
     experiment: Experiment,
     engine: Engine,
-    identity: dict[str, Any],
+    identity: Identity,
     weights: Mapping[str, Weights],
     times: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """Protocol, arithmetic and times of a finished run.
+) -> RunMetrics:
+    """Metrics of a finished run.
 
     Args:
         times: what each shard says of its batch.
     """
-    run = experiment.run
-    groups = grouped(times)
-    return {
-        "fingerprint": fingerprint(identity),
-        "protocol": {
-            "pair": experiment.name,
-            "num_images": run.num_images,
-            "classes": experiment.config["run"]["classes"],
-            **({"prompts": len(experiment.conditions)} if experiment.has_prompts else {}),
-            "seed": run.seed,
-            **experiment.protocol(),
-            "dtype": engine.precision,
-            "engine": engine.describe(),
-            "batch_size": run.batch_size,
-            # Of the commands that sampled, not of the one that finishes.
-            "processes": agreed(groups, "processes"),
-            "threads_per_process": agreed(groups, "threads"),
-            "devices": sorted({t["device"] for t in times}),
-        },
-        "nfe_per_image": experiment.nfe,
-        **_arithmetic(experiment, weights),
-        "seconds_per_image": _seconds(times),
-        "timed_in": groups,
-        "versions": versions(),
-    }
-
-
-def _arithmetic(experiment: Experiment, weights: Mapping[str, Weights]) -> dict[str, Any]:
-    """Steps, parameters and FLOPs per denoiser; FLOPs per image against all-large."""
-    costs = experiment.costs()
-    denoisers: dict[str, Any] = {
-        name: {
-            "steps": experiment.steps_per_denoiser[name],
-            "evaluations_per_image": experiment.evaluations_per_image[name],
-            "parameters": cost.parameters,
-            "flops_per_evaluation": cost.flops,
-            "gmacs_per_evaluation": cost.flops / 2e9,
-            "weights_sha256": weights[name].sha256,
-            "weights_entry": weights[name].entry,
-        }
+    run, costs = experiment.run, experiment.costs()
+    timed = [entry for entry in times if entry["seconds"]]
+    groups = grouped(timed)
+    sections: dict[str, Any] = experiment.protocol()
+    if experiment.has_prompts:
+        sections = sections | {"prompts": len(experiment.conditions)}
+    denoisers = {
+        name: DenoiserMetrics(
+            steps=experiment.steps_per_denoiser[name],
+            evaluations_per_image=experiment.evaluations_per_image[name],
+            parameters=cost.parameters,
+            flops_per_evaluation=cost.flops,
+            gmacs_per_evaluation=cost.flops / 2e9,
+            weights_sha256=weights[name].sha256,
+            weights_entry=weights[name].entry,
+        )
         for name, cost in costs.items()
     }
-    total = sum(d["evaluations_per_image"] * d["flops_per_evaluation"] for d in denoisers.values())
+    total = sum(d.evaluations_per_image * d.flops_per_evaluation for d in denoisers.values())
     largest = list(costs)[-1]
     evaluations = len(experiment.schedule) * experiment.denoisers[largest]
-    return {
-        "denoisers": denoisers,
-        "flops_per_image": total,
-        "gmacs_per_image": total / 2e9,
-        "flops_ratio_to_all_large": total / (evaluations * costs[largest].flops),
-    }
-
-
-def _seconds(times: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Medians per image and stage, and the slowest process's preparation of each denoiser.
-
-    None if no shard was timed: images unpacked from samples.npz have no times.
-    """
-    batches = [entry for entry in times if entry["seconds"]]
-    if not batches:
-        return None
-    prepared: dict[str, float] = {}
-    for entry in batches:
-        for name, seconds in entry["prepared"].items():
-            prepared[name] = max(seconds, prepared.get(name, 0.0))
-    return seconds_per_image(batches) | {"prepared": prepared}
+    return RunMetrics(
+        fingerprint=identity.fingerprint,
+        protocol=RunProtocol(
+            pair=experiment.name,
+            num_images=run.num_images,
+            classes=experiment.config["run"]["classes"],
+            seed=run.seed,
+            dtype=engine.precision,
+            engine=engine.describe(),
+            batch_size=run.batch_size,
+            processes=agreed(groups, "processes"),
+            threads_per_process=agreed(groups, "threads"),
+            devices=tuple(sorted({t["device"] for t in times})),
+            **sections,
+        ),
+        nfe_per_image=experiment.nfe,
+        denoisers=denoisers,
+        flops_per_image=total,
+        gmacs_per_image=total / 2e9,
+        flops_ratio_to_all_large=total / (evaluations * costs[largest].flops),
+        seconds_per_image=seconds_per_image(timed) if timed else None,
+        timed_in=tuple(groups),
+        versions=versions(),
+    )

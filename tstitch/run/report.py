@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from evaluation.cost.timing import Seconds
 from evaluation.report.table import Table, table_lines
-from tstitch.maker.provenance import describe, load_text, milliseconds, options_text, timed_in
+from tstitch.maker.provenance import describe, load_text, milliseconds, options_text
+from tstitch.run.metrics import DenoiserMetrics, RunMetrics, RunProtocol
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.table import render_table
 
 COSTS = [
@@ -12,17 +15,21 @@ COSTS = [
 
 
 def render_report(
-    metrics: dict[str, Any],
-    evaluation: dict[str, Any] | None = None,
-    floor: dict[str, Any] | None = None,
+    metrics: RunMetrics,
+    evaluation: Evaluation | None = None,
+    floor: Evaluation | None = None,
 ) -> str:
-    """Markdown of metrics.json and, if there are any, the evaluations of it and of real images."""
-    protocol, seconds = metrics["protocol"], metrics["seconds_per_image"]
-    rows = metrics["denoisers"].items()
-    stages = seconds["stages"] if seconds else {}
-    prompts = f" of {protocol['prompts']} prompts" if "prompts" in protocol else ""
+    """Markdown of a run's metrics and, if the images were evaluated, of their evaluation.
+
+    Args:
+        floor: the evaluation of real images.
+    """
+    protocol, seconds = metrics.protocol, metrics.seconds_per_image
+    rows = metrics.denoisers.items()
+    stages = seconds.stages if seconds else {}
+    prompts = "" if protocol.prompts is None else f" of {protocol.prompts} prompts"
     lines = [
-        f"# {protocol['pair']}: {protocol['num_images']} stitched images\n",
+        f"# {protocol.pair}: {protocol.num_images} stitched images\n",
         "![samples](grid.png)\n",
         *table_lines(Table(COSTS, [_cost(key, row, stages) for key, row in rows])),
     ]
@@ -31,50 +38,50 @@ def render_report(
     lines += [
         f"\n- Time: {_timing(seconds)}",
         *_conditions(metrics),
-        f"- Arithmetic: {metrics['gmacs_per_image']:.4g} GMACs per image "
-        f"({metrics['flops_per_image']:.4g} FLOPs, 2 per multiply-add, attention included), "
-        f"{metrics['flops_ratio_to_all_large']:.3f} of the largest denoiser alone.",
-        f"- NFE: {metrics['nfe_per_image']} network evaluations per image.\n",
+        f"- Arithmetic: {metrics.gmacs_per_image:.4g} GMACs per image "
+        f"({metrics.flops_per_image:.4g} FLOPs, 2 per multiply-add, attention included), "
+        f"{metrics.flops_ratio_to_all_large:.3f} of the largest denoiser alone.",
+        f"- NFE: {metrics.nfe_per_image} network evaluations per image.\n",
         "## Protocol\n",
         *_method(protocol),
-        f"- Images: {protocol['num_images']}{prompts}, classes {protocol['classes']}, "
-        f"seed {protocol['seed']}.",
-        f"- Computed in {protocol['dtype']}, engine {options_text(protocol['engine'])}, on "
-        f"{', '.join(protocol['devices'])}.",
-        "- Versions: " + ", ".join(f"{k} {v}" for k, v in metrics["versions"].items()) + ".",
-        f"- Fingerprint: `{metrics['fingerprint']}`.\n",
+        f"- Images: {protocol.num_images}{prompts}, classes {protocol.classes}, "
+        f"seed {protocol.seed}.",
+        f"- Computed in {protocol.dtype}, engine {options_text(protocol.engine)}, on "
+        f"{', '.join(protocol.devices)}.",
+        "- Versions: " + ", ".join(f"{k} {v}" for k, v in metrics.versions.items()) + ".",
+        f"- Fingerprint: `{metrics.fingerprint}`.\n",
     ]
     return "\n".join(lines)
 
 
-def _cost(denoiser: str, row: dict[str, Any], stages: dict[str, float]) -> list[str]:
-    counts = [str(row["steps"]), str(row["evaluations_per_image"])]
-    sizes = [f"{row['parameters'] / 1e6:.2f} M", f"{row['gmacs_per_evaluation']:.4g}"]
+def _cost(denoiser: str, row: DenoiserMetrics, stages: dict[str, float]) -> list[str]:
+    counts = [str(row.steps), str(row.evaluations_per_image)]
+    sizes = [f"{row.parameters / 1e6:.2f} M", f"{row.gmacs_per_evaluation:.4g}"]
     return [denoiser, *counts, *sizes, f"{1000 * stages.get(f'denoise/{denoiser}', 0.0):.2f}"]
 
 
-def _method(protocol: dict[str, Any]) -> list[str]:
+def _method(protocol: RunProtocol) -> list[str]:
     """The sections of Experiment.protocol."""
     lines = []
-    if sampler := protocol.get("sampler"):
+    if sampler := protocol.sampler:
         name, options = _named(sampler, "steps")
         words = [name, f"{sampler['steps']} steps", *([options] if options else [])]
         lines.append(f"- Sampler: {', '.join(words)}.")
-    if schedule := protocol.get("stitch"):
+    if schedule := protocol.stitch:
         kind, arguments = _named(schedule)
         lines.append(f"- Stitch schedule: {kind}, {arguments}; realised steps as in the table.")
-    if guidance := protocol.get("guidance"):
+    if guidance := protocol.guidance:
         scale, channels = guidance["scale"], guidance["channels"]
         own = "".join(f", of {name} {value}" for name, value in guidance.get("scales", {}).items())
         lines.append(f"- Guidance: scale {scale}{own}, on the first {channels} channels.")
-    if process := protocol.get("process"):
+    if process := protocol.process:
         lines.append(f"- Process of noise: {_values(process)}.")
-    for name, seen in protocol.get("predictions", {}).items():
-        match, process = seen["match"], _values(seen["process"])
+    for name, seen in (protocol.predictions or {}).items():
+        match, path = seen["match"], _values(seen["process"])
         scale, shift = seen.get("latent_scale", 1), seen.get("latent_shift", 0)
         own = "" if (scale, shift) == (1, 0) else f"; its latents are times {scale}, plus {shift}"
         lines.append(
-            f"- {name} predicts {seen['prediction']}, on {process}, matched by {match}{own}."
+            f"- {name} predicts {seen['prediction']}, on {path}, matched by {match}{own}."
         )
     return lines
 
@@ -91,30 +98,30 @@ def _named(section: dict[str, Any], *without: str) -> tuple[str, str]:
     return name, ", ".join(f"{k} {v}" for k, v in arguments.items())
 
 
-def _timing(seconds: dict[str, Any] | None) -> str:
+def _timing(seconds: Seconds | None) -> str:
     if seconds is None:
         return "not measured: the images come from an earlier samples.npz."
-    others = {k: v for k, v in seconds["stages"].items() if not k.startswith("denoise/")}
-    warm = "warm-up included" if seconds["warmup_included"] else "after warm-up"
+    others = {k: v for k, v in seconds.stages.items() if not k.startswith("denoise/")}
+    warm = "warm-up included" if seconds.warmup_included else "after warm-up"
     text = (
-        f"{1000 * seconds['total']:.2f} ms per image and process, median of "
-        f"{seconds['batches']} batches, {warm}; beside the denoisers, in ms: "
+        f"{1000 * seconds.total:.2f} ms per image and process, median of "
+        f"{seconds.batches} batches, {warm}; beside the denoisers, in ms: "
         f"{milliseconds(others)}; at the same time as these: "
-        f"{milliseconds(seconds['background'])}."
+        f"{milliseconds(seconds.background)}."
     )
-    if seconds["prepared"]:
-        each = ", ".join(f"{name} {value:.1f} s" for name, value in seconds["prepared"].items())
+    if seconds.prepared:
+        each = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.prepared.items())
         text += f" Compiled or recorded before the first batch, not included: {each}."
     return text
 
 
-def _conditions(metrics: dict[str, Any]) -> list[str]:
+def _conditions(metrics: RunMetrics) -> list[str]:
     """Where the times come from; a run in pieces may have several sources."""
-    groups = timed_in(metrics)
+    groups = metrics.conditions
     lines = []
     for group in groups:
         load = f", {text}" if (text := load_text(group)) else ""
-        lines.append(f"  - {group['batches']} batches: {describe(group)}{load}.")
+        lines.append(f"  - {group.batches} batches: {describe(group)}{load}.")
     if len(groups) > 1:
         lines.append("  - Mixed conditions: the times hold for none of them alone.")
     return lines

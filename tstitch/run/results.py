@@ -1,6 +1,5 @@
 """What rank 0 makes of a complete run: samples.npz, grid, images, metrics and report."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,15 @@ from evaluation.features.npz_stream import stream_rows
 from evaluation.report.sheets import cell_size, draw_grid
 from tstitch.engine.settings import Engine
 from tstitch.files.pictures import save_image
-from tstitch.files.writing import remove_leftovers, write_json, write_text
+from tstitch.files.writing import remove_leftovers, write_text
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, Weights
 from tstitch.maker.units import Unit, cut
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.export import export_images, has_exported
 from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
 from tstitch.run.first_images import copy_first, first_folder, larger_run, whole_run
-from tstitch.run.metrics import collect_metrics
+from tstitch.run.metrics import RunMetrics, collect_metrics
 from tstitch.run.report import render_report
 from tstitch.run.samples import (
     IMAGES,
@@ -43,7 +43,8 @@ def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Uni
         UserError: not writable.
     """
     run, size = experiment.run, experiment.image_size
-    samples, owner, verified = directory.path / SAMPLES, directory.fingerprint, directory.verified
+    samples, verified = directory.path / SAMPLES, directory.verified
+    owner = directory.identity.fingerprint
     units = cut(run.num_images, run.batch_size)
     with writing(directory.path):
         shards = scan(directory.shards, owner, verified)
@@ -63,7 +64,6 @@ def write_results(
     directory: RunDirectory,
     experiment: Experiment,
     engine: Engine,
-    identity: dict[str, Any],
     weights: Mapping[str, Weights],
 ) -> FinishedRun:
     """Writes everything outside shards/ but the report, by temporary name and rename.
@@ -81,12 +81,14 @@ def write_results(
         held = larger_run(directory, experiment)
     whole = whole_run(experiment, held) if held else experiment
     run = _write_whole(
-        directory, whole, lambda times: collect_metrics(whole, engine, identity, weights, times)
+        directory,
+        whole,
+        lambda times: collect_metrics(whole, engine, directory.identity, weights, times),
     )
     if not held:
         return run
     write_missing_report(run)
-    return _write_first(run, directory.fingerprint, experiment, identity)
+    return _write_first(run, directory.identity, experiment)
 
 
 def write_missing_report(run: FinishedRun) -> None:
@@ -101,7 +103,7 @@ def write_missing_report(run: FinishedRun) -> None:
 
 
 def _write_whole(
-    directory: RunDirectory, experiment: Experiment, collect: Callable[[list[Any]], dict[str, Any]]
+    directory: RunDirectory, experiment: Experiment, collect: Callable[[list[Any]], RunMetrics]
 ) -> FinishedRun:
     """The files of all its images.
 
@@ -120,7 +122,7 @@ def _write_whole(
             times = write_samples(
                 samples,
                 shards,
-                directory.fingerprint,
+                directory.identity.fingerprint,
                 verified,
                 num_images=run.num_images,
                 batch_size=run.batch_size,
@@ -138,25 +140,23 @@ def _write_whole(
     return FinishedRun(folder, metrics)
 
 
-def _write_first(
-    larger: FinishedRun, owner: str, experiment: Experiment, identity: dict[str, Any]
-) -> FinishedRun:
+def _write_first(larger: FinishedRun, identity: Identity, experiment: Experiment) -> FinishedRun:
     """The files of the first images of a finished run with more of them."""
     run, size = experiment.run, experiment.image_size
     folder = first_folder(larger.folder, run.num_images)
-    samples, verified = folder / SAMPLES, VerifiedFiles(folder, owner)
+    samples, verified = folder / SAMPLES, VerifiedFiles(folder, identity.fingerprint)
     with writing(folder):
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
         whole = is_whole(samples, run.num_images, size, verified)
         metrics = _read_metrics(folder, run.num_images) if whole else None
-        if metrics is None or metrics.get("fingerprint") != owner:
+        if metrics is None or metrics.fingerprint != identity.fingerprint:
             _remove_stale(folder, whole=False)
             copy_first(larger.folder / SAMPLES, samples, run.num_images)
             verified.add(samples)
             # The times are those of the whole run.
-            protocol = larger.metrics["protocol"] | {"num_images": run.num_images}
-            metrics = larger.metrics | {"protocol": protocol}
+            protocol = larger.metrics.protocol.model_copy(update={"num_images": run.num_images})
+            metrics = larger.metrics.model_copy(update={"protocol": protocol})
             _write_documents(folder, experiment, metrics)
         write_config(folder, identity, experiment)
         if run.export == "png":
@@ -172,15 +172,15 @@ def written_files(folder: Path) -> list[str]:
     ]
 
 
-def _read_metrics(folder: Path, num_images: int) -> dict[str, Any] | None:
+def _read_metrics(folder: Path, num_images: int) -> RunMetrics | None:
     """metrics.json, None unless it and the grid are there, and it is of this number of images."""
     if not (folder / GRID).is_file():
         return None
     try:
-        metrics = json.loads((folder / METRICS).read_text())
-        return metrics if metrics["protocol"]["num_images"] == num_images else None
-    except (OSError, ValueError, KeyError, TypeError):
+        metrics = RunMetrics.read(folder / METRICS)
+    except (OSError, ValueError):
         return None
+    return metrics if metrics.protocol.num_images == num_images else None
 
 
 def _remove_stale(folder: Path, whole: bool) -> None:
@@ -190,9 +190,9 @@ def _remove_stale(folder: Path, whole: bool) -> None:
         (folder / EVALUATION).unlink(missing_ok=True)
 
 
-def _write_documents(folder: Path, experiment: Experiment, metrics: dict[str, Any]) -> None:
+def _write_documents(folder: Path, experiment: Experiment, metrics: RunMetrics) -> None:
     _write_grid(folder, experiment)
-    write_json(folder / METRICS, metrics, indent=2)
+    metrics.write(folder / METRICS, indent=2)
 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:

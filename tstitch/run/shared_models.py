@@ -9,11 +9,13 @@ import torch
 
 from tstitch.engine.settings import Engine
 from tstitch.maker.bootstrap import prepare_process
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, ImageMaker
 from tstitch.run.directory import RunDirectory
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.scoring.compare import read_floors
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples
 
@@ -59,7 +61,7 @@ class SharedModels:
         # Rank 0 fetches first, the others find the files in the cache.
         self.weights = distributed.on_main(experiment.weights)
         self.evaluator: Evaluator | None = None
-        self.floors: list[dict[str, Any]] = []
+        self.floors: list[Evaluation] = []
         settings = experiment.evaluation
         if settings.extractor is not None and settings.reference is None:
             log.warning(NO_REFERENCE)
@@ -68,7 +70,7 @@ class SharedModels:
             evaluator = self.evaluator = kept or Evaluator(settings, self.engine.device)
             size = experiment.image_size
             evaluator.check_size(size, size, f"pair={experiment.name}")
-            space, digest = evaluator.space, evaluator.identity["reference"]
+            space, digest = evaluator.space, evaluator.identity.reference
             self.floors = distributed.on_main(lambda: read_floors(settings.floor, space, digest))
 
     def maker(self, experiment: Experiment, engine: Engine | None = None) -> ImageMaker:
@@ -84,7 +86,7 @@ class SharedModels:
             self._loaded = engine, distributed.everywhere(lambda: self._experiment.load(engine))
         return experiment.maker(self._loaded[1])
 
-    def identity(self, experiment: Experiment) -> dict[str, Any]:
+    def identity(self, experiment: Experiment) -> Identity:
         """What decides the images of one of the runs, which names its directory.
 
         Where the engine is `auto`, a directory that holds images goes on with the engine that
@@ -97,17 +99,17 @@ class SharedModels:
         if not experiment.run.overwrite or distributed.restarts():
             for identity in identities:
                 begun = RunDirectory(experiment.directory(identity)).begun_with()
-                if begun is not None and begun.get("engine") == identity["engine"]:
+                if begun is not None and begun.engine == identity.engine:
                     return identity
         return identities[0]
 
-    def identities(self, experiment: Experiment) -> list[dict[str, Any]]:
+    def identities(self, experiment: Experiment) -> list[Identity]:
         """What decides the images under each engine that `auto` may come to, this run's first."""
         return [experiment.identity(self.weights, engine) for engine in self._engines]
 
-    def engine_of(self, identity: dict[str, Any]) -> Engine:
+    def engine_of(self, identity: Identity) -> Engine:
         """The engine of what `identity` came to."""
-        return next(e for e in self._engines if e.identity() == identity["engine"])
+        return next(e for e in self._engines if e.identity() == identity.engine)
 
     def unload(self) -> None:
         """Frees the networks; they are loaded again when they are needed."""
@@ -116,7 +118,7 @@ class SharedModels:
         if self.engine.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def evaluate(self, samples: Path) -> dict[str, Any]:
+    def evaluate(self, samples: Path) -> Evaluation:
         """Metrics of a samples.npz, on every rank; for runs whose evaluation is enabled."""
         assert self.evaluator is not None
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))

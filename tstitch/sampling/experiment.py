@@ -13,6 +13,7 @@ from tstitch.config.cli import identified, instantiate, not_a
 from tstitch.config.groups import all_large
 from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettings
 from tstitch.engine.settings import Engine, EngineSettings
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import SECTIONS, Experiment, Weights
 from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import DenoiserSpec, PairSpec, locate_entry, locate_weights, parse_pair
@@ -104,7 +105,7 @@ class PairExperiment(Experiment):
             for spec in self.pair.denoisers
         }
 
-    def identity(self, weights: Mapping[str, Weights], engine: Engine) -> dict[str, Any]:
+    def identity(self, weights: Mapping[str, Weights], engine: Engine) -> Identity:
         with errors_of("pair.space."):
             self.pair.space.to(engine.device)  # its precision is one of the values
             space = {"shape": list(self.pair.space.shape), "digest": self.pair.space.digest()}
@@ -112,7 +113,7 @@ class PairExperiment(Experiment):
             conditions = self.pair.condition.identity()
         entries = newly_read({name: w.entry for name, w in weights.items()})
         networks = {s.name: identified(s.identity or s.network) for s in self.pair.denoisers}
-        return {
+        values = {
             "networks": networks,
             "weights": {name: w.sha256 for name, w in weights.items()},
             "space": space,
@@ -131,6 +132,7 @@ class PairExperiment(Experiment):
             "engine": engine.identity(),
             **({"entries": entries} if entries else {}),
         }
+        return Identity(values)
 
     def load(self, engine: Engine) -> LoadedPair:
         """The pair's networks and space."""

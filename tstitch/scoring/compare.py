@@ -2,34 +2,30 @@
 
 import json
 import logging
-from typing import Any
 
-from evaluation.metrics.jackknife import paired_difference
+from evaluation.metrics.measured import Difference
 from tstitch.runtime.errors import UserError
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.fetch import fetch_file
 
 log = logging.getLogger(__name__)
 
 
-def compare(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Difference of every metric to the baseline's, with its paired interval.
+def compare(result: Evaluation, baseline: Evaluation) -> dict[str, Difference]:
+    """Difference of every metric to the baseline's, by metric, with its paired interval.
 
     Args:
-        result, baseline: of Evaluator.evaluate, on the same image indices and seed.
+        result, baseline: on the same image indices and seed.
     """
     differences = {}
-    for metric, own in result["metrics"].items():
-        if metric not in baseline["metrics"]:
-            continue
-        base = baseline["metrics"][metric]
-        found = paired_difference(
-            own["value"], own["replicates"], base["value"], base["replicates"]
-        )
-        differences[metric] = {"difference": found.value, "low": found.low, "high": found.high}
+    for metric, own in result.metrics.items():
+        if (other := baseline.metrics.get(metric)) is not None:
+            found = own.minus(other)
+            differences[metric] = Difference(difference=found.value, low=found.low, high=found.high)
     return differences
 
 
-def read_floors(source: str | None, space: str, reference: str) -> list[dict[str, Any]]:
+def read_floors(source: str | None, space: str, reference: str) -> list[Evaluation]:
     """Evaluations of real images against this reference; none if the source is None.
 
     Args:
@@ -45,25 +41,25 @@ def read_floors(source: str | None, space: str, reference: str) -> list[dict[str
     path = fetch_file(source, "evaluation.floor")
     try:
         content = json.loads(path.read_text())
-        floors = content if isinstance(content, list) else [content]
-        spaces = {f["space"] for f in floors if f["num_images"] > 0 and f["metrics"]}
-        measured_on = [floor["protocol"]["reference"]["digest"] for floor in floors]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        entries = content if isinstance(content, list) else [content]
+        floors = [Evaluation.model_validate(entry) for entry in entries]
+    except (OSError, ValueError) as error:
         raise UserError(
             f"evaluation.floor={source}: is no evaluation; give a JSON file of "
             "scripts/evaluate.py output=FILE"
         ) from error
+    spaces = {floor.space for floor in floors if floor.num_images > 0 and floor.metrics}
     if spaces != {space}:
         raise UserError(
             f"evaluation.floor={source}: was measured in {', '.join(spaces) or 'Inception'}, not "
             f"in {space or 'Inception'}; measure it with the same evaluation"
         )
-    same = [f for f, digest in zip(floors, measured_on, strict=True) if digest == reference]
+    same = [floor for floor in floors if floor.protocol.reference.digest == reference]
     if not same:
         log.warning("evaluation.floor=%s: of another reference, not shown", source)
     return same
 
 
-def nearest_floor(floors: list[dict[str, Any]], num_images: int) -> dict[str, Any] | None:
+def nearest_floor(floors: list[Evaluation], num_images: int) -> Evaluation | None:
     """The evaluation of real images whose number is nearest: FID depends on it."""
-    return min(floors, key=lambda floor: abs(floor["num_images"] - num_images), default=None)
+    return min(floors, key=lambda floor: abs(floor.num_images - num_images), default=None)

@@ -1,8 +1,7 @@
-"""Measures sets of images against one reference: values with intervals, as plain JSON."""
+"""Measures sets of images against one reference: values with intervals."""
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,9 +13,16 @@ from evaluation.features.reference import Reference, labelled_counts, open_refer
 from evaluation.metrics.catalogue import METRICS
 from evaluation.metrics.comparison import ReferenceStatistics, Samples
 from evaluation.metrics.jackknife import group_ranges, interval
+from evaluation.metrics.measured import Measured
 from evaluation.metrics.metric import Estimate, Metric
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError, errors_of
+from tstitch.scoring.evaluation import (
+    Evaluation,
+    EvaluationIdentity,
+    EvaluationProtocol,
+    ReferenceProtocol,
+)
 from tstitch.scoring.extractor import LoadedExtractor, add_over_ranks, collect_groups
 from tstitch.scoring.fetch import fetch_file
 from tstitch.scoring.flagging import ClassCounts, flagged
@@ -47,18 +53,18 @@ class Evaluator:
         self._extractor = LoadedExtractor(settings, device)
         self._reference = reference or distributed.main_first(lambda: _open_reference(settings))
         self._statistics: ReferenceStatistics | None = None
-        self.identity: dict[str, Any] = {
-            "reference": self._reference.digest,
-            "extractor": self._extractor.identity,
-            "groups": settings.groups,
-        }
+        self.identity = EvaluationIdentity(
+            reference=self._reference.digest,
+            extractor=self._extractor.identity,
+            groups=settings.groups,
+        )
 
     @property
     def space(self) -> str:
         """Name of the feature space, empty for Inception's."""
         return self._extractor.space
 
-    def evaluate(self, images: Images, field: str) -> dict[str, Any]:
+    def evaluate(self, images: Images, field: str) -> Evaluation:
         """All metrics of a set of images; the result is on every rank.
 
         Args:
@@ -90,13 +96,13 @@ class Evaluator:
                 estimate = metric.estimate(samples, self._statistics)
                 estimates += [] if estimate is None else [(metric, estimate)]
         seen = self._classes_seen(samples, images)
-        result = {}
+        result = None
         if distributed.is_main():
             result = self._describe(len(images), estimates, self._statistics)
             result = flagged(result, dimensions, seen, self._reference.class_counts)
         return distributed.broadcast(result)
 
-    def flag(self, result: dict[str, Any], images: ImageSource) -> dict[str, Any]:
+    def flag(self, result: Evaluation, images: ImageSource) -> Evaluation:
         """A result of `evaluate`, stored before there were flags, with those of its images."""
         counts = labelled_counts(images)
         seen = None if counts is None else ClassCounts(counts, guessed=False)
@@ -160,37 +166,37 @@ class Evaluator:
         num_images: int,
         estimates: list[tuple[Metric, Estimate]],
         statistics: ReferenceStatistics,
-    ) -> dict[str, Any]:
+    ) -> Evaluation:
         metrics = {}
         for metric, estimate in estimates:
             bounds = interval(estimate.value, estimate.replicates)
             low, high = bounds.low, bounds.high
             if metric.is_share:
                 low, high = max(low, 0.0), min(high, 1.0)
-            metrics[metric.key] = {
-                "name": metric.name(self.space),
-                "value": estimate.value,
-                "low": low,
-                "high": high,
-                "replicates": list(estimate.replicates),
-            }
-        return {
-            "space": self.space,
-            "num_images": num_images,
-            "groups": min(self._settings.groups, num_images),
-            "metrics": metrics,
-            "protocol": {
-                "reference": {
-                    "label": self._reference.label,
-                    "digest": self._reference.digest,
-                    "num_images": statistics.num_images,
-                },
-                "extractor": self._extractor.identity,
-                "device": device_name(self._extractor.device),
-                "dtype": "float32 features, float64 statistics",
-                "versions": versions(),
-            },
-        }
+            metrics[metric.key] = Measured(
+                name=metric.name(self.space),
+                value=estimate.value,
+                low=low,
+                high=high,
+                replicates=estimate.replicates,
+            )
+        return Evaluation(
+            space=self.space,
+            num_images=num_images,
+            groups=min(self._settings.groups, num_images),
+            metrics=metrics,
+            protocol=EvaluationProtocol(
+                reference=ReferenceProtocol(
+                    label=self._reference.label,
+                    digest=self._reference.digest,
+                    num_images=statistics.num_images,
+                ),
+                extractor=self._extractor.identity,
+                device=device_name(self._extractor.device),
+                dtype="float32 features, float64 statistics",
+                versions=versions(),
+            ),
+        )
 
 
 def _open_reference(settings: EvaluationSettings) -> Reference:

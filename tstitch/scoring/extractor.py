@@ -35,7 +35,7 @@ class LoadedExtractor:
         self._module = distributed.everywhere(lambda: _build(settings, path)).to(device)
         self.space: str = self._module.space
         self.num_classes: int | None = self._module.num_classes
-        self.identity: dict[str, Any] = {
+        self.identity: dict[str, str] = {
             "class": _target(settings).rpartition(".")[2],
             "weights_sha256": weights_digest(path),
         }

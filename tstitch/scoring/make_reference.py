@@ -145,10 +145,10 @@ def _write_floor(
     floors = [evaluator.evaluate(DatasetImages(test, n), "data") for n in given.floor_images]
 
     def write() -> None:
-        for entry in floors:
-            for metric in entry["metrics"].values():
-                del metric["replicates"]  # the floor is compared with, not paired
+        # The floor is compared with, not paired.
+        paired = {"metrics": {"__all__": {"replicates"}}}
+        content = [entry.model_dump(exclude=paired, exclude_unset=True) for entry in floors]
         with writing_file(floor, "floor"):
-            write_json(floor, floors)
+            write_json(floor, content)
 
     distributed.on_main(write)

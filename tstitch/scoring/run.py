@@ -6,11 +6,12 @@ from typing import Any
 from evaluation.features.images import ImageSource
 from tstitch.config import fields
 from tstitch.config.settings import Device
-from tstitch.files.writing import write_json, writing_file
+from tstitch.files.writing import writing_file
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.start import start_process
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.evaluator import Evaluator
 from tstitch.scoring.samples import open_samples, report_pairing
 from tstitch.scoring.settings import EvaluationSettings
@@ -57,9 +58,10 @@ def run_evaluation(config: dict[str, Any]) -> None:
     evaluator.check_labels(images, f"samples={samples}")
     result = evaluator.evaluate(images, f"samples={samples}")
     if others:
-        result["baseline"] = evaluator.evaluate(others, f"baseline={baseline}")
-        result["differences"] = compare(result, result["baseline"])
-    digest = evaluator.identity["reference"]
+        other = evaluator.evaluate(others, f"baseline={baseline}")
+        changes = {"baseline": other, "differences": compare(result, other)}
+        result = result.model_copy(update=changes)
+    digest = evaluator.identity.reference
     floors = distributed.on_main(lambda: read_floors(settings.floor, evaluator.space, digest))
     floor = nearest_floor(floors, len(images))
     distributed.on_main(lambda: _show(result, floor, given.output))
@@ -70,8 +72,8 @@ def _everywhere_open(source: str, field: str) -> ImageSource:
     return distributed.main_first(lambda: open_samples(source, field))
 
 
-def _show(result: dict[str, Any], floor: dict[str, Any] | None, output: str | None) -> None:
+def _show(result: Evaluation, floor: Evaluation | None, output: str | None) -> None:
     print(render_table(result, floor), flush=True)
     if output is not None:
         with writing_file(Path(output), "output"):
-            write_json(Path(output), result)
+            result.write(Path(output))

@@ -1,43 +1,43 @@
 """An evaluation as a Markdown table."""
 
-from typing import Any
-
+from evaluation.metrics.measured import Difference, Measured
 from evaluation.report.table import Table, table_lines
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.flagging import flag_lines, marks
 
 DIGITS = 5
 
 
-def render_table(result: dict[str, Any], floor: dict[str, Any] | None = None) -> str:
+def render_table(result: Evaluation, floor: Evaluation | None = None) -> str:
     """One row per metric: value, 95 % interval, and paired difference where there is one.
 
     Args:
-        result: of Evaluator.evaluate; `differences` are those to a baseline.
+        result: its `differences` are those to a baseline.
         floor: the evaluation of real images.
     """
-    differences = result.get("differences", {})
+    differences = result.differences or {}
     header = ["metric", "value", "95 % interval"]
     if differences:
         header += ["difference to the baseline", "95 % interval, paired"]
     if floor:
-        header.append(f"real images ({floor['num_images']})")
+        header.append(f"real images ({floor.num_images})")
     rows = []
-    for metric, entry in result["metrics"].items():
-        row = [entry["name"], number(entry["value"]) + marks(entry), span(entry)]
+    for metric, entry in result.metrics.items():
+        row = [entry.name, number(entry.value) + marks(entry), span(entry)]
         if differences:
             change = differences.get(metric)  # the baseline may have no labels
-            row += [f"{change['difference']:+.{DIGITS}g}", span(change)] if change else ["", ""]
+            row += [f"{change.difference:+.{DIGITS}g}", span(change)] if change else ["", ""]
         if floor:
-            real = floor["metrics"].get(metric)
-            row.append(number(real["value"]) if real else "")
+            real = floor.metrics.get(metric)
+            row.append(number(real.value) if real else "")
         rows.append(row)
-    reference = result["protocol"]["reference"]
-    real = f", {reference['num_images']} images" if reference["num_images"] else ""
+    reference = result.protocol.reference
+    count = f", {reference.num_images} images" if reference.num_images else ""
     lines = [
         *table_lines(Table(header, rows)),
         "",
-        f"{result['num_images']} images against {reference['label']}{real} "
-        f"({reference['digest'][:8]}). Intervals: delete-a-group jackknife, {result['groups']} "
+        f"{result.num_images} images against {reference.label}{count} "
+        f"({reference.digest[:8]}). Intervals: delete-a-group jackknife, {result.groups} "
         "groups of image indices.",
         *(f"\nFlagged: {line}" for line in flag_lines(result)),
     ]
@@ -49,6 +49,6 @@ def number(value: float) -> str:
     return f"{value:.{DIGITS}g}"
 
 
-def span(entry: dict[str, float]) -> str:
+def span(entry: Measured | Difference) -> str:
     """`low to high`."""
-    return f"{number(entry['low'])} to {number(entry['high'])}"
+    return f"{number(entry.low)} to {number(entry.high)}"

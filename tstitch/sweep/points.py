@@ -4,19 +4,16 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from statistics import median_low
-from typing import Any
 
-from evaluation.report.points import Difference, Measured, Point
+from evaluation.report.points import Point
 from tstitch.maker.protocol import DENOISE
-from tstitch.maker.provenance import describe, timed_in
+from tstitch.maker.provenance import describe
 from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import run_name
-from tstitch.runtime.errors import UserError
 from tstitch.scoring.compare import compare
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.sweep.plan import Plan, PlannedPoint
 from tstitch.sweep.timing import Rounds
-
-METHOD = ("sampler", "stitch", "guidance")
 
 
 def collect_points(
@@ -32,7 +29,7 @@ def collect_points(
     Raises:
         UserError: a run without a current evaluation.
     """
-    evaluations = [_evaluation(run) for run in runs]
+    evaluations = [run.evaluated for run in runs]
     baselines = {
         point.protocol: evaluation
         for point, evaluation in zip(plan.points, evaluations, strict=True)
@@ -60,26 +57,17 @@ def _retimed(point: Point, rounds: Rounds, run: str) -> Point:
     )
 
 
-def _evaluation(run: FinishedRun) -> dict[str, Any]:
-    if run.evaluation is None:
-        raise UserError(
-            f"{run.folder}: is not evaluated; choose a larger run.num_images, or run the command "
-            "again"
-        )
-    return run.evaluation
-
-
 def _all_large(point: PlannedPoint) -> bool:
     *others, largest = point.experiment.steps_per_denoiser.values()
     return largest > 0 and not any(others)
 
 
-def _other(baselines: dict[str, Any], planned: PlannedPoint) -> dict[str, Any] | None:
+def _other(baselines: dict[str, Evaluation], planned: PlannedPoint) -> Evaluation | None:
     return None if _all_large(planned) else baselines.get(planned.protocol)
 
 
 def make_point(
-    planned: PlannedPoint, run: FinishedRun, baseline: dict[str, Any] | None, report: Path
+    planned: PlannedPoint, run: FinishedRun, baseline: Evaluation | None, report: Path
 ) -> Point:
     """The record of a run that is evaluated.
 
@@ -87,32 +75,29 @@ def make_point(
         baseline: evaluation of the run to compare with, if there is one.
         report: folder of the report, to which the point names the run's.
     """
-    metrics, evaluation = run.metrics, _evaluation(run)
-    seconds = metrics["seconds_per_image"] or {"total": None, "stages": {}}
-    where = tuple(describe(group) for group in timed_in(metrics))
-    differences = compare(evaluation, baseline) if baseline else {}
-    denoisers, protocol = metrics["denoisers"], metrics["protocol"]
+    metrics, evaluation = run.metrics, run.evaluated
+    seconds, denoisers = metrics.seconds_per_image, metrics.denoisers
+    where = tuple(describe(group) for group in metrics.conditions)
     return Point(
         series=planned.series,
         label=planned.label,
         fraction=planned.fraction,
         fractions=planned.fractions,
-        steps_per_denoiser={name: row["steps"] for name, row in denoisers.items()},
-        nfe=metrics["nfe_per_image"],
-        seconds_per_image=seconds["total"],
+        steps_per_denoiser={name: row.steps for name, row in denoisers.items()},
+        nfe=metrics.nfe_per_image,
+        seconds_per_image=seconds.total if seconds else None,
         seconds_per_denoiser={
             stage.removeprefix(DENOISE): value
-            for stage, value in seconds["stages"].items()
+            for stage, value in (seconds.stages.items() if seconds else ())
             if stage.startswith(DENOISE)
         },
-        gmacs_per_image=metrics["gmacs_per_image"],
-        gmacs_per_evaluation={n: row["gmacs_per_evaluation"] for n, row in denoisers.items()},
-        flops_per_image=metrics["flops_per_image"],
-        num_images=evaluation["num_images"],
-        metrics={name: Measured.from_json(entry) for name, entry in evaluation["metrics"].items()},
-        differences={name: Difference(**entry) for name, entry in differences.items()},
+        gmacs_per_image=metrics.gmacs_per_image,
+        gmacs_per_evaluation={n: row.gmacs_per_evaluation for n, row in denoisers.items()},
+        flops_per_image=metrics.flops_per_image,
+        num_images=evaluation.num_images,
+        metrics=evaluation.metrics,
+        differences=compare(evaluation, baseline) if baseline else {},
         run_dir=os.path.relpath(run.folder, report),
-        protocol={key: protocol[key] for key in METHOD if key in protocol}
-        | {"timed in": " and ".join(where) or "not timed"},
+        protocol=metrics.protocol.method | {"timed in": " and ".join(where) or "not timed"},
         timed_in=where,
     )

@@ -18,6 +18,7 @@ from tstitch.files.writing import write_text
 from tstitch.run.finished import FinishedRun
 from tstitch.run.samples import IMAGES, LABELS, SAMPLES
 from tstitch.scoring.compare import nearest_floor
+from tstitch.scoring.evaluation import Evaluation
 from tstitch.sweep.plan import Plan
 
 STRIP, PLOTS, POINTS = "strip.png", ("metrics", "pareto"), "points.csv"
@@ -34,7 +35,7 @@ def write_report(
     points: list[Point],
     runs: list[FinishedRun],
     folder: Path,
-    floors: list[dict[str, Any]],
+    floors: list[Evaluation],
 ) -> None:
     """Writes every file of the report, each by temporary name and rename.
 
@@ -42,7 +43,7 @@ def write_report(
         points, runs: of the plan, in its order.
     """
     entry = nearest_floor(floors, points[0].num_images)
-    floor = Floor.from_json(entry) if entry else None
+    floor = Floor(metrics=entry.metrics, num_images=entry.num_images) if entry else None
     write_text(folder / POINTS, points_csv(points))
     for name, figure in zip(PLOTS, (plot_metrics, plot_pareto), strict=True):
         save_figure(figure(points, floor), folder / name)
@@ -84,17 +85,16 @@ def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
 def _protocol(plan: Plan, first: FinishedRun) -> dict[str, Any]:
     """What all points share."""
     experiment = plan.points[0].experiment
-    evaluation, run = first.evaluation, first.metrics["protocol"]
-    assert evaluation is not None  # else there were no points
+    evaluation = first.evaluated
     return {
         "pair": experiment.name,
         "images": {
             "per run": experiment.run.num_images,
             "classes": experiment.config["run"]["classes"],
             "seed": experiment.run.seed,
-            "dtype": run["dtype"],
+            "dtype": first.metrics.protocol.dtype,
             "batch size": experiment.run.batch_size,
         },
-        "evaluation": evaluation["protocol"] | {"groups": evaluation["groups"]},
+        "evaluation": evaluation.protocol.plain() | {"groups": evaluation.groups},
         "versions": versions(),
     }

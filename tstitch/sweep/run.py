@@ -5,19 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.run.directory import writing
 from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import first_folder, run_name
 from tstitch.run.generate import complete_run
 from tstitch.run.shared_models import SharedModels
+from tstitch.run.tracked import track_point
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import errors_of
 from tstitch.sweep.plan import Plan, plan_sweep
 from tstitch.sweep.points import collect_points
 from tstitch.sweep.report import POINTS, counted_images, write_report
 from tstitch.sweep.timing import Rounds, time_runs
-from tstitch.tracking.tracker import Tracker, start_tracking, track_point, track_sweep
+from tstitch.tracking.tracker import Tracker, start_tracking, track_sweep
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
             run = complete_run(experiment, shared, Tracker(None))
             runs.append(run)
             if distributed.is_main() and run.evaluation is not None:
-                track_point(tracker, point.series, point.label, run.metrics, run.evaluation)
+                track_point(tracker, point.series, point.label, run)
         folder = Path(plan.settings.dir or _directory(plan, runs))
         folder = distributed.on_main(lambda: _report_folder(plan, folder))
         rounds = time_runs(plan, runs, folder, shared)
@@ -60,7 +61,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
 def _directory(plan: Plan, runs: list[FinishedRun]) -> str:
     """A path that says which runs it is about, whatever their number of images."""
     first = plan.points[0].experiment
-    digest = fingerprint({"runs": [run_name(run.folder) for run in runs]})[:8]
+    digest = Identity({"runs": [run_name(run.folder) for run in runs]}).short
     return f"{first.run.root}/{first.name}/sweep-seed{first.run.seed}-{digest}"
 
 

@@ -7,7 +7,6 @@ the machine does slows all alike.
 
 import json
 import logging
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ import numpy as np
 
 from evaluation.cost.machine import device_name, versions
 from tstitch.benchmark.measure import rotated
+from tstitch.files.record import Record
 from tstitch.files.writing import write_json
 from tstitch.maker.batches import sample_units
 from tstitch.maker.protocol import DENOISE, ImageMaker
-from tstitch.maker.provenance import conditions, engine_text, host_load
+from tstitch.maker.provenance import Conditions, conditions, engine_text, host_load
 from tstitch.maker.units import Unit
 from tstitch.run.directory import writing
 from tstitch.run.finished import FinishedRun
@@ -32,13 +32,12 @@ TIMING = "timing.json"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Rounds:
+class Rounds(Record):
     """Seconds per image of runs, by the name of their directory."""
 
     seconds: dict[str, list[float]]  # one entry per round
     denoisers: dict[str, dict[str, float]]  # by denoiser, of the median round
-    conditions: dict[str, Any]  # of tstitch.maker.provenance; load: least and most
+    conditions: Conditions
 
 
 def time_runs(
@@ -82,7 +81,7 @@ def time_runs(
         measured = _measure(makers, size, rounds)
         with writing(folder, "sweep.dir"):
             folder.mkdir(parents=True, exist_ok=True)
-            content = {"key": key, "measured": asdict(measured)}
+            content = {"key": key, "measured": measured.plain()}
             write_json(folder / TIMING, content)
         return measured
 
@@ -92,7 +91,7 @@ def time_runs(
 def _read(path: Path, key: dict[str, Any]) -> Rounds | None:
     try:
         content = json.loads(path.read_text())
-        return Rounds(**content["measured"]) if content["key"] == key else None
+        return Rounds.model_validate(content["measured"]) if content["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -109,12 +108,13 @@ def _measure(makers: dict[str, ImageMaker], size: int, rounds: int) -> Rounds:
             batches[name].append(_one_batch(makers[name], size))
         loads.append(host_load())
     known = [load for load in loads if load is not None]
-    where = conditions(first.engine, size)
+    load = (min(known), max(known)) if known else None
+    # One process computes, whatever their number; its threads are its share of the cores.
+    where = conditions(first.engine, size) | {"processes": 1, "load": load}
     return Rounds(
         seconds={n: [_total(b) / size for b in own] for n, own in batches.items()},
         denoisers={name: _denoisers(own, size) for name, own in batches.items()},
-        # One process computes, whatever their number; its threads are its share of the cores.
-        conditions=where | {"processes": 1, "load": [min(known), max(known)] if known else None},
+        conditions=Conditions(**where),
     )
 
 

@@ -93,35 +93,6 @@ def start_tracking(
             run.finish(exit_code=exit_code)
 
 
-def track_run(
-    tracker: Tracker, folder: Path, metrics: dict[str, Any], evaluation: dict[str, Any] | None
-) -> None:
-    """Reports a finished run's numbers and grid."""
-    seconds = metrics["seconds_per_image"]
-    values = {name: metrics[name] for name in ("fingerprint", "nfe_per_image", "gmacs_per_image")}
-    values |= {"run_dir": str(folder), "seconds_per_image": seconds["total"] if seconds else None}
-    values["steps"] = {name: row["steps"] for name, row in metrics["denoisers"].items()}
-    tracker.summarize(values | ({} if evaluation is None else evaluation_values(evaluation)))
-    tracker.images("grid", [folder / "grid.png"])
-
-
-def evaluation_values(evaluation: dict[str, Any]) -> dict[str, Any]:
-    """Value and interval of every metric, flat: fid, fid_low, fid_high, ..."""
-    values = {}
-    for metric, entry in evaluation["metrics"].items():
-        values[metric] = entry["value"]
-        values[f"{metric}_low"], values[f"{metric}_high"] = entry["low"], entry["high"]
-    return values
-
-
-def track_point(
-    tracker: Tracker, series: str, label: str, metrics: dict[str, Any], evaluation: dict[str, Any]
-) -> None:
-    """Reports one run of a sweep."""
-    values = {"series": series, "label": label, "gmacs_per_image": metrics["gmacs_per_image"]}
-    tracker.log({f"point/{k}": v for k, v in (values | evaluation_values(evaluation)).items()})
-
-
 def track_sweep(tracker: Tracker, folder: Path) -> None:
     """Reports a finished sweep: its table, plots and page."""
     with (folder / "points.csv").open(newline="", encoding="utf-8") as file:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.report.points import Difference, Floor, Measured, Point
+from evaluation.metrics.measured import Difference, Measured
+from evaluation.report.points import Floor, Point
 
 SPACE = "Fashion-MNIST classifier"
 NAMES = {
@@ -67,15 +68,20 @@ def point_json(
     }
 
 
+def records(metrics: dict[str, Any]) -> dict[str, Measured]:
+    """Of metrics in plain JSON."""
+    return {k: Measured(**m | {"flags": tuple(m.get("flags", ()))}) for k, m in metrics.items()}
+
+
 def point_of(values: dict[str, Any]) -> Point:
     """The record of a run in plain JSON."""
     fractions = values["fractions"]
-    records = {
+    typed = {
         "fractions": None if fractions is None else tuple(fractions),
-        "metrics": {key: Measured.from_json(entry) for key, entry in values["metrics"].items()},
+        "metrics": records(values["metrics"]),
         "differences": {key: Difference(**entry) for key, entry in values["differences"].items()},
     }
-    return Point(**values | records)
+    return Point(**values | typed)
 
 
 def two_denoisers(series: str = "DDIM 20 steps", worst: float = 3.0) -> list[Point]:
@@ -113,7 +119,7 @@ def three_denoisers() -> list[Point]:
 
 
 def real_images(count: int = 500) -> Floor:
-    return Floor.from_json({"num_images": count, "metrics": metrics_json(0.8)})
+    return Floor(num_images=count, metrics=records(metrics_json(0.8)))
 
 
 PROTOCOL = {

@@ -9,7 +9,6 @@ from sweep_points import NAMES, point_json, point_of, real_images, three_denoise
 
 from evaluation.report.points import (
     Floor,
-    Measured,
     by_series,
     has_fractions,
     metric_names,
@@ -105,18 +104,12 @@ def test_bad_records_are_refused(path, value, field):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_keys_are_named():
-    """Catches: a KeyError or TypeError without the name of the record."""
-    with pytest.raises(ValueError, match="^metric: high is missing"):
-        Measured.from_json({"name": "FID", "value": 1.0, "low": 0.5})
-    with pytest.raises(ValueError, match="^floor: metrics is missing"):
-        Floor.from_json({"num_images": 5})
-
-
-def test_evaluation_results_are_accepted_as_they_are():
-    """Catches: a result refused for its replicates."""
-    values = {"name": "FID", "value": 1.0, "low": 0.5, "high": 1.5, "replicates": [1.0, 1.1]}
-    assert Measured.from_json(values) == Measured(name="FID", value=1.0, low=0.5, high=1.5)
+def test_bad_floors_are_refused():
+    """Catches: NaN as the line that runs are compared with."""
+    metrics = real_images().metrics
+    fid = dataclasses.replace(metrics["fid"], high=math.nan)
+    with pytest.raises(ValueError, match="^FID"):
+        Floor(metrics=metrics | {"fid": fid}, num_images=5)
 
 
 def test_two_feature_spaces_are_refused():

@@ -7,7 +7,6 @@ from typing import Any
 
 from evaluation.cost.machine import device_name, versions
 from tstitch.files.writing import write_json
-from tstitch.maker.identity import fingerprint
 from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.base import Figure
 from tstitch.paper.figure.settings import Reproduction
@@ -51,7 +50,7 @@ def measurement_key(experiment: Experiment, figure: Figure, shared: SharedModels
     """What decides a measurement: weights, sampler, engine, machine, and the figure's own part."""
     identity = distributed.on_main(lambda: shared.identity(experiment))
     return {
-        "run": fingerprint(identity),
+        "run": identity.fingerprint,
         "own": figure.measurement,
         "machine": [device_name(shared.engine.device), available_cores(), versions()["torch"]],
     }

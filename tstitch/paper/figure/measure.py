@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.metrics.jackknife import Interval, interval, paired_difference
+from evaluation.metrics.jackknife import Interval, interval
+from evaluation.metrics.measured import Measured
 from evaluation.report.points import Point
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names
 from tstitch.run.finished import FinishedRun
@@ -27,10 +28,8 @@ class Result:
     """A measured point."""
 
     point: CurvePoint
-    evaluation: dict[str, Any]  # of Evaluator.evaluate, replicates included; empty = not wanted
+    run: FinishedRun
     measured: Point | None  # differences are to the curve's largest model alone; None = no metrics
-    folder: Path
-    protocol: Mapping[str, Any] = field(default_factory=dict)  # of metrics.json
 
     @property
     def measurement(self) -> Point:
@@ -38,20 +37,22 @@ class Result:
         assert self.measured is not None
         return self.measured
 
+    @property
+    def metrics(self) -> Mapping[str, Measured]:
+        """Of its evaluation, replicates included; empty = not wanted."""
+        return {} if self.run.evaluation is None else self.run.evaluation.metrics
+
     def value(self, metric: str = "fid") -> float:
         """A metric's value."""
-        return self.evaluation["metrics"][metric]["value"]
+        return self.metrics[metric].value
 
     def estimate(self, metric: str = "fid") -> Interval:
         """A metric with its 95 % interval."""
-        entry = self.evaluation["metrics"][metric]
-        return interval(entry["value"], entry["replicates"])
+        return interval(self.metrics[metric].value, self.metrics[metric].replicates)
 
     def minus(self, other: "Result", metric: str = "fid") -> Interval:
         """The paired difference of a metric to another point's, of as many images."""
-        own = self.evaluation["metrics"][metric]
-        base = other.evaluation["metrics"][metric]
-        return paired_difference(own["value"], own["replicates"], base["value"], base["replicates"])
+        return self.metrics[metric].minus(other.metrics[metric])
 
 
 class ModelCache:
@@ -80,7 +81,7 @@ class ModelCache:
 def sharing_key(experiment: Experiment) -> str:
     """What two runs must have in common to share their models."""
     own = {part: experiment.config[part] for part in ("pair", "engine", "evaluation")}
-    return fingerprint(own | {"run": [experiment.run.device, experiment.run.dtype]})
+    return Identity(own | {"run": [experiment.run.device, experiment.run.dtype]}).fingerprint
 
 
 def measure_points(points: Sequence[CurvePoint], report: Path, cache: ModelCache) -> list[Result]:
@@ -108,8 +109,7 @@ def measure_points(points: Sequence[CurvePoint], report: Path, cache: ModelCache
             baseline = _baseline(place, points)
             other = None if baseline in (None, place) else done[baseline].evaluation
             measured = _named(make_point(point.planned, run, other, report), point)
-        protocol = run.metrics["protocol"]
-        results.append(Result(point, run.evaluation or {}, measured, run.folder, protocol))
+        results.append(Result(point, run, measured))
     return results
 
 

@@ -29,10 +29,10 @@ ROWS = 256  # images in memory at once
 def brightness(row: Sequence[Result], low: float, high: float) -> str:
     """How much lighter the images are than the row's first point's, of 255: where FID begins to
     rise, a difference of this kind is an early error of the small model that stays."""
-    if not (row[0].folder / SAMPLES).is_file():
+    if not (row[0].run.folder / SAMPLES).is_file():
         return ""
     count = row[0].point.images
-    means = [mean_pixel(r.folder / SAMPLES, count) for r in row]
+    means = [mean_pixel(r.run.folder / SAMPLES, count) for r in row]
     shown = {
         r.point.fraction: mean - means[0]
         for r, mean in zip(row, means, strict=True)

@@ -34,7 +34,7 @@ def fraction_panels(
         panel.lines.extend([] if paired else _published(row))
     drawn = list(panels.values())
     if len(every) == 1:
-        known = every[0][0].evaluation["metrics"]
+        known = every[0][0].metrics
         drawn += [_panel_of(every[0], m) for m in ("precision", "recall") if m in known]
     if timing is not None:
         ms = [[1e3 * s / timing.batch_size for s in row] for row in timing.seconds]
@@ -52,7 +52,7 @@ def _panel_of(row: list[Result], metric: str) -> Panel:
 
 
 def _metric(result: Result, metric: str) -> str:
-    return result.evaluation["metrics"][metric]["name"]
+    return result.metrics[metric].name
 
 
 def _label(row: list[Result], every: list[list[Result]]) -> str:

@@ -257,7 +257,7 @@ def _worst_so_far(fractions: Sequence[float], similarity: Similarity) -> list[fl
 def _changes(own: Sequence[Result], count: int) -> list[float]:
     first, moved = None, []
     for result in own:
-        images = next(stream_rows(result.folder / SAMPLES, IMAGES, count)).astype(np.float32)
+        images = next(stream_rows(result.run.folder / SAMPLES, IMAGES, count)).astype(np.float32)
         first = images if first is None else first
         moved.append(np.sqrt(((images - first) ** 2).mean((1, 2, 3))).mean())
     return [float(value / moved[-1]) if moved[-1] else 0.0 for value in moved]

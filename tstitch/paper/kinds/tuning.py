@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, model_validator
 from samplers import NUM_TIMESTEPS
 from tstitch.config import fields
 from tstitch.config.cli import compose, override
-from tstitch.maker.identity import fingerprint
+from tstitch.maker.identity import Identity
 from tstitch.pair.network_cost import network_costs
 from tstitch.pair.spec import parse_pair
 from tstitch.pair.weights import fetch_weights, weights_digest
@@ -121,7 +121,7 @@ class TuningFigure(Figure):
         digests = distributed.on_main(
             lambda: weights_digest(fetch_weights(source, None, "weights"))
         )
-        digest = fingerprint({"training": overrides, "init": digests})[:8]
+        digest = Identity({"training": overrides, "init": digests}).short
         folder = self.folder(settings) / f"{role}-{digest}"
         log.info("%s: %s on timesteps %d to %d", self.name, role, *span)
         run_training(compose("train", [*overrides, override("train.dir", str(folder))]))

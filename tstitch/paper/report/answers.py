@@ -16,7 +16,7 @@ class Untestable(Exception):
 def need(result: Result, *metrics: str) -> None:
     """Refuses to judge what was not measured."""
     for metric in metrics:
-        if metric not in result.evaluation["metrics"]:
+        if metric not in result.metrics:
             raise Untestable(f"{metric} was not measured; the reference needs images")
 
 

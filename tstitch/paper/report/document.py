@@ -95,10 +95,10 @@ def _not_compared(results: Sequence[Result]) -> list[str]:
 def _other_values(results: Sequence[Result]) -> list[str]:
     """What the paper gives besides FID, beside ours; no tolerance is known."""
     rows = [
-        [r.point.planned.series, _short(r), entry["name"], f"{paper:g}", f"{entry['value']:.4g}"]
+        [r.point.planned.series, _short(r), entry.name, f"{paper:g}", f"{entry.value:.4g}"]
         for r in results
         for metric, paper in r.point.expected.items()
-        if metric != "fid" and (entry := r.evaluation["metrics"].get(metric))
+        if metric != "fid" and (entry := r.metrics.get(metric))
     ]
     header = ["protocol", "schedule", "metric", "paper", "ours"]
     return [*table_lines(Table(header, rows)), ""] if rows else []
@@ -128,16 +128,15 @@ def point_lines(data: FigureData) -> list[str]:
 def protocol_lines(data: FigureData) -> list[str]:
     """What all points share."""
     lines = []
-    if data.results and data.results[0].evaluation:
-        result = data.results[0]
-        run, evaluation = result.point.experiment.run, result.evaluation
-        ran, reference = result.protocol, evaluation["protocol"]["reference"]
+    if data.results and (evaluation := data.results[0].run.evaluation):
+        experiment, ran = data.results[0].point.experiment, data.results[0].run.metrics.protocol
+        run, reference = experiment.run, evaluation.protocol.reference
         lines += [
-            f"- pair: {result.point.experiment.name}; seed {run.seed}, classes {run.classes}, "
-            f"{ran['dtype']}, batch size {run.batch_size}, {', '.join(ran['devices'])}",
-            f"- reference: {reference['label']} ({reference['num_images']} images); "
-            f"{evaluation['metrics']['fid']['name']}; intervals: paired delete-a-group jackknife, "
-            f"{evaluation['groups']} groups of image indices",
+            f"- pair: {experiment.name}; seed {run.seed}, classes {run.classes}, "
+            f"{ran.dtype}, batch size {run.batch_size}, {', '.join(ran.devices)}",
+            f"- reference: {reference.label} ({reference.num_images} images); "
+            f"{evaluation.metrics['fid'].name}; intervals: paired delete-a-group jackknife, "
+            f"{evaluation.groups} groups of image indices",
         ]
     if data.figure.looked_at:
         lines.append(f"- looked at: {data.figure.looked_at}")
