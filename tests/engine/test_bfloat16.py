@@ -1,7 +1,5 @@
 """What bfloat16 costs in quality; products as bfloat16 units compute them, everywhere."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +9,7 @@ from evaluation.cost.machine import has_bfloat16
 from tstitch.config.cli import compose
 from tstitch.run.generate import run_sampling
 from tstitch.scoring.compare import compare
+from tstitch.scoring.evaluation import Evaluation
 
 RUN = ("sampler.steps=10", "run.num_images=200", "run.batch_size=50", "run.device=cpu")
 
@@ -38,7 +37,7 @@ def test_quality(tmp_path):
     def run(name, dtype):
         config = compose("sample", [*RUN, f"run.dtype={dtype}", f"run.dir={tmp_path / name}"])
         folder = run_sampling(config)
-        evaluation = json.loads((folder / "evaluation.json").read_text())
+        evaluation = Evaluation.read(folder / "evaluation.json")
         with np.load(folder / "samples.npz") as samples:
             return samples["arr_0"].astype(int), evaluation
 
@@ -47,4 +46,4 @@ def test_quality(tmp_path):
         rounded, evaluation = run("rounded", "bf16")
     assert 0 < np.abs(rounded - exact).mean() < 3
     change = compare(evaluation, reference)["fid"]
-    assert abs(change["difference"]) < 0.02 * reference["metrics"]["fid"]["value"]
+    assert abs(change.difference) < 0.02 * reference.metrics["fid"].value
