@@ -80,9 +80,7 @@ def _method(protocol: RunProtocol) -> list[str]:
         match, path = seen["match"], _values(seen["process"])
         scale, shift = seen.get("latent_scale", 1), seen.get("latent_shift", 0)
         own = "" if (scale, shift) == (1, 0) else f"; its latents are times {scale}, plus {shift}"
-        lines.append(
-            f"- {name} predicts {seen['prediction']}, on {path}, matched by {match}{own}."
-        )
+        lines.append(f"- {name} predicts {seen['prediction']}, on {path}, matched by {match}{own}.")
     return lines
 
 
