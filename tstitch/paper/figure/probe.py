@@ -1,5 +1,6 @@
 """Trajectories that are looked into: the figures that do so, and the guided models along them."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, NamedTuple, cast
@@ -56,11 +57,10 @@ def probe_point(
     return plan_points((curve,), settings, whole=True, scored=False)[0]
 
 
-class ProbedFigure(Figure):
-    """A figure that looks into a trajectory; a kind says what for (`look`)."""
+class SampledFigure(Figure):
+    """A figure that samples some images of its own, by its `probe` section."""
 
     models: ClassVar[tuple[str, ...]] = ("small", "large")  # of the pair
-    record: ClassVar[type]  # a dataclass of plain JSON
 
     probe: ProbeSettings
 
@@ -72,6 +72,12 @@ class ProbedFigure(Figure):
         super().check(settings)
         probe_point(self.probe, settings, self.models)
 
+
+class ProbedFigure(SampledFigure):
+    """One that looks into their trajectory; a kind says what for (`look`)."""
+
+    record: ClassVar[type]  # a dataclass of plain JSON
+
     def measure(self, settings: Reproduction, cache: ModelCache, results: list[Result]) -> Any:
         point = probe_point(self.probe, settings, self.models)
         shared = cache.of(point.experiment)
@@ -79,9 +85,9 @@ class ProbedFigure(Figure):
         found = measure_once(self, settings, key, lambda: look_on_main(self.look, point, shared))
         return self.record(**found)
 
+    @abstractmethod
     def look(self, probe: "Probe") -> Any:
         """The kind's record, measured along the trajectory; on rank 0."""
-        raise NotImplementedError
 
 
 class Trajectory(NamedTuple):

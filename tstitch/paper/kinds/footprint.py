@@ -20,7 +20,7 @@ from tstitch.pair.spec import locate_weights
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
-from tstitch.paper.figure.probe import ProbedFigure, probe_point
+from tstitch.paper.figure.probe import SampledFigure, probe_point
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import Untestable
 from tstitch.runtime import distributed
@@ -66,7 +66,7 @@ def c23(data: FigureData) -> Answer:
     return True if high <= OVERHEAD else None, numbers
 
 
-class FootprintFigure(ProbedFigure):
+class FootprintFigure(SampledFigure):
     """A table of small alone, large alone, and both at fraction 0.5."""
 
     kind: ClassVar = "footprint"
