@@ -4,13 +4,14 @@ Module names follow the published checkpoints, so that DiT-XL/2 and the T-Stitch
 DiT-B/2 load without renaming.
 """
 
-import math
 from typing import Any
 
 import torch
 from timm.layers import Mlp, PatchEmbed
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
+
+from models.timestep_features import timestep_features
 
 # hidden size, depth, attention heads (arXiv 2212.09748, Table 1)
 SIZES = {
@@ -180,10 +181,7 @@ class TimestepEmbedder(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """t (N,) -> (N, D); angles in float32 whatever the weights' dtype."""
-        half = FREQUENCY_CHANNELS // 2
-        index = torch.arange(half, dtype=torch.float32, device=t.device)
-        angles = t.float()[:, None] * torch.exp(-math.log(10000.0) / half * index)
-        features = torch.cat([angles.cos(), angles.sin()], dim=-1)  # (N, 256)
+        features = timestep_features(t, FREQUENCY_CHANNELS)  # (N, 256)
         return self.mlp(features.to(self.mlp[0].weight.dtype))
 
 
