@@ -122,6 +122,22 @@ def test_guidance_of_pair_denoiser_and_command():
     assert GuidanceSection(channels=3).over(pair) == own
 
 
+def test_a_scale_is_read_by_the_formula(parse):
+    """Catches: U-ViT's 0.4 taken for DiT's, which is no guidance but its opposite; a denoiser's
+    own scale, or a command's, that is read by another formula than the pair's."""
+    pair = {"guidance": {"scale": 0.4, "formula": "cond"}}
+    experiment = parse(pair=pair, small={"guidance": 0})
+    assert experiment.guidance.describe() == {"scale": 1.4, "channels": 1, "scales": {"small": 1}}
+    assert experiment.guidance.evaluations("small") == 1
+    assert parse(pair=pair, guidance={"scale": 1.5}).guidance.scale == 2.5
+    other = parse(pair=pair, small={"guidance": 0.2}, guidance={"formula": "uncond"}).guidance
+    assert (other.scale, other.scales) == (0.4, {"small": 0.2})
+    # The number that is written tells two runs apart as little as its formula.
+    same = parse(pair={"guidance": {"scale": 1.4}})
+    assert identity(same) == identity(parse(pair=pair))
+    assert parse(guidance={"formula": "cond"}).guidance.scale == 2.5  # the shipped pair's 1.5
+
+
 def test_a_scale_per_denoiser_is_counted(parse):
     """Catches: evaluations of an unguided denoiser counted twice; its scale not in the identity."""
     experiment = parse(pair={"guidance": {"scale": 3}}, small={"guidance": 1})

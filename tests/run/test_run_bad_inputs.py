@@ -30,7 +30,7 @@ BAD = [
     (["+run.foo=1"], "run.foo:", "choose one of root, dir, num_images"),
     (["+sampler.foo=1"], "sampler.foo:", "choose from steps, spacing"),
     (["+stitch.foo=1"], "stitch.foo:", "choose from fraction, axis"),
-    (["+guidance.foo=1"], "guidance.foo:", "choose one of scale, channels"),
+    (["+guidance.foo=1"], "guidance.foo:", "choose one of scale, channels, formula"),
     (["+pair.foo=1"], "pair.foo:", "choose one of name, classes, space, denoisers"),
     (["+pair.space.foo=1"], "pair.space.foo:", "choose from channels, size"),
     ([f"+{SMALL}.foo=1"], f"{SMALL}.foo:", "choose one of network, weights, sha256"),
@@ -81,6 +81,7 @@ BAD = [
     (["guidance.scale=-1"], "guidance.scale=-1", "a number of at least 0"),
     (["guidance.scale=strong"], "guidance.scale='strong'", "a number of at least 0"),
     (["guidance.channels=0"], "guidance.channels=0", "of at least 1"),
+    (["guidance.formula=uvit"], "guidance.formula='uvit'", "choose one of uncond, cond"),
     # run
     (["run.classes=[10]"], "run.classes=[10]", "whole numbers from 0 to 9"),
     (["run.classes=[-1]"], "run.classes=[-1]", "whole numbers from 0 to 9"),

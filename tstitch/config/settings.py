@@ -1,7 +1,7 @@
 """The checked `run` and `guidance` sections of the configuration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import ValidationInfo, field_validator
@@ -10,6 +10,9 @@ from tstitch.config import fields
 from tstitch.runtime.device import DEVICES, DTYPES
 
 LABELS = ("balanced", "random")
+# What a scale counts from: uncond + s (cond - uncond), as DiT's code has it, or cond +
+# s (cond - uncond), as U-ViT's and Eq. 4 of the T-Stitch paper do: the former of s + 1.
+FORMULAS = {"uncond": 0, "cond": 1}
 Device = Annotated[str, fields.one_of(DEVICES)]
 
 
@@ -50,23 +53,37 @@ class GuidanceSection(fields.Settings):
 
     scale: fields.NotNegative | None = None  # of every denoiser
     channels: fields.Count | None = None
+    formula: Annotated[str, fields.one_of(tuple(FORMULAS))] | None = None  # that scales are of
 
     def over(self, default: "GuidanceSettings") -> "GuidanceSettings":
-        """With what `default` has in place of null."""
-        return GuidanceSettings(
-            scale=default.scale if self.scale is None else self.scale,
+        """With what `default` has in place of null; its scales, too, are read by the formula."""
+        read = default.read_by(self.formula or default.formula)
+        return replace(
+            read,
+            scale=read.scale if self.scale is None else read.counted(self.scale),
             channels=self.channels or default.channels,
-            scales=default.scales if self.scale is None else {},
+            scales=read.scales if self.scale is None else {},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class GuidanceSettings:
-    """Classifier-free guidance; see models.guidance.GuidedDenoiser."""
+    """Classifier-free guidance; see models.guidance.GuidedDenoiser, whose scales these are."""
 
     scale: float
     channels: int
     scales: Mapping[str, float] = field(default_factory=dict)  # of denoisers with one of their own
+    formula: str = "uncond"  # by which scales of the configuration are read
+
+    def counted(self, written: float) -> float:
+        """The scale that a number of the configuration stands for."""
+        return _moved(written, FORMULAS[self.formula])
+
+    def read_by(self, formula: str) -> "GuidanceSettings":
+        """The same numbers of the configuration, read by a formula."""
+        by = FORMULAS[formula] - FORMULAS[self.formula]
+        own = {name: _moved(scale, by) for name, scale in self.scales.items()}
+        return replace(self, scale=_moved(self.scale, by), scales=own, formula=formula)
 
     def scale_of(self, name: str) -> float:
         """The scale of a denoiser."""
@@ -80,3 +97,7 @@ class GuidanceSettings:
     def evaluations(self, name: str) -> int:
         """Network evaluations of a denoiser in one step: guidance doubles them."""
         return 1 if self.scale_of(name) == 1 else 2
+
+
+def _moved(scale: float, by: int) -> float:
+    return round(scale + by, 12) if by else scale  # 1.4, not 1.4000000000000001

@@ -140,9 +140,9 @@ def _condition(section: PairSection) -> Classes | Prompts:
 
 def _guidance(section: PairSection, denoisers: Sequence[DenoiserSpec]) -> GuidanceSettings:
     """What the pair names; all channels where it names none."""
-    own = {spec.name: spec.guidance for spec in denoisers if spec.guidance is not None}
-    default = GuidanceSettings(GUIDANCE, section.space.shape[0])
-    return replace(section.guidance.over(default), scales=own)
+    pair = section.guidance.over(GuidanceSettings(GUIDANCE, section.space.shape[0]))
+    given = {spec.name: spec.guidance for spec in denoisers if spec.guidance is not None}
+    return replace(pair, scales={name: pair.counted(scale) for name, scale in given.items()})
 
 
 def build_network(pair: PairSpec, spec: DenoiserSpec) -> nn.Module:
