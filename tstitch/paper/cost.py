@@ -100,6 +100,6 @@ def _identity(experiment: PairExperiment) -> str:
     weights: dict[str, Any] = {s.name: s.weights for s in experiment.pair.denoisers}
     parts = (
         _networks(experiment), weights, experiment.config["sampler"], experiment.guidance,
-        experiment.schedule,
+        experiment.schedule, [(s.process, s.match) for s in experiment.pair.denoisers],
     )  # fmt: skip
     return repr(parts)

@@ -94,6 +94,7 @@ class Weights(fields.Settings):
     small: fields.Text | None
     medium: fields.Text | None
     large: fields.Text | None
+    uvit: fields.Text | None = None  # the large model of Table 5
 
 
 def _weights(config: Any) -> dict[str, str]:
