@@ -41,7 +41,8 @@ class UViT(nn.Module):
             where its code counted them from 1; it is added to t.
 
     Raises:
-        ValueError: sizes that do not divide each other; the message begins with name=value.
+        ValueError: sizes that do not divide each other, another first timestep; the message begins
+            with name=value.
     """
 
     # Few FLOPs, and their rounding goes straight into the prediction: see models.precision.
@@ -74,6 +75,8 @@ class UViT(nn.Module):
             )
         if depth % 2 or depth < 2:
             raise ValueError(f"depth={depth}: choose an even number, at least 2")
+        if first_timestep not in (0, 1):
+            raise ValueError(f"first_timestep={first_timestep}: choose 0 or 1")
         self.input_size = input_size
         self.in_channels = in_channels
         self.patch_size = patch_size
@@ -185,7 +188,8 @@ def published(
         first_timestep: 1 for networks of the release's discrete process, such as U-ViT-H/2.
 
     Raises:
-        ValueError: unknown variant, or a latent that its patches do not divide.
+        ValueError: unknown variant, another first timestep, or a latent that its patches do not
+            divide.
     """
     size, _, patch = variant.removeprefix("U-ViT-").partition("/")
     names = [f"U-ViT-{s}/{p}" for s in SIZES for p in PATCH_SIZES]
