@@ -1,4 +1,4 @@
-"""Full scale without weights: DiT-S/2 and DiT-XL/2 with random ones, a tiny autoencoder."""
+"""Full scale without weights: the published networks with random ones, a tiny autoencoder."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from tstitch.config.cli import compose
 from tstitch.paper.run import run_reproduction
 
-RANDOM = {"small": "random", "medium": "random", "large": "random"}
+RANDOM = dict.fromkeys(("small", "medium", "large", "uvit"), "random")
 
 
 @pytest.fixture(scope="module")
@@ -35,3 +35,17 @@ def test_figure_1_with_the_papers_networks(overrides, tmp_path):
     text = path.read_text()
     assert "Not compared: FID depends on the number of images, 4 here and 5,000 there" in text
     assert "imagenet256_s_xl" in text and "fraction" in text
+
+
+@pytest.mark.slow
+def test_table_5_with_the_papers_networks(overrides, tmp_path):
+    """Catches: networks of two families that do not run as one pair at their full size."""
+    config = compose("reproduce", ["paper=table5", "scale=full", "images=4", f"root={tmp_path}"])
+    curve = config["paper"]["full"]["curves"][0]
+    known = curve["expected"]["fid"]
+    curve["fractions"] = [0, 0.4, 1]
+    curve["expected"] = {"source": "Table 5", "error": 0, "fid": [known[i] for i in (0, 4, 10)]}
+    path = run_reproduction(config | {"overrides": overrides, "weights": RANDOM})
+    text = path.read_text()
+    assert "Not compared: FID depends on the number of images, 4 here and 5,000 there" in text
+    assert "imagenet256_dit_s_uvit_h" in text and "guidance 2.5" in text and "C15" in text

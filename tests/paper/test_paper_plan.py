@@ -13,7 +13,9 @@ from tstitch.paper.kinds.tuning import interval_of
 from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.place import report_folder
 
-CURVES = ["fig1", "fig5", "fig6", "fig8", "fig9", "fig12", "fig13", "fig15", "fig18", "table7"]
+CURVES = [
+    "fig1", "fig5", "fig6", "fig8", "fig9", "fig12", "fig13", "fig15", "fig18", "table5", "table7",
+]  # fmt: skip
 
 
 def parsed(name, *overrides):
@@ -89,6 +91,31 @@ def test_full_scale_is_the_papers_protocol():
     assert experiment.run.classes == "random" and experiment.guidance.channels == 3
     assert experiment.steps_per_denoiser == {"small": 40, "large": 60}
     assert experiment.config["sampler"]["eta"] == 0
+
+
+@pytest.mark.parametrize(("scale", "fractions"), [("miniature", 9), ("full", 11)])
+def test_both_matchings_of_table_5(scale, fractions):
+    """Catches: a matching under the other's name or counted as its run, all large sampled twice,
+    weights of DiT-XL given to U-ViT-H, the paper's value at another fraction."""
+    words = [f"scale={scale}", "weights.small=a", "weights.large=b", "weights.uvit=c"]
+    points = planned("table5", *words)
+    for match, name in (("snr", "matched by log-SNR"), ("t", "matched by t")):
+        own = [point for point in points if point.variant == name]
+        assert len(own) == fractions
+        for point in own:
+            small, large = point.experiment.pair.denoisers
+            assert small.match == ("snr" if point.fraction == 0 else match)
+            assert (type(small.process).__name__, large.process) == (
+                "LinearVP", point.experiment.sampler.process,
+            )  # fmt: skip
+            used = [s.weights for s in (small, large)]
+            assert used[0] in (("a",) if point.fraction else (used[0],))
+            assert used[1] in (("c",) if point.fraction < 1 else (used[1],))
+    assert count_cost(points).runs == 2 * fractions - 1
+    if scale == "full":
+        at = {p.fraction: p.expected["fid"] for p in points if p.variant == "matched by t"}
+        assert (at[0], at[0.2], at[1]) == (15.04, 12.44, 121.95)
+        assert {p.guidance for p in points} == {2.5}  # U-ViT's 1.5
 
 
 def test_cost_of_figure_1():

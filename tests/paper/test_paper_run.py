@@ -148,6 +148,20 @@ def test_ledger(tiny, table7, reproduce, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in root.rglob("measured.json")} == first and first
 
 
+def test_two_matchings_in_one_report(reproduce, tmp_path):
+    """Catches: a figure on a pair of its own that runs the scale's, a matching that no run has."""
+    few = "paper.miniature.curves.0.fractions=[0,0.4,1]"
+    path = reproduce(tmp_path, "paper=table5", few, "weights.uvit=random")
+    text = path.read_text()
+    assert len(set(samples(tmp_path).values())) == 5
+    assert "pair: fashion_mnist_dit_uvit" in text and "table5-miniature/table5.png" in text
+    assert re.search(
+        rf"\*\*C15 ({STATUS})\*\*.*matched by log-SNR.*matched by t.*all small by t", text
+    )
+    for series in ("matched by log-SNR", "matched by t"):
+        assert f", small + large, {series}, 8 images" in text
+
+
 def test_equal_models_predict_alike(reproduce, tiny, tmp_path):
     """Catches: predictions compared at different latents or timesteps."""
     same = [f"denoiser@pair.denoisers.{k}=fashion_mnist_small" for k in ("medium", "large")]
@@ -300,6 +314,14 @@ BAD = [
     (["paper=predict", "paper.miniature.probe.check=maybe"], "probe.check='maybe': choose true"),
     (["scale.pairs=[5]"], "scale.pairs=[5]: give a list of"),
     (["paper=table6", "training=['nonsense=1']"], "nonsense: unknown key"),
+    (["paper=table5", "paper.miniature.pair=mnist"], "pair=mnist: choose one of"),
+    (["paper=table5", "paper.miniature.pair=fashion_mnist_trio"], "has denoisers small, medium"),
+    (["paper=table5", "paper.miniature.matches=[sigma]"], "matches=['sigma']: give a list of"),
+    (["paper=table5", "paper.miniature.matches=[t]"], "matches=['t']: give snr among them"),
+    (["paper=table5", "paper.miniature.curves.0.models=[small,medium]"], "models [small, large]"),
+    (["paper=table5", "paper.miniature.curves.0.fractions=[0,1]"], "with 0, 0.4 and 1 among"),
+    (["weights.uvit=3"], "weights.uvit=3: give a non-empty text"),
+    (["paper=table5", "weights.uvit=/no/such/file"], "/no/such/file"),
     (["paper=fig18", "scale=full", "overrides=[]"], "checkpoints.at400K: missing"),
     (["weights.large=/no/such/file", "paper=table7"], "/no/such/file"),
 ]

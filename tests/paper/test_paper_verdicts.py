@@ -181,6 +181,31 @@ def test_samplers_and_steps():
     assert status("C13", rising, data("fig9", flat(0.4))) == FAILS
 
 
+def test_two_families_by_both_matchings():
+    """Catches: a verdict by the matching that the small model was not trained for, an answer on the
+    small model alone that does not come from its two values."""
+
+    def by(log_snr, t):
+        return lambda s: (log_snr if s.variant == "matched by log-SNR" else t)(s)
+
+    def numbers(figure):
+        return judge(CLAIMS["C15"], {"table5": figure}, {}).numbers
+
+    late = data("table5", by(flat(0.4), flat(0.1, late=12.0)))
+    assert status("C15", late) == HOLDS
+    assert "matched by log-SNR: does not rise" in numbers(late)
+    assert "matched by t: rises" in numbers(late)
+    assert "by t 12, by log-SNR 3" in numbers(late)
+    assert numbers(late).endswith("matching by t explains it")
+    some = data("table5", by(flat(0.4), flat(0.4, late=6.0)))
+    assert numbers(some).endswith("matching by t explains a part of it")
+    early = data("table5", by(flat(0.1), flat(0.4, late=3.0)))
+    assert status("C15", early) == FAILS
+    assert "matched by t: does not rise" in numbers(early)
+    assert numbers(early).endswith("matching by t does not explain it")
+    assert status("C15", widened(data("table5", flat(0.4)), 0.05)) == UNRESOLVED
+
+
 def test_orders():
     """Catches: an order of schedules that is judged by its ends."""
     fid = {"fraction": 2.0, "decreasing": 3.0, "interleave": 4.0, "large_to_small": 5.0}
