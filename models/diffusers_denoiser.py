@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from models.folders import SCHEDULER, naming, read_config, read_scheduler
 
@@ -35,6 +36,9 @@ class DiffusersDenoiser(nn.Module):
         published_dit: a DiTTransformer2DModel computes as the code that the published DiTs were
             trained with: frequencies of t spaced by 1/128 and a norm's epsilon of 1e-6.
             diffusers has 1/127 fixed, and an epsilon of 1e-5 by default.
+        patch_size: side p of the squares of latents that become channels of the network, as the
+            patches of a DiT (pixel unshuffle): a network for smaller maps of p^2 times as many
+            channels, at a p^2-th of the cost. 1 = none.
         input_size: side of the pair's latents.
         in_channels: of the pair's latents.
         num_classes: length of the pair's condition table.
@@ -59,6 +63,7 @@ class DiffusersDenoiser(nn.Module):
         source: str | None = None,
         config: Mapping[str, Any] | None = None,
         published_dit: bool = False,
+        patch_size: int = 1,
         input_size: int = 64,
         in_channels: int = 4,
         num_classes: int = 1000,
@@ -78,9 +83,14 @@ class DiffusersDenoiser(nn.Module):
         }  # fmt: skip
         if published_dit:
             self.identity["published_dit"] = True
+        if patch_size > 1:
+            self.identity["patch_size"] = patch_size
         scheduler = _scheduler(source) if source is not None else {}
         self.prediction, self.trained_on = _prediction(scheduler), _process(scheduler)
-        self._check_sizes(input_size, in_channels)
+        if patch_size < 1 or input_size % patch_size:
+            raise ValueError(f"patch_size={patch_size}: choose a divisor of input_size={input_size}")
+        self._patch = patch_size
+        self._check_sizes(input_size // patch_size, in_channels * patch_size**2)
         self.conditioning = _conditioning(self.network)
         self.has_null = self._check_conditions(num_classes)
         if self.conditioning == "text":
@@ -147,7 +157,11 @@ class DiffusersDenoiser(nn.Module):
             if POOLED in self.text_widths:
                 pooled = self._rows(self._pooled, x, y, (self.text_widths[POOLED],))
                 inputs["added_cond_kwargs"] = {POOLED: pooled, "time_ids": self._time_ids(x)}
-        return self.network(x, t, return_dict=False, **inputs)[0]
+        if self._patch == 1:
+            return self.network(x, t, return_dict=False, **inputs)[0]
+        out = self.network(pixel_unshuffle(x, self._patch), t, return_dict=False, **inputs)[0]
+        # Prediction and variance logits are channels of their own before and after.
+        return pixel_shuffle(out, self._patch)
 
     def _rows(self, table: Tensor | None, x: Tensor, y: Tensor, shape: tuple[int, ...]) -> Tensor:
         if table is not None:
