@@ -88,7 +88,9 @@ class DiffusersDenoiser(nn.Module):
         scheduler = _scheduler(source) if source is not None else {}
         self.prediction, self.trained_on = _prediction(scheduler), _process(scheduler)
         if patch_size < 1 or input_size % patch_size:
-            raise ValueError(f"patch_size={patch_size}: choose a divisor of input_size={input_size}")
+            raise ValueError(
+                f"patch_size={patch_size}: choose a divisor of input_size={input_size}"
+            )
         self._patch = patch_size
         self._check_sizes(input_size // patch_size, in_channels * patch_size**2)
         self.conditioning = _conditioning(self.network)

@@ -46,6 +46,7 @@ def test_what_networks_take():
         (DIT | {"_class_name": "FluxTransformer2DModel"}, {}, ("_class_name is Flux", "UNet2D")),
         (UNET, {"input_size": 7, "in_channels": 1}, ("input_size=7", "multiple of 2")),
         (UNET, {"in_channels": 1, "published_dit": True}, ("published_dit=True",)),
+        (UNET, {"in_channels": 1, "patch_size": 3}, ("patch_size=3", "divisor of input_size=8")),
         (UNET | {"norm_num_groups": 3}, {"in_channels": 1}, ("cannot be built",)),
         (UNET | {"time_embedding_type": "fourier"}, {"in_channels": 1}, ("every t from 0",)),
     ],
@@ -128,3 +129,20 @@ def test_traced_as_a_whole(kind, unet_config):
     torch._dynamo.reset()
     traced = torch.compile(network, backend="eager", fullgraph=True, dynamic=False)
     torch.testing.assert_close(traced(*inputs), network(*inputs))
+
+
+def test_patches_are_channels_of_the_network():
+    """Catches: squares put together in another order, variance logits mixed into the prediction."""
+    config = UNET | {"in_channels": 4, "out_channels": 8}
+    torch.manual_seed(0)
+    denoiser = DiffusersDenoiser(
+        config=config, patch_size=2, input_size=8, in_channels=1, num_classes=5
+    ).eval()
+    x, t, y = torch.randn(2, 1, 8, 8), torch.tensor([3.0, 900.0]), torch.tensor([0, 1])
+    squares = x.reshape(2, 4, 2, 4, 2).permute(0, 2, 4, 1, 3).reshape(2, 4, 4, 4)
+    with torch.no_grad():
+        found, wanted = denoiser(x, t, y), denoiser.network(squares, t).sample
+    assert found.shape == (2, 2, 8, 8)
+    for channel in (0, 1):  # the prediction, the logits
+        part = wanted[:, 4 * channel : 4 * channel + 4].reshape(2, 2, 2, 4, 4)
+        torch.testing.assert_close(found[:, channel], part.permute(0, 3, 1, 4, 2).reshape(2, 8, 8))

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from samplers import LinearVP
 from tstitch.training.bias import IMAGES, TIMESTEPS, measure_bias, sample_latents
 
+LINEAR = LinearVP()
 ALPHA_BAR = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
 
 
@@ -18,7 +20,7 @@ def test_bias_of_a_denoiser_with_an_offset():
         offset = torch.where(labels == 0, 3e-3, -1e-3)[:, None, None, None]
         return torch.cat([eps + offset, torch.full_like(eps, 9.0)], 1)
 
-    found = measure_bias(network, x_0, y)
+    found = measure_bias(network, LINEAR, x_0, y)
     assert [bias.t for bias in found] == list(TIMESTEPS)
     for bias in found:
         ratio = (1 / ALPHA_BAR[bias.t] - 1) ** 0.5

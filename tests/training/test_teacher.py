@@ -91,3 +91,10 @@ def test_random_teacher_is_refused(tiny, tmp_path):
     words = ["train.teacher=large", "pair.denoisers.large.weights=random"]
     with pytest.raises(UserError, match=r"large\.weights=random: .* give trained weights"):
         run_training(compose("train", tiny(tmp_path, *words)))
+
+
+def test_a_teacher_on_another_process_is_refused(tiny, tmp_path):
+    """Catches: noise of other timesteps learned as this process's."""
+    words = ["train.teacher=large", "+pair.denoisers.large.process={_target_: samplers.VPSDE}"]
+    with pytest.raises(UserError, match=r"train\.teacher=large: predicts eps on VPSDE"):
+        run_training(compose("train", tiny(tmp_path, *words)))

@@ -37,6 +37,16 @@ def error_of(overrides: list[str]) -> str:
         ("train.learning_rate=-1e-3", "train.learning_rate=-0.001", "of at least 0"),
         ("train.learning_rate=.nan", "train.learning_rate=", "number"),
         ("train.learning_rate=fast", "train.learning_rate='fast'", "number"),
+        (
+            "+pair.denoisers.small.process={_target_: samplers.EDM}",
+            "train.denoiser=small: has process EDM",
+            "LinearVP or ScaledLinearVP of 1000 timesteps",
+        ),
+        (
+            "+pair.denoisers.small.prediction=v",
+            "train.denoiser=small: has process LinearVP",
+            "predicts eps",
+        ),
         ("train.focus_share=1.5", "train.focus_share=1.5", "from 0"),
         ("train.focus=[900,600]", "train.focus=[900, 600]", "0 <= first < end <= 1000"),
         ("train.noise_weight_limit=0.5", "train.noise_weight_limit=0.5", "of at least 1"),

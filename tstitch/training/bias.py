@@ -1,8 +1,8 @@
 """How far a denoiser's x_0 is off at high timesteps, and by how much too bright or too dark.
 
-An error of the predicted noise moves x_0 by it times sigma / alpha, which is 157 at t = 999 and 6
-at t = 600, while the published objective hardly weighs such timesteps. What is left is a common
-offset of the images, which the first steps of a trajectory keep.
+An error of the predicted noise moves x_0 by it times sigma / alpha, which on linear betas is 157
+at t = 999 and 6 at t = 600, while the published objective hardly weighs such timesteps. What is
+left is a common offset of the images, which the first steps of a trajectory keep.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from samplers import LinearVP
+from samplers.discrete_vp import DiscreteVP
 from tstitch.data.items import Items
 from tstitch.training.latents import to_float
 
@@ -47,18 +47,19 @@ def sample_latents(dataset: Items, space: Any, device: torch.device) -> tuple[Te
 
 
 @torch.no_grad()
-def measure_bias(network: nn.Module, x_0: Tensor, y: Tensor) -> list[Bias]:
+def measure_bias(network: nn.Module, process: DiscreteVP, x_0: Tensor, y: Tensor) -> list[Bias]:
     """Errors of a denoiser's x_0 at TIMESTEPS, with the same noise at each.
 
     Args:
         network: (x_t, t, y) -> noise, and variance logits in further channels.
+        process: that it is trained on, of 1,000 timesteps.
         x_0: latents (N, C, H, W).
         y: labels (N,).
     """
     generator = torch.Generator(x_0.device).manual_seed(0)
     eps = torch.randn(x_0.shape, generator=generator, device=x_0.device)
     found = []
-    for t, alpha_bar in zip(TIMESTEPS, LinearVP().alphas_cumprod[list(TIMESTEPS)], strict=True):
+    for t, alpha_bar in zip(TIMESTEPS, process.alphas_cumprod[list(TIMESTEPS)], strict=True):
         x_t = alpha_bar**0.5 * x_0 + (1 - alpha_bar) ** 0.5 * eps
         parts = [
             network(x, torch.full((len(x),), t, device=x.device), labels)[:, : x_0.shape[1]]

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from models.checkpoints import CheckpointError
+from samplers import LinearVP
+from samplers.discrete_vp import DiscreteVP
 from tstitch.files.writing import replacing, writing_to
 from tstitch.runtime.errors import UserError
 from tstitch.training.ema import Ema
@@ -16,7 +18,9 @@ from tstitch.training.settings import TrainSettings
 
 FILE = "checkpoint.pt"
 # Of checkpoints from before there were these options.
-UNWEIGHTED = {"focus_share": 0.0, "noise_weight_limit": 1.0, "teacher": None}
+UNWEIGHTED = {
+    "focus_share": 0.0, "noise_weight_limit": 1.0, "teacher": None, "process": repr(LinearVP())
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -30,7 +34,9 @@ class TrainState:
     stream: dict[str, float | bool | str | list[int] | None] = field(default_factory=dict)
 
 
-def new_state(network: nn.Module, settings: TrainSettings, device: torch.device) -> TrainState:
+def new_state(
+    network: nn.Module, process: DiscreteVP, settings: TrainSettings, device: torch.device
+) -> TrainState:
     """The state before the first step."""
     network.to(device)
     optimizer = torch.optim.AdamW(
@@ -42,6 +48,7 @@ def new_state(network: nn.Module, settings: TrainSettings, device: torch.device)
     names = ("seed", "batch_size", "flip", "focus_share", "noise_weight_limit", "teacher")
     stream = {name: getattr(settings, name) for name in names}
     stream |= {name: list(getattr(settings, name)) for name in ("timesteps", "focus")}
+    stream["process"] = repr(process)
     return TrainState(network, Ema(network, settings.ema_decay), optimizer, stream=stream)
 
 
@@ -82,7 +89,8 @@ def load_checkpoint(state: TrainState, folder: Path) -> bool:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         for name, value in (UNWEIGHTED | saved.get("stream", {})).items():
             if value != state.stream[name]:
-                raise ValueError(f"train.{name} was {value}, is {state.stream[name]}")
+                field = name if name == "process" else f"train.{name}"
+                raise ValueError(f"{field} was {value}, is {state.stream[name]}")
         state.network.load_state_dict(saved["model"])
         decay = state.optimizer.param_groups[0]["weight_decay"]
         state.optimizer.load_state_dict(saved["optimizer"])

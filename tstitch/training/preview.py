@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from evaluation.report.sheets import draw_grid
 from models.guidance import GuidedDenoiser
-from samplers import DDIM, Fractions, LinearVP, PerImageRandomness, sample
+from samplers import DDIM, Fractions, PerImageRandomness, sample
+from samplers.discrete_vp import DiscreteVP
 from tstitch.files.pictures import save_image
 from tstitch.pair.spec import PairSpec
 
@@ -25,12 +26,14 @@ def averaged_network(network: nn.Module, weights: dict[str, Tensor]) -> nn.Modul
     return averaged
 
 
-def save_preview(network: nn.Module, pair: PairSpec, path: Path, seed: int) -> None:
-    """Draws a few images of each class with DDIM and writes them as a labelled grid."""
+def save_preview(
+    network: nn.Module, pair: PairSpec, process: DiscreteVP, path: Path, seed: int
+) -> None:
+    """Draws a few images of each class with DDIM on its process; writes them as a labelled grid."""
     device = next(network.parameters()).device
     shown = min(pair.num_classes, MAX_CLASSES)
     classes = np.tile(np.arange(shown), PER_CLASS)
-    sampler = DDIM(STEPS, process=LinearVP(), stitch=Fractions(fractions=[1.0]), num_models=1)
+    sampler = DDIM(STEPS, process=process, stitch=Fractions(fractions=[1.0]), num_models=1)
     randomness = PerImageRandomness(seed, range(len(classes)), pair.space.shape, device=device)
 
     scale = pair.guidance.scale if getattr(network, "has_null", True) else 1.0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoints import save_weights
+from samplers.discrete_vp import DiscreteVP
 from tstitch.pair.spec import PairSpec
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
@@ -37,6 +38,7 @@ class Recorder:
     ema-STEP.safetensors (snapshots), samples-STEP.png and, with it, rows of bias.csv.
 
     Args:
+        process: of noise, that the denoiser is trained on.
         shown: latents and labels of the data at which the bias is measured, if samples are.
 
     Numbers stay on the device until a file is written, which then waits for them; a gradient that
@@ -51,11 +53,12 @@ class Recorder:
         state: TrainState,
         settings: TrainSettings,
         pair: PairSpec,
+        process: DiscreteVP,
         folder: Path,
         shown: tuple[Tensor, Tensor] | None,
     ) -> None:
         self._state, self._settings, self._pair, self._folder = state, settings, pair, folder
-        self._shown = shown
+        self._process, self._shown = process, shown
         self._rows: list[Row] = []
         self._norms: list[Tensor] = []  # of the steps not yet looked at
         self._since = time.perf_counter()  # of the steps in the next row, without writing files
@@ -121,8 +124,8 @@ class Recorder:
     def _preview(self, step: int, latents: Tensor, labels: Tensor) -> None:
         network = averaged_network(self._state.network, self._state.ema.weights)
         path = self._folder / f"samples-{step:07d}.png"
-        save_preview(network, self._pair, path, self._settings.seed)
-        found = measure_bias(network, latents, labels)
+        save_preview(network, self._pair, self._process, path, self._settings.seed)
+        found = measure_bias(network, self._process, latents, labels)
         rows = [asdict(bias) | {"step": step} for bias in found]
         self._biases.append(
             *({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from models.condition import Prompts
-from samplers import LinearVP
+from samplers.discrete_vp import NUM_TIMESTEPS, DiscreteVP
 from tstitch.config import fields
 from tstitch.data.datasets import StepBatches, batches, together
 from tstitch.data.items import Items
 from tstitch.files.lock import FolderLock
 from tstitch.files.writing import remove_leftovers, writing_to
+from tstitch.pair.section import DenoiserSpec
 from tstitch.pair.spec import PairSpec, build_network, load_space, parse_pair
 from tstitch.pair.weights import fetch_weights, fill_network
 from tstitch.runtime import distributed
@@ -48,11 +49,7 @@ def run_training(config: dict[str, Any]) -> None:
     device = choose_device(settings.device, "train.device")
     torch.manual_seed(settings.seed)
     spec = pair.denoisers[names.index(settings.denoiser)]
-    if (spec.process, spec.prediction) != (LinearVP(), "eps"):
-        raise UserError(
-            f"train.denoiser={spec.name}: has process {spec.process} and prediction "
-            f"{spec.prediction}; choose one of LinearVP() and eps, which alone are trained here"
-        )
+    process = _trained_process(spec)
     if isinstance(pair.condition, Prompts):
         raise UserError("pair.prompts: what is trained here has classes; give pair.classes instead")
     if settings.label_dropout and not spec.has_null:
@@ -60,6 +57,7 @@ def run_training(config: dict[str, Any]) -> None:
             f"train.label_dropout={settings.label_dropout:g}: {spec.name} has no null class to "
             "drop labels to; choose 0, or a network with one class more"
         )
+    _check_teacher(pair, settings, process)
     network = build_network(pair, spec)
     if settings.init is not None:
         path = fetch_weights(settings.init, None, "train.init")
@@ -75,9 +73,31 @@ def run_training(config: dict[str, Any]) -> None:
     distributed.on_main(lock.take)
     try:
         distributed.on_main(lambda: remove_leftovers(folder))
-        _train(config, pair, settings, network, device, folder)
+        _train(config, pair, settings, network, process, device, folder)
     finally:
         lock.release()
+
+
+def _trained_process(spec: DenoiserSpec) -> DiscreteVP:
+    """The denoiser's process, if it is one that is trained here."""
+    process = spec.process
+    chain = isinstance(process, DiscreteVP) and process.num_timesteps == NUM_TIMESTEPS
+    if isinstance(process, DiscreteVP) and chain and spec.prediction == "eps":
+        return process
+    raise UserError(
+        f"train.denoiser={spec.name}: has process {process} and prediction {spec.prediction}; "
+        "choose one that predicts eps on LinearVP or ScaledLinearVP of "
+        f"{NUM_TIMESTEPS} timesteps, which alone are trained here"
+    )
+
+
+def _check_teacher(pair: PairSpec, settings: TrainSettings, process: DiscreteVP) -> None:
+    for spec in pair.denoisers:
+        if spec.name == settings.teacher and (spec.process, spec.prediction) != (process, "eps"):
+            raise UserError(
+                f"train.teacher={spec.name}: predicts {spec.prediction} on {spec.process}, and "
+                f"{settings.denoiser} eps on {process}; choose a teacher of the same"
+            )
 
 
 def _train(
@@ -85,24 +105,25 @@ def _train(
     pair: PairSpec,
     settings: TrainSettings,
     network: nn.Module,
+    process: DiscreteVP,
     device: torch.device,
     folder: Path,
 ) -> None:
     teacher = distributed.main_first(lambda: load_teacher(pair, settings, device))
     distributed.main_first(lambda: load_space(pair, device))
     dataset = distributed.main_first(lambda: open_data(config["data"], pair))
-    state = new_state(network, settings, device)
+    state = new_state(network, process, settings, device)
     if load_checkpoint(state, folder):
         log.info("%s: at step %d of %d", folder, state.step, settings.steps)
     shown = sample_latents(dataset, pair.space, device) if settings.sample_every else None
     if settings.latents == "cache":
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
-    recorder = Recorder(state, settings, pair, folder, shown)
+    recorder = Recorder(state, settings, pair, process, folder, shown)
     with closing(recorder):
         train(
             state,
-            HybridObjective(LinearVP().betas, settings.noise_weight_limit, teacher).to(device),
+            HybridObjective(process.betas, settings.noise_weight_limit, teacher).to(device),
             _latents(dataset, pair, settings, device, state.step),
             settings=settings,
             num_classes=pair.num_classes,
