@@ -15,6 +15,7 @@ from .randomness import PerImageRandomness
 from .rectified_flow import RectifiedFlow
 from .spacing import ddim_stride_timesteps, respaced_timesteps, spaced_timesteps
 from .stitch import (
+    Boundary,
     Budget,
     Decreasing,
     Explicit,
@@ -22,16 +23,23 @@ from .stitch import (
     Fractions,
     Interleave,
     LargeToSmall,
+    Last,
+    Misfit,
+    Random,
+    ResolvedSchedule,
     StitchSchedule,
+    TopK,
+    Window,
+    least,
     spend,
 )
 from .vp_sde import VPSDE
 
 __all__ = [
-    "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decreasing", "Denoiser", "DiscreteVP",
-    "EDM", "Euler", "Explicit", "Fraction", "Fractions", "Heun", "Interleave", "LargeToSmall",
-    "LinearVP", "MATCHES", "Matching", "NUM_TIMESTEPS", "PREDICTIONS", "PerImageRandomness",
-    "Process", "RectifiedFlow", "Sampler", "ScaledLinearVP", "Step", "StitchSchedule", "VPSDE",
-    "conversion", "ddim_stride_timesteps", "respaced_timesteps", "sample", "spaced_timesteps",
-    "spend",
+    "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decreasing", "Denoiser",
+    "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions", "Heun", "Interleave",
+    "LargeToSmall", "Last", "LinearVP", "MATCHES", "Matching", "Misfit", "NUM_TIMESTEPS",
+    "PREDICTIONS", "PerImageRandomness", "Process", "Random", "RectifiedFlow", "ResolvedSchedule",
+    "Sampler", "ScaledLinearVP", "Step", "StitchSchedule", "TopK", "VPSDE", "Window", "conversion",
+    "ddim_stride_timesteps", "least", "respaced_timesteps", "sample", "spaced_timesteps", "spend",
 ]  # fmt: skip

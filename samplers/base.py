@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .checks import is_integer
 from .process import Process, check_process
-from .stitch import StitchSchedule
+from .stitch import Misfit, StitchSchedule
 
 Denoiser = Callable[[Tensor, float, Tensor], tuple[Tensor, Tensor | None]]
 """(x, t, y) -> (prediction, variance logits or None), both of the shape of x."""
@@ -39,7 +39,7 @@ class Sampler(ABC):
         prediction: what the denoisers have to give: "eps", "x0" or "velocity".
 
     Raises:
-        ValueError: if the stitch schedule does not fit the steps or the number of models.
+        Misfit: a ValueError; the stitch schedule does not fit the steps or the number of models.
     """
 
     plan: tuple[Step, ...]
@@ -58,7 +58,10 @@ class Sampler(ABC):
         if not isinstance(stitch, StitchSchedule):
             raise ValueError(f"stitch={stitch!r}: choose a StitchSchedule, e.g. Fraction")
         self.process = check_process(process)
-        models = stitch.assign([float(process.progress(t)) for t in timesteps], num_models)
+        try:
+            models = stitch.along(timesteps, process, num_models)
+        except ValueError as error:
+            raise Misfit(str(error)) from error
         if len(models) != len(timesteps) or not set(models) <= set(range(num_models)):
             raise ValueError(
                 f"stitch={stitch!r}: it must assign one of 0..{num_models - 1} to each of the "

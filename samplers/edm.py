@@ -62,6 +62,10 @@ class EDM(Process):
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return np.clip((t ** (1 / self.rho) - low) / (high - low), 0.0, 1.0)
 
+    def time_part(self, t: Times) -> Times:
+        """`remaining`: T is no noise level."""
+        return self.remaining(t)
+
     def uniform_times(self, steps: int) -> np.ndarray:
         """`steps` noise levels from sigma_max to sigma_min, then 0 (EDM, Eq. 5)."""
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)

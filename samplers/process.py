@@ -72,6 +72,10 @@ class Process(ABC):
         """
         return 1 - (self.num_timesteps - 1) / self.num_timesteps * self.remaining(t)
 
+    def time_part(self, t: Times) -> Times:
+        """t/T, at which experts for parts of the time axis meet."""
+        return t / self.num_timesteps
+
     def times(self, steps: int, spacing: str = "time") -> np.ndarray:
         """A trajectory: steps + 1 timesteps, noisiest first; the last is where it ends.
 

@@ -182,7 +182,7 @@ def test_no_cycles_of_folders(package):
 
 
 # What knows a maker of images by its protocol alone.
-MACHINERY = ("maker", "run", "sweep", "benchmark", "scoring")
+MACHINERY = ("maker", "run", "sweep", "benchmark", "scoring", "schedules")
 NETWORKS_AND_SAMPLERS = ("samplers", "models", "tstitch.pair", "tstitch.sampling")
 # Noise by index, schedules of steps, and files of weights are neither.
 NEITHER = ("samplers.randomness", "samplers.stitch", "models.download", "tstitch.pair.weights")

@@ -21,5 +21,10 @@ def save_image(image: Image.Image, path: Path) -> None:
 def save_figure(figure: "Figure", stem: Path) -> None:
     """Writes STEM.png and STEM.pdf."""
     for kind in ("png", "pdf"):
-        with replacing(stem.with_name(f"{stem.name}.{kind}")) as temporary:
-            write_figure(figure, temporary, kind)
+        save_plot(figure, stem.with_name(f"{stem.name}.{kind}"))
+
+
+def save_plot(figure: "Figure", path: Path) -> None:
+    """Writes a PNG or PDF, as its name ends."""
+    with replacing(path) as temporary:
+        write_figure(figure, temporary, path.suffix[1:])

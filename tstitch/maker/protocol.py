@@ -88,10 +88,6 @@ class ImageMaker(Protocol):
 class SteppedMaker(ImageMaker, Protocol):
     """One whose denoisers can be looked at by themselves: for budgets and benchmarks."""
 
-    @property
-    def step_evaluations(self) -> Sequence[int]:
-        """Evaluations in each step that the stitch schedule assigns: two in most of Heun's."""
-
     def prepare(self, every: bool = False) -> dict[str, float]:
         """As ImageMaker's.
 
@@ -104,6 +100,31 @@ class SteppedMaker(ImageMaker, Protocol):
 
     def denoise(self, batch: Any, timer: StageTimer) -> Tensor:
         """The latents (N, C, H, W) float32 of a batch, before they are images."""
+
+
+@runtime_checkable
+class TracedMaker(SteppedMaker, Protocol):
+    """One whose trajectories can be looked into: for schedules that are found by measuring."""
+
+    @property
+    def own_prediction(self) -> str:
+        """What networks of its process are said to predict, as samplers.PREDICTIONS name it."""
+
+    def disagreement(self, batch: Any, compare: str) -> Tensor:
+        """How far the first denoiser's guided predictions are from the last one's, of the latter.
+
+        Along the trajectories of the last one alone, at the same latents and timesteps.
+
+        Args:
+            compare: which prediction, one of samplers.PREDICTIONS.
+
+        Returns:
+            (steps, N) float64 on the host, of each step that the stitch schedule assigns: its
+            evaluations' mean. N are the images that were drawn.
+
+        Raises:
+            UserError: a prediction that the denoisers do not tell somewhere.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +208,11 @@ class Experiment(ABC):
     @abstractmethod
     def maker(self, loaded: Any) -> ImageMaker:
         """Makes this experiment's images with what `load` gave."""
+
+    @property
+    def step_evaluations(self) -> tuple[int, ...]:
+        """Evaluations in each step that the stitch schedule assigns: two in most of Heun's."""
+        return (1,) * len(self.schedule)
 
     @property
     def steps_per_denoiser(self) -> dict[str, int]:

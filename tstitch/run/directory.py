@@ -16,10 +16,12 @@ from tstitch.run.export import remove_exported
 from tstitch.run.shards import listed
 from tstitch.run.verified import VERIFIED, VerifiedFiles
 from tstitch.runtime.errors import UserError
+from tstitch.schedules.kinds import is_resolved
 
 CONFIG_FILE, PROMPTS_FILE = "config.yaml", "prompts.json"
 SHARDS = "shards"
-SCHEDULE_FILE = "schedule.json"  # of stitch=budget
+SCHEDULE_FILE, SCHEDULE_PICTURE = "schedule.json", "schedule.png"  # of one found by measuring
+SCHEDULE_FILES = (SCHEDULE_FILE, SCHEDULE_PICTURE)
 OWN_FILES = (
     "samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", VERIFIED,
     CONFIG_FILE, PROMPTS_FILE,
@@ -68,8 +70,9 @@ class RunDirectory:
                 remove_leftovers(folder)
             if overwrite:
                 self._clear()
-                if config["stitch"].get("_target_") != "samplers.Budget":
-                    (self.path / SCHEDULE_FILE).unlink(missing_ok=True)
+                if not is_resolved(config["stitch"]):
+                    for name in SCHEDULE_FILES:
+                        (self.path / name).unlink(missing_ok=True)
             self._compare(identity)
         self.identity = identity
         self.verified = VerifiedFiles(self.path, identity.fingerprint)
@@ -109,8 +112,8 @@ class RunDirectory:
         foreign = [
             p.name
             for p in self.path.iterdir()
-            if p.name not in (SHARDS, LOCK_FILE, SCHEDULE_FILE)
-            and not p.match(f".{CONFIG_FILE}.*tmp")
+            if p.name not in (SHARDS, LOCK_FILE, *SCHEDULE_FILES)
+            and not any(p.match(f".{name}.*tmp") for name in (CONFIG_FILE, *SCHEDULE_FILES))
         ]
         if foreign:
             raise UserError(

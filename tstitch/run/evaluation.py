@@ -4,11 +4,10 @@ import logging
 from dataclasses import replace
 
 from evaluation.metrics import catalogue
-from tstitch.files.writing import write_text
 from tstitch.maker.protocol import Experiment
 from tstitch.run.directory import writing
-from tstitch.run.finished import EVALUATION, REPORT, FinishedRun
-from tstitch.run.report import render_report
+from tstitch.run.finished import EVALUATION, FinishedRun
+from tstitch.run.report import write_report
 from tstitch.run.results import write_missing_report
 from tstitch.run.samples import SAMPLES
 from tstitch.run.shared_models import SharedModels
@@ -75,7 +74,7 @@ def _write(
     with writing(run.folder):
         if evaluation != stored:
             evaluation.write(run.folder / EVALUATION)
-        write_text(run.folder / REPORT, render_report(run.metrics, evaluation, floor))
+        write_report(run, floor)
 
 
 def _announce(evaluation: Evaluation) -> None:

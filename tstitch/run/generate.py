@@ -12,13 +12,13 @@ from tstitch.maker.identity import Identity
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment, ImageMaker
 from tstitch.maker.units import Unit
-from tstitch.run.budget import resolve_budget
 from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.evaluation import score_run
 from tstitch.run.finished import FinishedRun
 from tstitch.run.first_images import first_folder, larger_run, whole_run
 from tstitch.run.progress import shard_progress
 from tstitch.run.results import find_open_units, write_results, written_files
+from tstitch.run.schedule import resolve_schedule
 from tstitch.run.shards import Shard, write_shard
 from tstitch.run.shared_models import SharedModels
 from tstitch.run.tracked import track_run
@@ -34,7 +34,7 @@ def run_sampling(config: dict[str, Any]) -> Path:
     Raises:
         UserError: bad input, on every rank alike; finished shards stay.
     """
-    config, shared = resolve_budget(config)
+    config, shared = resolve_schedule(config)
     experiment = parse_experiment(config)
     evaluations = experiment.evaluations(distributed.world_size())
     shared = shared or SharedModels(experiment, evaluations=evaluations)

@@ -1,10 +1,15 @@
 """report.md: what a run did and what it cost, for a reader."""
 
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from evaluation.cost.timing import Seconds
 from evaluation.report.table import Table, table_lines
+from tstitch.files.writing import write_text
 from tstitch.maker.provenance import describe, load_text, milliseconds, options_text
+from tstitch.run.directory import SCHEDULE_PICTURE
+from tstitch.run.finished import GRID, REPORT, FinishedRun
 from tstitch.run.metrics import DenoiserMetrics, RunMetrics, RunProtocol
 from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.table import render_table
@@ -14,15 +19,29 @@ COSTS = [
 ]  # fmt: skip
 
 
-def render_report(
+def write_report(run: FinishedRun, floor: Evaluation | None = None) -> None:
+    """Writes report.md.
+
+    Args:
+        floor: the evaluation of real images.
+
+    Raises:
+        OSError: not writable, or no space.
+    """
+    pictures = [name for name in (SCHEDULE_PICTURE,) if (run.folder / name).is_file()]
+    write_text(run.folder / REPORT, _render(run.metrics, run.evaluation, floor, pictures))
+
+
+def _render(
     metrics: RunMetrics,
-    evaluation: Evaluation | None = None,
-    floor: Evaluation | None = None,
+    evaluation: Evaluation | None,
+    floor: Evaluation | None,
+    pictures: list[str],
 ) -> str:
     """Markdown of a run's metrics and, if the images were evaluated, of their evaluation.
 
     Args:
-        floor: the evaluation of real images.
+        pictures: of how the schedule was found, files beside the report.
     """
     protocol, seconds = metrics.protocol, metrics.seconds_per_image
     rows = metrics.denoisers.items()
@@ -30,8 +49,9 @@ def render_report(
     prompts = "" if protocol.prompts is None else f" of {protocol.prompts} prompts"
     lines = [
         f"# {protocol.pair}: {protocol.num_images} stitched images\n",
-        "![samples](grid.png)\n",
+        f"![samples]({GRID})\n",
         *table_lines(Table(COSTS, [_cost(key, row, stages) for key, row in rows])),
+        *(f"\n![{Path(name).stem}]({name})" for name in pictures),
     ]
     if evaluation is not None:
         lines += ["", "## Quality", "", render_table(evaluation, floor), "", "## Cost"]
@@ -43,7 +63,7 @@ def render_report(
         f"{metrics.flops_ratio_to_all_large:.3f} of the largest denoiser alone.",
         f"- NFE: {metrics.nfe_per_image} network evaluations per image.\n",
         "## Protocol\n",
-        *_method(protocol),
+        *_method(protocol, list(metrics.denoisers)),
         f"- Images: {protocol.num_images}{prompts}, classes {protocol.classes}, "
         f"seed {protocol.seed}.",
         f"- Computed in {protocol.dtype}, engine {options_text(protocol.engine)}, on "
@@ -60,7 +80,7 @@ def _cost(denoiser: str, row: DenoiserMetrics, stages: dict[str, float]) -> list
     return [denoiser, *counts, *sizes, f"{1000 * stages.get(f'denoise/{denoiser}', 0.0):.2f}"]
 
 
-def _method(protocol: RunProtocol) -> list[str]:
+def _method(protocol: RunProtocol, denoisers: list[str]) -> list[str]:
     """The sections of Experiment.protocol."""
     lines = []
     if sampler := protocol.sampler:
@@ -68,8 +88,11 @@ def _method(protocol: RunProtocol) -> list[str]:
         words = [name, f"{sampler['steps']} steps", *([options] if options else [])]
         lines.append(f"- Sampler: {', '.join(words)}.")
     if schedule := protocol.stitch:
-        kind, arguments = _named(schedule)
-        lines.append(f"- Stitch schedule: {kind}, {arguments}; realised steps as in the table.")
+        text = ", ".join(filter(None, _named(schedule, "models")))
+        lines.append(f"- Stitch schedule: {text}; realised steps as in the table.")
+        if models := schedule.get("models"):
+            parts = [f"{denoisers[k]} {len(list(run))}" for k, run in groupby(models)]
+            lines.append(f"- Steps, noisiest first: {', '.join(parts)}.")
     if guidance := protocol.guidance:
         scale, channels = guidance["scale"], guidance["channels"]
         own = "".join(f", of {name} {value}" for name, value in guidance.get("scales", {}).items())

@@ -8,7 +8,7 @@ from evaluation.features.npz_stream import stream_rows
 from evaluation.report.sheets import cell_size, draw_grid
 from tstitch.engine.settings import Engine
 from tstitch.files.pictures import save_image
-from tstitch.files.writing import remove_leftovers, write_text
+from tstitch.files.writing import remove_leftovers
 from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, Weights
 from tstitch.maker.units import Unit, cut
@@ -17,7 +17,7 @@ from tstitch.run.export import export_images, has_exported
 from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
 from tstitch.run.first_images import copy_first, first_folder, larger_run, whole_run
 from tstitch.run.metrics import RunMetrics, collect_metrics
-from tstitch.run.report import render_report
+from tstitch.run.report import write_report
 from tstitch.run.samples import (
     IMAGES,
     LABELS,
@@ -99,7 +99,7 @@ def write_missing_report(run: FinishedRun) -> None:
     """
     if not (run.folder / REPORT).is_file():
         with writing(run.folder):
-            write_text(run.folder / REPORT, render_report(run.metrics, run.evaluation))
+            write_report(run)
 
 
 def _write_whole(

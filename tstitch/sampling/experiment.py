@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from evaluation.cost.flops import NetworkCost
 from models.condition import Prompts
-from samplers import MATCHES, LinearVP, Matching, Sampler, StitchSchedule
+from samplers import MATCHES, LinearVP, Matching, Misfit, Sampler, StitchSchedule
 from tstitch.config import fields
 from tstitch.config.cli import identified, instantiate, not_a
 from tstitch.config.groups import all_large
@@ -64,6 +64,10 @@ class PairExperiment(Experiment):
             sampler=sampler,
             guidance=guidance,
         )
+
+    @property
+    def step_evaluations(self) -> tuple[int, ...]:
+        return self.sampler.evaluations
 
     def with_stitch(self, section: dict[str, Any]) -> Self:
         """The same run under another stitch schedule.
@@ -179,10 +183,9 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
     except UserError as error:
         # Process and schedule meet the sampler's steps inside it: name the right section.
         field = str(error).removeprefix("sampler.")
-        name = field.split("=")[0]
-        if name in config["stitch"] and name not in config["sampler"]:
+        if isinstance(error.__cause__, Misfit):
             raise UserError(f"stitch.{field}") from error
-        if name == "process":
+        if field.split("=")[0] == "process":
             raise UserError(f"pair.{field}") from error
         raise
     if not isinstance(sampler, Sampler):

@@ -1,8 +1,7 @@
 """Loaded denoisers under a sampler: indices and labels in, images out."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,9 @@ from samplers import Denoiser, PerImageRandomness, Sampler, sample
 from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.transfer import HostCopy, to_device
+from tstitch.sampling.batch import Batch
+from tstitch.sampling.disagreement import disagreement
 from tstitch.sampling.loaded_pair import LoadedPair
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What the images of a batch begin with; padded to the full size where shapes are static."""
-
-    size: int  # images wanted; the rows after them are padding
-    x_T: Tensor  # (N, C, H, W), N >= size
-    y: Tensor  # (N,) int64
-    step_noise: Callable[[], Tensor]  # next step noise, shape of x_T
 
 
 class Sampled:
@@ -68,7 +59,7 @@ def _not_finite(field: str, dtype: str, finite: np.ndarray, what: str, cause: st
 class Pipeline:
     """A sampler and its stitch schedule over loaded denoisers.
 
-    A tstitch.maker.protocol.SteppedMaker.
+    A tstitch.maker.protocol.TracedMaker.
 
     Args:
         experiment: the checked configuration.
@@ -92,9 +83,9 @@ class Pipeline:
         self._prepared = False
 
     @property
-    def step_evaluations(self) -> tuple[int, ...]:
-        """Evaluations in each step that the stitch schedule assigns."""
-        return self.sampler.evaluations
+    def own_prediction(self) -> str:
+        """What networks of the process are said to predict."""
+        return self.sampler.process.prediction
 
     @torch.inference_mode()
     def prepare(self, every: bool = False) -> dict[str, float]:
@@ -174,6 +165,11 @@ class Pipeline:
         ]
         with timer.stage(LOOP):
             return sample(self.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
+
+    @torch.inference_mode()
+    def disagreement(self, batch: Batch, compare: str) -> Tensor:
+        """Of the first denoiser and the last, (steps, batch.size); see `disagreement`."""
+        return disagreement(self.sampler, self._denoisers, batch, compare)
 
     @torch.inference_mode()
     def sample(self, batch: Batch, timer: StageTimer) -> Sampled:

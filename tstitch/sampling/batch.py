@@ -1,0 +1,16 @@
+"""What the images of a batch begin with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Noise and labels; padded to the full size where shapes are static."""
+
+    size: int  # images wanted; the rows after them are padding
+    x_T: Tensor  # (N, C, H, W), N >= size
+    y: Tensor  # (N,) int64
+    step_noise: Callable[[], Tensor]  # next step noise, shape of x_T
