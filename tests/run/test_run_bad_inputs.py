@@ -53,6 +53,24 @@ BAD = [
     (TRIO, "stitch.fraction=0.4", "use Fractions (stitch=fractions)"),
     ([*TRIO, "stitch=fractions", "stitch.fractions=[1]"], "stitch.fractions=", "3 numbers"),
     ([*TRIO, "stitch=decreasing"], "stitch.seed=0", "use Fractions (stitch=fractions)"),
+    (["stitch=window", "stitch.start=0.8"], "stitch.start=0.8", "at most end=0.7"),
+    (["stitch=boundary", "stitch.boundary=875"], "stitch.boundary=875", "from 0 to 1"),
+    (["stitch=boundary", "stitch.high_noise=first"], "stitch.high_noise=first", "small or large"),
+    (["stitch=last", "stitch.steps=5"], "stitch.steps=5", "at most 4, which the sampler has"),
+    (["stitch=random", "stitch.steps=5"], "stitch.steps=5", "at most 4, which the sampler has"),
+    (["stitch=topk", "stitch.steps=5"], "stitch.steps=5", "at most 4, which the sampler has"),
+    (["stitch=topk", "stitch.compare=noise"], "stitch.compare=noise", "eps or x0 or v or velocity"),
+    (["stitch=topk", "stitch.inputs=0"], "stitch.inputs=0", "an integer from 1"),
+    *[
+        ([*TRIO, f"stitch={kind}"], f"stitch.{field}=", "use Fractions (stitch=fractions)")
+        for kind, field in (
+            ("window", "start"),
+            ("boundary", "boundary"),
+            ("last", "steps"),
+            ("random", "steps"),
+            ("topk", "steps"),
+        )
+    ],
     (["stitch=explicit"], "stitch.models: missing", "give it a value"),
     (["stitch=explicit", "stitch.models=[0,1]"], "stitch.models=[0, 1]", "choose 4 indices"),
     (["stitch=explicit", "stitch.models=[0,1,2,1]"], "stitch.models=", "from 0 to 1"),

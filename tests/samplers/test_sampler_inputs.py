@@ -9,6 +9,7 @@ from samplers import (
     DDPM,
     EDM,
     VPSDE,
+    Boundary,
     Decreasing,
     DPMSolver,
     Euler,
@@ -18,11 +19,15 @@ from samplers import (
     Heun,
     Interleave,
     LargeToSmall,
+    Last,
     LinearVP,
     PerImageRandomness,
+    Random,
     RectifiedFlow,
     Sampler,
     ScaledLinearVP,
+    TopK,
+    Window,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -130,6 +135,35 @@ BAD = [
         for seed in (-1, 2**32, 0.0, True, "0", None)
     ],
     *[
+        (Window, {"start": 0.2, "end": 0.8} | values, message)
+        for values, message in (
+            ({"start": -0.1}, "start=-0.1: choose a number from 0 to 1"),
+            ({"end": 1.1}, "end=1.1: choose a number from 0 to 1"),
+            ({"start": 0.9}, "start=0.9: choose a number of at most end=0.8"),
+            ({"axis": "t"}, "axis=t: choose time or step"),
+        )
+    ],
+    *[
+        (Boundary, {"boundary": value}, f"boundary={value!r}: choose a number from 0 to 1")
+        for value in (-0.1, 1.5, 875, NAN, None, "0.875")
+    ],
+    *[
+        (Boundary, {"boundary": 0.5, "high_noise": value}, f"high_noise={value}: choose small or")
+        for value in ("first", 0, None)
+    ],
+    *[
+        (kind, {"steps": value}, f"steps={value!r}: choose an integer from 0 to 1000000")
+        for kind in (Last, Random, TopK)
+        for value in (-1, 2.0, True, None, "3")
+    ],
+    *[
+        (kind, {"steps": 1, "seed": seed}, f"seed={seed!r}: choose an integer from 0 to 4294967295")
+        for kind in (Random, TopK)
+        for seed in (-1, 2**32, 0.5)
+    ],
+    (TopK, {"steps": 1, "inputs": 0}, "inputs=0: choose an integer from 1"),
+    (TopK, {"steps": 1, "compare": "noise"}, "compare=noise: choose eps or x0 or v or velocity"),
+    *[
         (Explicit, {"models": value}, f"models={value!r}: choose a list of model indices")
         for value in ([], "01", 0, None, [0, -1], [0, 1.0], [True], ["0"])
     ],
@@ -141,6 +175,15 @@ MISFITS = [
     (Interleave(), 3, "fraction=0.5: .* exactly two denoisers, not 3; use Fractions"),
     (LargeToSmall(), 1, "fraction=0.5: .* exactly two denoisers, not 1; use Fractions"),
     (Decreasing(), 3, "seed=0: .* exactly two denoisers, not 3; use Fractions"),
+    (Window(start=0.3, end=0.7), 3, "start=0.3: .* exactly two denoisers, not 3; use Fractions"),
+    (Boundary(boundary=0.5), 3, "boundary=0.5: .* exactly two denoisers, not 3; use Fractions"),
+    (Last(steps=1), 3, "steps=1: .* exactly two denoisers, not 3; use Fractions"),
+    (Random(steps=1), 3, "steps=1: .* exactly two denoisers, not 3; use Fractions"),
+    (TopK(steps=1), 3, "steps=1: .* exactly two denoisers, not 3; use Fractions"),
+    (Last(steps=5), 2, "steps=5: choose at most 4"),
+    (Random(steps=5), 2, "steps=5: choose at most 4"),
+    (TopK(steps=5), 2, "steps=5: choose at most 4"),
+    (TopK(steps=2), 2, "models=None: stitch=topk is resolved by scripts/sample.py alone"),
     (Fractions(fractions=[0.4, 0.6]), 1, r"fractions=\[0.4, 0.6\]: choose 1 numbers with sum 1"),
     (Fractions(fractions=[0.4]), 3, r"fractions=\[0.4\]: choose 3 numbers with sum 1"),
     (Fractions(fractions=[0.4, 0.5]), 2, r"fractions=\[0.4, 0.5\]: the sum is 0.9; it must be 1"),
