@@ -27,6 +27,7 @@ from .stitch import (
     Misfit,
     Random,
     ResolvedSchedule,
+    Search,
     StitchSchedule,
     TopK,
     Window,
@@ -40,6 +41,7 @@ __all__ = [
     "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions", "Heun", "Interleave",
     "LargeToSmall", "Last", "LinearVP", "MATCHES", "Matching", "Misfit", "NUM_TIMESTEPS",
     "PREDICTIONS", "PerImageRandomness", "Process", "Random", "RectifiedFlow", "ResolvedSchedule",
-    "Sampler", "ScaledLinearVP", "Step", "StitchSchedule", "TopK", "VPSDE", "Window", "conversion",
-    "ddim_stride_timesteps", "least", "respaced_timesteps", "sample", "spaced_timesteps", "spend",
+    "Sampler", "ScaledLinearVP", "Search", "Step", "StitchSchedule", "TopK", "VPSDE", "Window",
+    "conversion", "ddim_stride_timesteps", "least", "respaced_timesteps", "sample",
+    "spaced_timesteps", "spend",
 ]  # fmt: skip

@@ -7,10 +7,10 @@ file names all of them; each `stitch_*.py` has the kinds of one sort.
 from .stitch_base import Misfit, StitchSchedule
 from .stitch_orders import Decreasing, Explicit, Interleave, Random
 from .stitch_parts import Boundary, Fraction, Fractions, LargeToSmall, Last, Window
-from .stitch_resolved import Budget, ResolvedSchedule, TopK, least, spend
+from .stitch_resolved import Budget, ResolvedSchedule, Search, TopK, least, spend
 
 __all__ = [
     "Boundary", "Budget", "Decreasing", "Explicit", "Fraction", "Fractions", "Interleave",
-    "LargeToSmall", "Last", "Misfit", "Random", "ResolvedSchedule", "StitchSchedule", "TopK",
-    "Window", "least", "spend",
+    "LargeToSmall", "Last", "Misfit", "Random", "ResolvedSchedule", "Search", "StitchSchedule",
+    "TopK", "Window", "least", "spend",
 ]  # fmt: skip

@@ -109,6 +109,45 @@ class TopK(ResolvedSchedule):
         check_steps(self.steps, num_steps)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Search(ResolvedSchedule):
+    """The schedule of some small steps whose images change least, by an evolutionary search.
+
+    After OMS-DPM (2306.08860), with a criterion that needs no thousands of images: the change of
+    x_0 at equal noise, against the large denoiser alone. One of the two targets is given.
+    """
+
+    name: ClassVar = "search"
+
+    steps: int | None = None  # of the small denoiser, from 0; or as many as ...
+    speedup: float | None = None  # ... it takes to be so much faster than the large one alone
+    inputs: int = 16  # images that every schedule is judged by
+    population: int = 24  # schedules that a generation keeps, and adds
+    generations: int = 12
+    seed: int = 0  # of noise and search, in 0..2**32-1; its images are no run's
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.speedup is None):
+            raise ValueError(f"steps={self.steps}: give either steps or speedup, the other null")
+        if self.steps is not None:
+            check_integer("steps", self.steps, 0, MOST_STEPS)
+        if self.speedup is not None:
+            check_number("speedup", self.speedup, 1, 1e6)
+        check_integer("inputs", self.inputs, 1, 10**6)
+        check_integer("population", self.population, 2, 10**6)
+        check_integer("generations", self.generations, 0, 10**6)
+        check_integer("seed", self.seed, 0, MAX_SEED)
+
+    @property
+    def title(self) -> str:
+        return f"search{self.steps}" if self.speedup is None else f"search{self.speedup:g}x"
+
+    def check(self, num_steps: int, num_models: int) -> None:
+        name = "steps" if self.speedup is None else "speedup"
+        check_two(name, getattr(self, name), num_models)
+        check_steps(self.steps or 0, num_steps)
+
+
 def least(values: Sequence[float], count: int) -> tuple[int, ...]:
     """A schedule of two denoisers that gives the small one the steps of the smallest values.
 

@@ -60,6 +60,9 @@ BAD = [
     (["stitch=random", "stitch.steps=5"], "stitch.steps=5", "at most 4, which the sampler has"),
     (["stitch=topk", "stitch.steps=5"], "stitch.steps=5", "at most 4, which the sampler has"),
     (["stitch=topk", "stitch.compare=noise"], "stitch.compare=noise", "eps or x0 or v or velocity"),
+    (["stitch=search", "stitch.steps=5"], "stitch.steps=5", "at most 4, which the sampler has"),
+    (["stitch=search", "stitch.speedup=2"], "stitch.steps=10", "give either steps or speedup"),
+    (["stitch=search", "stitch.population=1"], "stitch.population=1", "an integer from 2"),
     (["stitch=topk", "stitch.inputs=0"], "stitch.inputs=0", "an integer from 1"),
     *[
         ([*TRIO, f"stitch={kind}"], f"stitch.{field}=", "use Fractions (stitch=fractions)")
@@ -69,6 +72,7 @@ BAD = [
             ("last", "steps"),
             ("random", "steps"),
             ("topk", "steps"),
+            ("search", "steps"),
         )
     ],
     (["stitch=explicit"], "stitch.models: missing", "give it a value"),

@@ -102,6 +102,24 @@ class SteppedMaker(ImageMaker, Protocol):
         """The latents (N, C, H, W) float32 of a batch, before they are images."""
 
 
+class Trials(Protocol):
+    """Some images under any number of schedules, all from the same noise."""
+
+    @property
+    def evaluated(self) -> int:
+        """Steps of an image that were computed so far; beginnings in common are computed once."""
+
+    def changes(self, schedules: Sequence[tuple[int, ...]]) -> Tensor:
+        """How far each schedule moves the images from those of the last denoiser alone.
+
+        Args:
+            schedules: S of them, each a denoiser for every step.
+
+        Returns:
+            (S, N) float64 on the host: root mean square over an image's x_0.
+        """
+
+
 @runtime_checkable
 class TracedMaker(SteppedMaker, Protocol):
     """One whose trajectories can be looked into: for schedules that are found by measuring."""
@@ -125,6 +143,9 @@ class TracedMaker(SteppedMaker, Protocol):
         Raises:
             UserError: a prediction that the denoisers do not tell somewhere.
         """
+
+    def trials(self, batch: Any) -> Trials:
+        """A batch that was drawn, to be sampled under other schedules than the experiment's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

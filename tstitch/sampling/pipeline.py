@@ -16,6 +16,7 @@ from tstitch.runtime.transfer import HostCopy, to_device
 from tstitch.sampling.batch import Batch
 from tstitch.sampling.disagreement import disagreement
 from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.trials import BatchTrials
 
 
 class Sampled:
@@ -170,6 +171,10 @@ class Pipeline:
     def disagreement(self, batch: Batch, compare: str) -> Tensor:
         """Of the first denoiser and the last, (steps, batch.size); see `disagreement`."""
         return disagreement(self.sampler, self._denoisers, batch, compare)
+
+    def trials(self, batch: Batch) -> BatchTrials:
+        """The batch under other schedules than the sampler's."""
+        return BatchTrials(self.sampler, self._denoisers, batch)
 
     @torch.inference_mode()
     def sample(self, batch: Batch, timer: StageTimer) -> Sampled:

@@ -54,10 +54,7 @@ def _found(maker: SteppedMaker, budget: Budget) -> dict[str, Any]:
                 f"stitch.ms_per_image={budget.ms_per_image:g}: the fastest denoiser alone takes "
                 f"{1e3 * least:.3g}; choose more, or fewer sampler.steps"
             ) from error
-        raise UserError(
-            f"stitch.speedup={budget.speedup:g}: the fastest denoiser alone gives "
-            f"{whole / least:.3g}; choose at most that"
-        ) from error
+        raise too_fast(budget.speedup, whole / least) from error
     steps = Counter[int]()
     for model, count in zip(models, evaluations, strict=True):
         steps[model] += count
@@ -71,3 +68,11 @@ def _found(maker: SteppedMaker, budget: Budget) -> dict[str, Any]:
         "batch_size": maker.experiment.run.batch_size,
         "device": device_name(maker.engine.device),
     }
+
+
+def too_fast(speedup: float, most: float) -> UserError:
+    """The error for a speed-up that no schedule reaches; the caller raises it."""
+    return UserError(
+        f"stitch.speedup={speedup:g}: the fastest denoiser alone gives {most:.3g}; choose at most "
+        "that"
+    )

@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from samplers.stitch import Budget, ResolvedSchedule, TopK
+from samplers.stitch import Budget, ResolvedSchedule, Search, TopK
 from tstitch.config.cli import instantiate, locate
 from tstitch.runtime.errors import UserError
 from tstitch.schedules.budget import BudgetResolver
 from tstitch.schedules.resolver import Resolver
+from tstitch.schedules.search import SearchResolver
 from tstitch.schedules.topk import TopKResolver
 
 RESOLVERS: dict[type[ResolvedSchedule], Resolver[Any]] = {
     Budget: BudgetResolver(),
     TopK: TopKResolver(),
+    Search: SearchResolver(),
 }
 
 
