@@ -45,7 +45,7 @@ def test_cost_is_told_before(command, tmp_path):
     done = command(*SEARCH, "stitch.generations=1", f"run.dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     text = done.stderr + done.stdout
-    cost = "search: 2 of 4 steps small; up to 8 schedules of 3 images each: 96 image steps"
+    cost = "search: 2 of 4 steps small; up to 9 schedules of 3 images each: 108 image steps"
     assert cost in text and text.index(cost) < text.index("search: generation 1 of 1")
 
 

@@ -99,11 +99,15 @@ class CriterionFigure(Figure):
             rows.setdefault(sort, []).append((change, result.estimate()))
         lines = [
             Line(
-                sort, [x for x, _ in row], *([getattr(y, end) for _, y in row] for end in ENDS),
+                name=sort,
+                x=[x for x, _ in row],
+                y=[fid.value for _, fid in row],
+                low=[fid.low for _, fid in row],
+                high=[fid.high for _, fid in row],
                 joined=False,
             )
             for sort, row in rows.items()
-        ]  # fmt: skip
+        ]
         name = results[0].metrics["fid"].name
         return [Panel(f"{self.probe.small} steps small", CHANGE, name, lines)]
 
@@ -126,9 +130,6 @@ class CriterionFigure(Figure):
             f"{results[0].point.images}.", "",
             *table_lines(Table(["schedule", "noisiest step first", CHANGE], by_change)), "",
         ]  # fmt: skip
-
-
-ENDS = ("value", "low", "high")
 
 
 def compared_schedules(probe: CriterionSettings, steps: int) -> dict[str, Schedule]:
