@@ -18,6 +18,7 @@ from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
 from tstitch.schedules.calibration import traced
 from tstitch.schedules.criterion import Criterion
 from tstitch.schedules.evolution import Schedule
@@ -57,8 +58,6 @@ class CriterionFigure(Figure):
         if len(self.curves) > 1 or len(curve.models) > 2 or any(len(v) > 1 for v in single):
             needs = "give one of two models, one steps, guidance, variant, and fractions: [0]"
             raise fields.refusal("curves", needs)
-        if self.probe.small >= curve.steps[0]:
-            raise fields.refusal("probe", f"choose small below the {curve.steps[0]} steps")
         return self
 
     @property
@@ -70,6 +69,9 @@ class CriterionFigure(Figure):
         [base] = super().plan(settings, trial=trial)
         section, experiment = {"_target_": "samplers.Explicit"}, base.experiment
         count = len(experiment.step_evaluations)
+        if self.probe.small >= count:
+            field = f"paper.{settings.scale.name}.probe.small"
+            raise UserError(f"{field}={self.probe.small}: choose less than the {count} steps")
         points = [base]
         for label, models in compared_schedules(self.probe, count).items():
             own = experiment.with_stitch(section | {"models": list(models)})
