@@ -56,6 +56,12 @@ def test_unresolved_budget_has_no_schedule():
         Budget(speedup=2).assign([999, 500, 0], 2)
 
 
+def test_target_names_the_run():
+    """Catches: another key or name of the directory, by which finished runs are not known again."""
+    assert Budget(speedup=1.5).target == {"speedup": 1.5, "ms_per_image": None}
+    assert Budget(speedup=1.5).title == "speedup1.5" and Budget(ms_per_image=20).title == "20ms"
+
+
 def test_resume_keeps_the_schedule(sample, images, tmp_path):
     """Catches: a second measurement, after which the run has images of two schedules."""
     folder = sample(tmp_path / "run", *BUDGET)

@@ -8,6 +8,9 @@ from stand_ins import fill
 
 from models.checkpoints import save_weights
 from samplers import least
+from tstitch.config.cli import compose
+from tstitch.runtime.errors import UserError
+from tstitch.sweep.plan import plan_sweep
 
 TOPK = ("stitch=topk", "stitch.steps=2", "stitch.inputs=6")
 
@@ -47,6 +50,8 @@ def test_resume_keeps_the_schedule(run, sample, images, tmp_path):
     folder = sample(tmp_path / "run", *TOPK)
     stored = (folder / "schedule.json").read_bytes()
     assert stored == (run / "schedule.json").read_bytes()
+    written = "stitch._target_=samplers.stitch_resolved.TopK"  # the class by another name
+    assert (sample(folder, *TOPK, written) / "schedule.json").read_bytes() == stored
     changed = json.loads(stored)
     changed["schedule"]["models"] = [1, 0, 1, 0]  # as another machine might have found it
     other = tmp_path / "other"
@@ -86,6 +91,22 @@ def test_overwriting_by_another_kind_removes_it(sample, tmp_path):
     assert "schedule.png" not in (folder / "report.md").read_text()
 
 
+def test_sweeps_refuse_it_and_take_the_others(tiny, measured, tmp_path):
+    """Catches: a traceback, an unresolved schedule that is sampled as something else, kinds
+    without a fraction that a sweep cannot place."""
+
+    def plan(kinds):
+        own = (f"run.root={tmp_path}", "sampler.steps=10", f"sweep.kinds={kinds}")
+        return plan_sweep(compose("sweep", [*tiny, *measured, *own]))
+
+    for kind in ("budget", "topk", "search"):
+        with pytest.raises(UserError, match=f"models=None: stitch={kind} is resolved by scripts"):
+            plan(f"[{kind}]")
+    points = plan("[window,boundary,last,random]").points
+    assert [point.label for point in points] == ["window", "boundary", "last", "random"]
+    assert [p.experiment.steps_per_denoiser["small"] for p in points] == [4, 5, 10, 10]
+
+
 def test_every_denoiser_has_its_guidance(sample, network, tmp_path):
     """Catches: predictions compared before guidance, or under one scale for both."""
     path = tmp_path / "same.safetensors"
@@ -99,7 +120,7 @@ def test_every_denoiser_has_its_guidance(sample, network, tmp_path):
     assert min(content(sample(tmp_path / "own", *twins, *TOPK, own))["disagreement"]) > 0
 
 
-@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_ranks_share_one_calibration(processes, run, command, images, tmp_path):
     """Catches: ranks that find schedules of their own, a directory that depends on them."""
     done = command(*TOPK, f"run.root={tmp_path}", processes=processes)

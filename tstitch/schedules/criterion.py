@@ -1,6 +1,7 @@
 """How good a schedule is without thousands of images: how little it moves some."""
 
 from collections.abc import Sequence
+from math import inf
 
 import torch
 
@@ -24,9 +25,9 @@ class Criterion:
         self._trials = [maker.trials(batch) for batch in calibration_batches(maker, inputs, seed)]
 
     def __call__(self, schedules: Sequence[Schedule]) -> list[float]:
-        """Of each schedule, from 0."""
+        """Of each schedule, from 0; infinite where an image is not finite."""
         each = torch.cat([trials.changes(schedules) for trials in self._trials], dim=1)
-        found: list[float] = each.pow(2).mean(1).sqrt().tolist()
+        found: list[float] = each.pow(2).mean(1).sqrt().nan_to_num(nan=inf).tolist()
         return found
 
     @property

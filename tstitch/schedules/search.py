@@ -4,17 +4,15 @@ import logging
 import time
 from typing import Any
 
-import torch
-
 from evaluation.report.panels import Line, Panel
 from samplers.stitch import Search, least
 from tstitch.maker.protocol import SteppedMaker, TracedMaker
 from tstitch.schedules.budget import measure_steps, too_fast
-from tstitch.schedules.calibration import calibration_batches, traced
+from tstitch.schedules.calibration import traced
 from tstitch.schedules.criterion import Criterion
 from tstitch.schedules.evolution import Evolution, Schedule
 from tstitch.schedules.resolver import Resolver
-from tstitch.schedules.topk import disagreement_panel
+from tstitch.schedules.topk import disagreement_panel, measure_disagreement
 
 COMPARED = ("eps", "x0", "velocity")
 FIRST, LAST = "first", "last"
@@ -111,9 +109,8 @@ def starting_points(
 
 
 def _curve(maker: TracedMaker, schedule: Search, compare: str) -> list[float]:
-    batches = calibration_batches(maker, schedule.inputs, schedule.seed)
-    each = torch.cat([maker.disagreement(batch, compare) for batch in batches], dim=1)
-    curve: list[float] = each.mean(1).tolist()
+    apart = measure_disagreement(maker, compare, schedule.inputs, schedule.seed)
+    curve: list[float] = apart.mean(1).tolist()
     return curve
 
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from evaluation.report.panels import Line, Panel
 from samplers.stitch import TopK, least
-from tstitch.maker.protocol import SteppedMaker
+from tstitch.maker.protocol import SteppedMaker, TracedMaker
+from tstitch.runtime.errors import UserError
 from tstitch.schedules.calibration import calibration_batches, traced
 from tstitch.schedules.resolver import Resolver
 
@@ -17,13 +19,7 @@ class TopKResolver(Resolver[TopK]):
     def resolve(self, maker: SteppedMaker, schedule: TopK) -> dict[str, Any]:
         traceable = traced(maker, "stitch=topk")
         compare = schedule.compare or traceable.own_prediction
-        apart = torch.cat(
-            [
-                traceable.disagreement(batch, compare)
-                for batch in calibration_batches(maker, schedule.inputs, schedule.seed)
-            ],
-            dim=1,
-        )
+        apart = measure_disagreement(traceable, compare, schedule.inputs, schedule.seed)
         curve = apart.mean(1).tolist()
         return {
             "models": list(least(curve, schedule.steps)),
@@ -42,6 +38,22 @@ class TopKResolver(Resolver[TopK]):
 
     def panels(self, found: dict[str, Any]) -> list[Panel]:
         return [disagreement_panel(found["disagreement"], found["models"], found["compare"])]
+
+
+def measure_disagreement(maker: TracedMaker, compare: str, inputs: int, seed: int) -> Tensor:
+    """TracedMaker.disagreement on images of a calibration, (steps, inputs).
+
+    Raises:
+        UserError: predictions that are infinite or not a number.
+    """
+    batches = calibration_batches(maker, inputs, seed)
+    apart = torch.cat([maker.disagreement(batch, compare) for batch in batches], dim=1)
+    if not torch.isfinite(apart).all():
+        raise UserError(
+            f"run.dtype={maker.engine.precision}: predictions are infinite or not a number on the "
+            "images of the calibration; choose run.dtype=fp32, or check the weights"
+        )
+    return apart
 
 
 def disagreement_panel(curve: list[float], models: list[int], compare: str) -> Panel:
