@@ -153,8 +153,8 @@ def compared_schedules(probe: CriterionSettings, steps: int) -> dict[str, Schedu
 
 
 def drawn(schedule: Sequence[int]) -> str:
-    """`sSSs`: a letter a step, large ones capital."""
-    return "`" + "".join("sL"[model] for model in schedule) + "`"
+    """`sLLs`: a letter a step, small or large."""
+    return "".join("sL"[model] for model in schedule)
 
 
 def rank_correlation(changes: Sequence[float], results: Sequence[Result]) -> Interval:
