@@ -59,7 +59,17 @@ def share_of(hits: Tensor, groups: Tensor) -> Estimate:
         hits: (N,) bool.
         groups: (N,) int64, the group of each image.
     """
+    return mean_of(hits, groups)
+
+
+def mean_of(values: Tensor, groups: Tensor) -> Estimate:
+    """Mean over images of a number that each image has.
+
+    Args:
+        values: (N,), bool or of any real type.
+        groups: (N,) int64 from 0, the group of each image; every group has some.
+    """
     sizes = torch.bincount(groups).double()
-    counts = torch.bincount(groups, weights=hits.double())
-    rest = (counts.sum() - counts) / (sizes.sum() - sizes)
-    return Estimate(float(counts.sum() / sizes.sum()), tuple(rest.tolist()))
+    sums = torch.bincount(groups, weights=values.double())
+    rest = (sums.sum() - sums) / (sizes.sum() - sizes)
+    return Estimate(float(sums.sum() / sizes.sum()), tuple(rest.tolist()))

@@ -45,3 +45,4 @@ class Evaluation(Record):
     flags: dict[str, str] | None = None  # reason by flag; None = of before there were flags
     baseline: Self | None = None
     differences: dict[str, Difference] | None = None  # to the baseline, by metric
+    paired: dict[str, Measured] | None = None  # with the baseline's images (evaluation.paired)

@@ -42,6 +42,11 @@ class Evaluator:
         settings: enabled.
         reference: in place of the one that the settings name.
 
+    Attributes:
+        extractor: of the feature space.
+        groups: of image indices, for the intervals; fewer if there are fewer images.
+        identity: what decides the values of a set of images.
+
     Raises:
         UserError: weights or reference that are not there or do not fit.
     """
@@ -49,20 +54,20 @@ class Evaluator:
     def __init__(
         self, settings: EvaluationSettings, device: torch.device, reference: Reference | None = None
     ) -> None:
-        self._settings = settings
-        self._extractor = LoadedExtractor(settings, device)
+        self.groups = settings.groups
+        self.extractor = LoadedExtractor(settings, device)
         self._reference = reference or distributed.main_first(lambda: _open_reference(settings))
         self._statistics: ReferenceStatistics | None = None
         self.identity = EvaluationIdentity(
             reference=self._reference.digest,
-            extractor=self._extractor.identity,
+            extractor=self.extractor.identity,
             groups=settings.groups,
         )
 
     @property
     def space(self) -> str:
         """Name of the feature space, empty for Inception's."""
-        return self._extractor.space
+        return self.extractor.space
 
     def evaluate(self, images: Images, field: str) -> Evaluation:
         """All metrics of a set of images; the result is on every rank.
@@ -80,13 +85,13 @@ class Evaluator:
                 f"need at least {MIN_IMAGES}"
             )
         self.check_size(images.height, images.width, field)
-        dimensions = self._extractor.dimensions(images)
+        dimensions = self.extractor.dimensions(images)
         if self._statistics is None:
-            self._statistics = prepare_reference(self._reference, self._extractor, dimensions)
-        groups = group_ranges(len(images), self._settings.groups)
-        device = self._extractor.statistics_device
+            self._statistics = prepare_reference(self._reference, self.extractor, dimensions)
+        groups = group_ranges(len(images), self.groups)
+        device = self.extractor.statistics_device
         samples = Samples(
-            self._extractor.own_groups(images, groups, field), groups, dimensions,
+            self.extractor.own_groups(images, groups, field), groups, dimensions,
             labels=self._known_labels(images, field),
             device=device, collect=collect_groups, add=lambda total: add_over_ranks(total, device),
         )  # fmt: skip
@@ -106,7 +111,7 @@ class Evaluator:
         """A result of `evaluate`, stored before there were flags, with those of its images."""
         counts = labelled_counts(images)
         seen = None if counts is None else ClassCounts(counts, guessed=False)
-        dimensions = self._extractor.dimensions(images)
+        dimensions = self.extractor.dimensions(images)
         return flagged(result, dimensions, seen, self._reference.class_counts)
 
     def _classes_seen(self, samples: Samples, images: Images) -> ClassCounts | None:
@@ -125,7 +130,7 @@ class Evaluator:
         Raises:
             UserError: naming the field.
         """
-        self._extractor.check(height, width, field)
+        self.extractor.check(height, width, field)
         real = self._reference.images
         if real is not None and (real.height, real.width) != (height, width):
             raise UserError(
@@ -139,7 +144,7 @@ class Evaluator:
         Raises:
             UserError: naming the field, the label and the image.
         """
-        known = self._extractor.num_classes
+        known = self.extractor.num_classes
         if known is None or images.labels is None or not (images.labels >= known).any():
             return
         first = int((images.labels >= known).argmax())
@@ -150,7 +155,7 @@ class Evaluator:
 
     def _known_labels(self, images: Images, field: str) -> Tensor | None:
         """Labels that the classifier knows, all of them; says how many it does not know."""
-        known, labels = self._extractor.num_classes, images.labels
+        known, labels = self.extractor.num_classes, images.labels
         if known is None or labels is None:
             return None
         strange = int(((labels < 0) | (labels >= known)).sum())
@@ -183,7 +188,7 @@ class Evaluator:
         return Evaluation(
             space=self.space,
             num_images=num_images,
-            groups=min(self._settings.groups, num_images),
+            groups=min(self.groups, num_images),
             metrics=metrics,
             protocol=EvaluationProtocol(
                 reference=ReferenceProtocol(
@@ -191,8 +196,8 @@ class Evaluator:
                     digest=self._reference.digest,
                     num_images=statistics.num_images,
                 ),
-                extractor=self._extractor.identity,
-                device=device_name(self._extractor.device),
+                extractor=self.extractor.identity,
+                device=device_name(self.extractor.device),
                 dtype="float32 features, float64 statistics",
                 versions=versions(),
             ),

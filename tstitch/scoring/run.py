@@ -13,6 +13,7 @@ from tstitch.runtime.start import start_process
 from tstitch.scoring.compare import compare, nearest_floor, read_floors
 from tstitch.scoring.evaluation import Evaluation
 from tstitch.scoring.evaluator import Evaluator
+from tstitch.scoring.paired import PairedEvaluator
 from tstitch.scoring.samples import open_samples, report_pairing
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.scoring.table import render_table
@@ -30,7 +31,7 @@ class EvaluateSettings(fields.Settings):
 
 
 def run_evaluation(config: dict[str, Any]) -> None:
-    """Measures `samples`, and its paired difference to `baseline`; prints a table.
+    """Measures `samples`, and how it differs from `baseline`, image by image; prints tables.
 
     Raises:
         UserError: bad input, on every rank alike.
@@ -59,7 +60,12 @@ def run_evaluation(config: dict[str, Any]) -> None:
     result = evaluator.evaluate(images, f"samples={samples}")
     if others:
         other = evaluator.evaluate(others, f"baseline={baseline}")
-        changes = {"baseline": other, "differences": compare(result, other)}
+        paired = PairedEvaluator(evaluator, others, f"baseline={baseline}")
+        changes = {
+            "baseline": other,
+            "differences": compare(result, other),
+            "paired": paired.measure(images, f"samples={samples}"),
+        }
         result = result.model_copy(update=changes)
     digest = evaluator.identity.reference
     floors = distributed.on_main(lambda: read_floors(settings.floor, evaluator.space, digest))

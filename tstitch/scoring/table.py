@@ -11,8 +11,10 @@ DIGITS = 5
 def render_table(result: Evaluation, floor: Evaluation | None = None) -> str:
     """One row per metric: value, 95 % interval, and paired difference where there is one.
 
+    Below it, how close the images are to a baseline's, and how much of its diversity they have.
+
     Args:
-        result: its `differences` are those to a baseline.
+        result: its `differences` and `paired` are those to a baseline.
         floor: the evaluation of real images.
     """
     differences = result.differences or {}
@@ -31,11 +33,15 @@ def render_table(result: Evaluation, floor: Evaluation | None = None) -> str:
             real = floor.metrics.get(metric)
             row.append(number(real.value) if real else "")
         rows.append(row)
+    measured = Table(header, rows)
+    paired = [[m.name, number(m.value), span(m)] for m in (result.paired or {}).values()]
+    header = ["image by image, with the baseline", "value", "95 % interval"]
     reference = result.protocol.reference
     count = f", {reference.num_images} images" if reference.num_images else ""
     lines = [
-        *table_lines(Table(header, rows)),
+        *table_lines(measured),
         "",
+        *([*table_lines(Table(header, paired)), ""] if paired else []),
         f"{result.num_images} images against {reference.label}{count} "
         f"({reference.digest[:8]}). Intervals: delete-a-group jackknife, {result.groups} "
         "groups of image indices.",
