@@ -115,8 +115,10 @@ def _write(outcome: Outcome) -> Path:
     with writing(folder, "report"):
         text = render_ledger(outcome) if outcome.figure.members else render_report(outcome)
         write_text(path, marked(text, images_of(outcome.figures)))
-    verdicts = verdict_lines(findings)
     if outcome.figure.members:
         verdicts = [f"{f.claim.id}: {f.status}" for f in findings]
+    else:
+        own = outcome.data[outcome.figure.name]
+        verdicts = [*verdict_lines(findings), *own.figure.conclusions(own)]
     print("\n".join(verdicts), flush=True)
     return path

@@ -61,7 +61,7 @@ def test_mean_over_images_and_its_interval():
     shifts = np.arange(COUNT, dtype=np.uint8)[:, None, None, None]
     found = measured(base + shifts, base)
     assert found["rms"].value == pytest.approx(np.mean(np.arange(COUNT)))
-    means = [np.delete(np.arange(COUNT), np.flatnonzero(GROUP_OF == g)).mean() for g in range(8)]
+    means = [np.delete(np.arange(COUNT), np.flatnonzero(g == GROUP_OF)).mean() for g in range(8)]
     assert found["rms"].replicates == pytest.approx(means)
     bounds = interval(found["rms"].value, means)
     assert (found["rms"].low, found["rms"].high) == pytest.approx((bounds.low, bounds.high))

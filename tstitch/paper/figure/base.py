@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from pydantic import Field, field_validator
 
-from evaluation.report.panels import Panel
+from evaluation.report.panels import Panel, draw_panels
 from tstitch.config import fields
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, plan_points
 from tstitch.paper.figure.settings import Reproduction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
 
 Answer = tuple[bool | None, str]  # None: what was measured does not tell
 
@@ -24,7 +27,9 @@ class Figure(fields.Settings):
     Validated as a `Curve` is.
     """
 
-    computed = ("name", "title", "claims", "members", "picture", "published")
+    computed: ClassVar[tuple[str, ...]] = (
+        "name", "title", "claims", "members", "picture", "published",
+    )  # fmt: skip
     kind: ClassVar[str]  # in configs/paper/
     needs_curves: ClassVar[bool] = False
     fixed_images: ClassVar[bool] = False  # `images=` does not count
@@ -109,8 +114,17 @@ class Figure(fields.Settings):
         """What to draw; empty for a table alone."""
         return []
 
+    def pictures(self, data: "FigureData") -> "dict[str, Picture]":
+        """By name: its panels in one picture, or none; a kind may draw others."""
+        panels = self.panels(data)
+        return {self.name: draw_panels(panels, self.panel_columns)} if panels else {}
+
     def tables(self, data: "FigureData") -> list[str]:
         """Markdown of what it measured besides its points."""
+        return []
+
+    def conclusions(self, data: "FigureData") -> list[str]:
+        """Items of a Markdown list: what it found besides the paper's claims."""
         return []
 
 

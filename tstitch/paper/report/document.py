@@ -5,7 +5,6 @@ from pathlib import Path
 from statistics import median
 
 from evaluation.cost.machine import versions
-from evaluation.report.panels import draw_panels
 from evaluation.report.points import metric_names
 from evaluation.report.speed import comparable_times
 from evaluation.report.table import Table, table_lines
@@ -24,7 +23,7 @@ def render_report(outcome: Outcome) -> str:
     lines = [f"# {figure.title}", "", f"Scale: {scale} ({figure.about})."]
     if figure.minutes:
         lines[-1] += f" Budget: about {figure.minutes:g} minutes on 2 cores."
-    lines += ["", *verdict_lines(findings)]
+    lines += ["", *verdict_lines(findings), *figure.conclusions(data)]
     if picture := save_picture(data, folder):
         lines += ["", picture]
     lines += ["", *figure.tables(data), *comparison_lines(data.results), *point_lines(data)]
@@ -33,13 +32,13 @@ def render_report(outcome: Outcome) -> str:
 
 
 def save_picture(data: FigureData, folder: Path) -> str:
-    """NAME.png and NAME.pdf in a folder; Markdown of the picture, empty if there is none."""
-    figure, panels = data.figure, data.figure.panels(data)
-    if not panels:
-        return ""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_figure(draw_panels(panels, figure.panel_columns), folder / figure.name)
-    return f"![{figure.title}]({folder.name}/{figure.name}.png)"
+    """NAME.png and NAME.pdf of each picture in a folder; Markdown of them, empty without any."""
+    figure, shown = data.figure, []
+    for name, picture in figure.pictures(data).items():
+        folder.mkdir(parents=True, exist_ok=True)
+        save_figure(picture, folder / name)
+        shown.append(f"![{figure.title}]({folder.name}/{name}.png)")
+    return "\n\n".join(shown)
 
 
 def verdict_lines(findings: Sequence[Finding]) -> list[str]:

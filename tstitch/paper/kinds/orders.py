@@ -1,0 +1,196 @@
+"""Orders of small and large steps at equal cost: quality, diversity and closeness to all large."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import field_validator, model_validator
+
+from evaluation.metrics.measured import Measured
+from tstitch.config import fields
+from tstitch.paper.figure.base import Figure, FigureData
+from tstitch.paper.figure.kept import measure_once
+from tstitch.paper.figure.measure import ModelCache, Result
+from tstitch.paper.figure.plan import CurvePoint
+from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.kinds.orders_plan import (
+    ANCHORS,
+    FIRST,
+    LABEL,
+    MODELS,
+    STEPS,
+    STITCH,
+    explicit,
+    is_open,
+    order_section,
+    plan_order,
+    plan_pair,
+    stand_in,
+)
+from tstitch.paper.kinds.orders_report import draw_orders, order_lines
+from tstitch.paper.kinds.orders_rows import compare_orders
+from tstitch.paper.kinds.orders_verdicts import verdict_items
+from tstitch.run.samples import SAMPLES
+from tstitch.runtime import distributed
+from tstitch.runtime.errors import UserError
+from tstitch.scoring.paired import PairedEvaluator
+from tstitch.scoring.samples import open_samples
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
+Found = dict[tuple[int, str], tuple[int, ...]]  # schedules by row and label
+
+
+class OrdersFigure(Figure):
+    """Rows of runs, one per pair and protocol: every order, and the models alone as anchors.
+
+    Its `curves` name the protocols; each has the fractions 0 and 1, the anchors.
+    """
+
+    computed: ClassVar = (*Figure.computed, "found")
+    kind: ClassVar = "orders"
+    needs_curves: ClassVar = True
+
+    pairs: Annotated[tuple[str, ...], fields.EACH_ONCE, fields.names()]
+    small_steps: fields.Count  # of every order
+    orders: dict[str, dict[str, Any]]  # by label
+    found: Found = {}  # of the orders that are found by measuring
+
+    @field_validator("orders", mode="plain")
+    @classmethod
+    def _check_orders(cls, orders: Any) -> dict[str, dict[str, Any]]:
+        if not fields.is_list(orders) or not all(isinstance(order, Mapping) for order in orders):
+            raise ValueError("give a list of sections, one for each order")
+        found: dict[str, dict[str, Any]] = {}
+        for order in orders:
+            label, own = order.get(LABEL), {k: v for k, v in order.items() if k != LABEL}
+            known = (STITCH in own) != (list(own) == [STEPS])
+            if not isinstance(label, str) or label in (*ANCHORS.values(), *found) or not known:
+                raise ValueError(
+                    f"{dict(order)}: give a {LABEL} of its own, and {STITCH} (a file of "
+                    f"configs/stitch) with its fields, or {STEPS}"
+                )
+            found[label] = own
+        if FIRST not in found or len(found) < 2:
+            raise ValueError(f"give at least two orders, one with {LABEL}: {FIRST}")
+        return found
+
+    @model_validator(mode="after")
+    def _check_anchors(self) -> Self:
+        for curve in self.curves:
+            single = (curve.steps, curve.guidance, curve.kinds, curve.variants)
+            ends = sorted(shares[0] for shares in curve.shares) == sorted(ANCHORS)
+            if curve.models != MODELS or not ends or any(len(values) > 1 for values in single):
+                raise fields.refusal(
+                    "curves",
+                    "give each [small, large], one steps and guidance, and fractions [0, 1]",
+                )
+        return self
+
+    @property
+    def images_looked_at(self) -> int:
+        return max(curve.images for curve in self.curves)
+
+    def plan(self, settings: Reproduction, *, trial: bool = False) -> tuple[CurvePoint, ...]:
+        """All large, the orders, all small, of every pair and protocol in turn.
+
+        Orders that are not found yet have a schedule that stands for theirs.
+        """
+        points: list[CurvePoint] = []
+        field = f"paper.{settings.scale.name}"
+        for row, (curve, pair) in enumerate((c, p) for p in self.pairs for c in self.curves):
+            large, small = plan_pair(curve, pair, settings, trial=trial)
+            steps = len(large.experiment.schedule)
+            if self.small_steps >= steps:
+                raise UserError(
+                    f"{field}.small_steps={self.small_steps}: choose fewer than the {steps} steps"
+                )
+            own = [large]
+            for place, (label, order) in enumerate(self.orders.items()):
+                section = order_section(order, self.small_steps, steps)
+                if is_open(section):
+                    models = self.found.get((row, label))
+                    section = (
+                        stand_in(large.experiment, self.small_steps, place)
+                        if models is None
+                        else explicit(models)
+                    )
+                own.append(plan_order(large, label, section, self.small_steps, f"{field}.orders"))
+            points += [replace(point, curve=row) for point in (*own, small)]
+        return tuple(points)
+
+    def cost_lines(self, settings: Reproduction) -> list[str]:
+        return [
+            f"  pairs {', '.join(self.pairs)}; {self.small_steps} small steps; orders "
+            f"{', '.join(self.orders)}"
+        ]
+
+    def measure(
+        self, settings: Reproduction, cache: ModelCache, results: list[Result]
+    ) -> list[dict[str, Measured]]:
+        """Every run against the run of its row's large model alone, in the order of the points."""
+        points = self.plan(settings)
+        folders = distributed.on_main(lambda: [result.run.folder for result in results])
+        key = distributed.on_main(lambda: _key(results))
+
+        def compare() -> dict[str, Any]:
+            return {"paired": _compare(points, folders, cache)}
+
+        kept = measure_once(self, settings, key, compare)["paired"]
+        return [{name: _measured(value) for name, value in entry.items()} for entry in kept]
+
+    def pictures(self, data: FigureData) -> "dict[str, Picture]":
+        if not self.picture:
+            return {}
+        rows = compare_orders(data.results, data.measured)
+        names = [f"{self.name}-{n}" if len(rows) > 1 else self.name for n, _ in enumerate(rows, 1)]
+        return {name: draw_orders(row) for name, row in zip(names, rows, strict=True)}
+
+    def tables(self, data: FigureData) -> list[str]:
+        return order_lines(compare_orders(data.results, data.measured))
+
+    def conclusions(self, data: FigureData) -> list[str]:
+        rows = compare_orders(data.results, data.measured)
+        return [item for row in rows for item in verdict_items(row)]
+
+
+def _compare(
+    points: Sequence[CurvePoint], folders: Sequence[Path], cache: ModelCache
+) -> list[dict[str, Any]]:
+    """Comparisons of every point by key, as plain JSON; every rank calls it alike.
+
+    Args:
+        folders: of the points' runs.
+    """
+    found: list[dict[str, Any]] = []
+    base: PairedEvaluator | None = None
+    for place, (point, folder) in enumerate(zip(points, folders, strict=True)):
+        field = f"samples={folder / SAMPLES}"
+        images = distributed.everywhere(partial(open_samples, folder / SAMPLES, "samples"))
+        if base is None or point.curve != points[place - 1].curve:
+            evaluator = cache.of(point.experiment).evaluator
+            assert evaluator is not None  # points without one are refused
+            base = PairedEvaluator(evaluator, images, field)
+        found.append({name: asdict(value) for name, value in base.measure(images, field).items()})
+    return found
+
+
+def _key(results: list[Result]) -> dict[str, Any]:
+    """What decides the comparisons: the images, and what they are measured with."""
+    return {
+        "runs": [result.run.metrics.fingerprint for result in results],
+        "images": [result.point.images for result in results],
+        "evaluations": [
+            None if (own := result.run.evaluated.identity) is None else own.plain()
+            for result in results
+        ],
+    }
+
+
+def _measured(entry: Mapping[str, Any]) -> Measured:
+    """Out of JSON, which has lists in place of tuples."""
+    lists = {name: tuple(entry[name]) for name in ("replicates", "flags")}
+    return Measured(**{**entry, **lists})
