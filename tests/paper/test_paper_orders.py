@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from evaluation.metrics.jackknife import Interval
 from evaluation.metrics.measured import Measured
@@ -52,8 +53,8 @@ def images_of(folder: Path) -> np.ndarray:
 
 
 def by_schedule(root: Path) -> dict[tuple[int, ...], Path]:
-    files = root.rglob("metrics.json")
-    return {tuple(json.loads(p.read_text())["schedule"]): p.parent for p in files}
+    files = root.rglob("config.yaml")
+    return {tuple(yaml.safe_load(p.read_text())["decides"]["stitch"]): p.parent for p in files}
 
 
 def kept(root: Path) -> list[dict]:
@@ -127,6 +128,25 @@ def test_several_pairs(reproduce, tmp_path):
     }
 
 
+def test_schedules_that_are_measured(reproduce, caplog, tmp_path):
+    """Catches: a schedule that stands for one that is not known yet and is sampled; measuring at
+    every command."""
+    topk = f"{START}, {{label: nearest, stitch: topk, compare: x0, inputs: 4}}]"
+    words = (ORDERS, SMALL, topk, "images=8")
+    report = reproduce(tmp_path, *words)
+    [path] = tmp_path.rglob("schedule.json")
+    found = json.loads(path.read_text())["schedule"]
+    assert found["compare"] == "x0" and found["models"].count(0) == 2
+    steps = "".join("sL"[model] for model in found["models"])
+    text = report.read_text()
+    assert f"| nearest | {steps} |" in text
+    assert ("One schedule, and one run: first, nearest" in text) == (steps == "ssLL")
+    assert by_schedule(tmp_path).keys() >= {tuple(found["models"]), (0, 0, 1, 1)}
+    before = path.stat().st_mtime_ns
+    assert reproduce(tmp_path, *words) == report and report.read_text() == text
+    assert path.stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize("scale", ["miniature", "full"])
 def test_every_order_costs_the_same(scale):
     """Catches: an order of one more small step, orders that are one run by mistake."""
@@ -168,7 +188,9 @@ def test_dry_run_at_full_scale(reproduce, capsys, tmp_path):
     printed = capsys.readouterr().out
     figure, _ = parsed("scale=full")
     assert f"{len(figure.orders) + 2} points, {len(figure.orders) + 2} runs" in printed
-    assert "40 small steps; orders first, " in printed and "hours at 10 TFLOP/s" in printed
+    assert "40 small steps; orders first, topk eps" in printed
+    assert "found by measuring, which is not counted: topk eps, topk x0, topk velocity" in printed
+    assert "hours at 10 TFLOP/s" in printed
     assert not (tmp_path / "runs").exists()
 
 
@@ -190,6 +212,9 @@ BAD = [
     ([odd("label: odd, stitch: fraction, seed: 3")], "odd: stitch.seed: unknown key"),
     ([odd("label: odd, models: [0, 1]")], "orders.odd: stitch.models=[0, 1]: choose 4"),
     ([odd("label: odd, models: [0, 1, 1, 1]")], "orders.odd: has 1 small steps, not 2"),
+    ([odd("label: odd, stitch: topk, compare: x1")], "orders.odd: stitch.compare=x1: choose eps"),
+    ([odd("label: odd, stitch: topk, steps: 9")], "orders.odd: stitch.steps=9"),
+    ([odd("label: odd, stitch: random, steps: 3")], "orders.odd: has 3 small steps, not 2"),
     ([odd("label: odd, stitch: decreasing")], "choose orders of equal cost"),
     (["paper.miniature.curves.0.fractions=[0, 0.5]"], "and fractions [0, 1]"),
     (["paper.miniature.curves.0.steps=[4, 5]"], "give each [small, large], one steps"),
@@ -270,7 +295,8 @@ def test_few_images_tell_nothing():
 def test_nearest_order_is_named():
     """Catches: the farthest order called the closest."""
     item = verdict_items(row(BEST | {"last": 2.9}, KEPT))[2]
-    assert "last, RMS 7.1" in item and "first is 3 of 3" in item
+    count = len(parsed()[0].orders)
+    assert "last, RMS 7.1" in item and f"first is {count} of {count}" in item
 
 
 @pytest.mark.parametrize(

@@ -23,25 +23,30 @@ from tstitch.schedules.resolver import Resolver
 log = logging.getLogger(__name__)
 
 
-def resolve_schedule(config: dict[str, Any]) -> tuple[dict[str, Any], SharedModels | None]:
+def resolve_schedule(
+    config: dict[str, Any], shared: SharedModels | None = None
+) -> tuple[dict[str, Any], SharedModels | None]:
     """The configuration with `stitch.models` filled in, and what was loaded for it.
 
     Nothing is done for schedules that need no measurement. Every rank calls it alike: rank 0
     measures, all get its answer. A run directory that has a schedule for the same target keeps it,
     so that a resumed run goes on as it began.
 
+    Args:
+        shared: of an experiment with the same pair, device, dtype and evaluation; None = it loads.
+
     Raises:
         UserError: a bad target, or one that cannot be met.
     """
     schedule = unresolved(config["stitch"])
     if schedule is None:
-        return config, None
+        return config, shared
     resolver = resolver_of(schedule)
     experiment = parse_experiment(config, stitched=False)
     with errors_of("stitch."):
         schedule.check(len(experiment.step_evaluations), len(experiment.denoisers))
     evaluations = experiment.evaluations(distributed.world_size())
-    shared = SharedModels(experiment, evaluations=evaluations)
+    shared = shared or SharedModels(experiment, evaluations=evaluations)
     fresh = experiment.run.overwrite and not distributed.restarts()
     folder, key = distributed.on_main(lambda: _place(experiment, shared, schedule, fresh))
     stored = distributed.on_main(lambda: None if fresh else _read(folder, key))

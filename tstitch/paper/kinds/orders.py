@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import field_validator, model_validator
 
@@ -33,8 +33,9 @@ from tstitch.paper.kinds.orders_report import draw_orders, order_lines
 from tstitch.paper.kinds.orders_rows import compare_orders
 from tstitch.paper.kinds.orders_verdicts import verdict_items
 from tstitch.run.samples import SAMPLES
+from tstitch.run.schedule import resolve_schedule
 from tstitch.runtime import distributed
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.scoring.paired import PairedEvaluator
 from tstitch.scoring.samples import open_samples
 
@@ -42,6 +43,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
 Found = dict[tuple[int, str], tuple[int, ...]]  # schedules by row and label
+
+
+class OrderSection(NamedTuple):
+    """An order for the steps of a run."""
+
+    label: str
+    section: dict[str, Any]  # of its stitch schedule
+    field: str  # configuration's name of it, for messages
+    is_open: bool  # to be found by measuring
 
 
 class OrdersFigure(Figure):
@@ -100,33 +110,67 @@ class OrdersFigure(Figure):
         Orders that are not found yet have a schedule that stands for theirs.
         """
         points: list[CurvePoint] = []
-        field = f"paper.{settings.scale.name}"
-        for row, (curve, pair) in enumerate((c, p) for p in self.pairs for c in self.curves):
-            large, small = plan_pair(curve, pair, settings, trial=trial)
-            steps = len(large.experiment.schedule)
-            if self.small_steps >= steps:
-                raise UserError(
-                    f"{field}.small_steps={self.small_steps}: choose fewer than the {steps} steps"
+        for row, (large, small) in enumerate(self._anchors(settings, trial)):
+            points.append(large)
+            for place, order in enumerate(self._sections(settings, large)):
+                section = order.section
+                if order.is_open:
+                    models = self.found.get((row, order.label))
+                    waiting = stand_in(large.experiment, self.small_steps, place)
+                    section = waiting if models is None else explicit(models)
+                points.append(
+                    plan_order(large, order.label, section, self.small_steps, order.field)
                 )
-            own = [large]
-            for place, (label, order) in enumerate(self.orders.items()):
-                section = order_section(order, self.small_steps, steps)
-                if is_open(section):
-                    models = self.found.get((row, label))
-                    section = (
-                        stand_in(large.experiment, self.small_steps, place)
-                        if models is None
-                        else explicit(models)
-                    )
-                own.append(plan_order(large, label, section, self.small_steps, f"{field}.orders"))
-            points += [replace(point, curve=row) for point in (*own, small)]
+            points.append(small)
         return tuple(points)
 
-    def cost_lines(self, settings: Reproduction) -> list[str]:
+    def _anchors(self, settings: Reproduction, trial: bool) -> list[tuple[CurvePoint, CurvePoint]]:
+        """All large and all small of every pair and protocol, numbered as rows."""
+        anchors = [
+            plan_pair(curve, pair, settings, trial=trial)
+            for pair in self.pairs
+            for curve in self.curves
+        ]
         return [
+            (replace(large, curve=row), replace(small, curve=row))
+            for row, (large, small) in enumerate(anchors)
+        ]
+
+    def _sections(self, settings: Reproduction, large: CurvePoint) -> list[OrderSection]:
+        """The stitch sections of all orders for the steps of a run."""
+        steps, path = len(large.experiment.schedule), f"paper.{settings.scale.name}"
+        if self.small_steps >= steps:
+            raise UserError(
+                f"{path}.small_steps={self.small_steps}: choose fewer than the {steps} steps"
+            )
+        found = []
+        for label, order in self.orders.items():
+            section, field = order_section(order, self.small_steps, steps), f"{path}.orders.{label}"
+            found.append(OrderSection(label, section, field, is_open(section, large, field)))
+        return found
+
+    def cost_lines(self, settings: Reproduction) -> list[str]:
+        lines = [
             f"  pairs {', '.join(self.pairs)}; {self.small_steps} small steps; orders "
             f"{', '.join(self.orders)}"
         ]
+        large, _ = self._anchors(settings, trial=True)[0]
+        measured = [order.label for order in self._sections(settings, large) if order.is_open]
+        if measured:
+            lines.append(f"  found by measuring, which is not counted: {', '.join(measured)}")
+        return lines
+
+    def prepared(self, settings: Reproduction, cache: ModelCache) -> Self:
+        """The figure with the schedules that are found by measuring, which are kept under root."""
+        found: Found = {}
+        for row, (large, _) in enumerate(self._anchors(settings, trial=False)):
+            for order in self._sections(settings, large):
+                if order.is_open:
+                    config = large.experiment.config | {"stitch": order.section}
+                    with errors_of(f"{order.field}: ", UserError):
+                        resolved, _ = resolve_schedule(config, cache.of(large.experiment))
+                    found[row, order.label] = tuple(resolved["stitch"]["models"])
+        return self.model_copy(update={"found": found})
 
     def measure(
         self, settings: Reproduction, cache: ModelCache, results: list[Result]

@@ -12,6 +12,7 @@ from tstitch.paper.figure.plan import CurvePoint, configured_pair, plan_points
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.experiment import PairExperiment
+from tstitch.schedules.kinds import unresolved
 
 FIRST = "first"  # the order that is compared with the others
 ALL_LARGE, ALL_SMALL = "all large", "all small"
@@ -53,9 +54,22 @@ def explicit(models: Sequence[int]) -> Section:
     return {"_target_": "samplers.Explicit", "models": list(models)}
 
 
-def is_open(section: Section) -> bool:
-    """Whether a schedule is still to be found by measuring."""
-    return STEPS in section and not section[STEPS]
+def is_open(section: Section, large: CurvePoint, field: str) -> bool:
+    """Whether a schedule is still to be found by measuring.
+
+    Args:
+        large: the run of the large model alone, whose steps it must fit.
+        field: configuration's name of the order, for messages.
+
+    Raises:
+        UserError: a bad field of such a schedule.
+    """
+    with errors_of(f"{field}: ", UserError):
+        schedule = unresolved(section)
+        if schedule is not None:
+            with errors_of("stitch."):
+                schedule.check(len(large.experiment.schedule), len(MODELS))
+    return schedule is not None
 
 
 def plan_pair(
@@ -89,17 +103,17 @@ def plan_order(
 
     Args:
         section: of its schedule.
-        field: configuration's name of the orders, for messages.
+        field: configuration's name of the order, for messages.
 
     Raises:
         UserError: a schedule that the run refuses, or one of another number of small steps.
     """
-    with errors_of(f"{field}.{label}: ", UserError):
+    with errors_of(f"{field}: ", UserError):
         experiment = large.experiment.with_stitch(section)
     count = experiment.schedule.count(0)
     if count != small:
         raise UserError(
-            f"{field}.{label}: has {count} small steps, not {small}; choose orders of equal cost"
+            f"{field}: has {count} small steps, not {small}; choose orders of equal cost"
         )
     shares = (round(small / len(experiment.schedule), 9), 0.0)
     planned = replace(large.planned, label=label, experiment=experiment)
