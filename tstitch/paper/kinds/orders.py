@@ -190,8 +190,15 @@ class OrdersFigure(Figure):
         if not self.picture:
             return {}
         rows = compare_orders(data.results, data.measured)
-        names = [f"{self.name}-{n}" if len(rows) > 1 else self.name for n, _ in enumerate(rows, 1)]
-        return {name: draw_orders(row) for name, row in zip(names, rows, strict=True)}
+        if len(rows) == 1:
+            return {self.name: draw_orders(rows[0])}
+        drawn = {}
+        for place, row in enumerate(rows):
+            name = f"{self.name}-{row.pair}"
+            if len(self.curves) > 1:
+                name += f"-{place % len(self.curves) + 1}"
+            drawn[name] = draw_orders(row)
+        return drawn
 
     def tables(self, data: FigureData) -> list[str]:
         return order_lines(compare_orders(data.results, data.measured))

@@ -46,6 +46,11 @@ class Row:
         return self.large.result.point.planned.series
 
     @property
+    def pair(self) -> str:
+        """Its name."""
+        return self.large.result.point.experiment.name
+
+    @property
     def every(self) -> list[Order]:
         """All large, the orders, all small."""
         return [self.large, *self.orders, self.small]
