@@ -94,7 +94,8 @@ def read_part(network: nn.Module, path: str | Path) -> tuple[dict[str, Tensor], 
 def load_weights(network: nn.Module, path: str | Path) -> str:
     """Copies the weights of a file into `network`, converted to its dtypes and device.
 
-    Which entry of the file is read, see models.entries; names and shapes must match exactly. On
+    Which entry of the file is read, see models.entries; names and shapes must match exactly. A
+    network may have `translated(content)`, which gives the content of a file by its own names. On
     any error nothing is copied.
 
     Returns:
@@ -113,8 +114,10 @@ def load_weights(network: nn.Module, path: str | Path) -> str:
 
 
 def _choose(network: nn.Module, path: str | Path, part: bool = False) -> Entry:
+    content = read_checkpoint(path)
+    translated = getattr(network, "translated", None)  # from names of other codes to its own
     try:
-        return choose_entry(read_checkpoint(path), network, part)
+        return choose_entry(translated(content) if translated else content, network, part)
     except Misfit as error:
         raise CheckpointError(f"{path}{error}") from error
 

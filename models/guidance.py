@@ -13,7 +13,8 @@ class GuidedDenoiser:
     of four latent channels.
 
     Args:
-        network: (x, t, y) -> (N, 2C, H, W) prediction and variance logits, or (N, C, H, W).
+        network: (x, t, y) -> (N, 2C, H, W) prediction and variance logits, or (N, C, H, W); takes
+            what images bring along for the null condition as a fourth argument, if anything.
         scale: 1 disables guidance and its second evaluation.
         channels: how many latent channels are guided.
         null_class: label of the unconditional evaluation.
@@ -26,7 +27,9 @@ class GuidedDenoiser:
         self.null_class = null_class
         self.dtype = next(network.parameters()).dtype
 
-    def __call__(self, x: Tensor, t: float | Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
+    def __call__(
+        self, x: Tensor, t: float | Tensor, y: Tensor, null: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """One step's prediction in one batched forward.
 
         Args:
@@ -34,6 +37,7 @@ class GuidedDenoiser:
             t: of the network's own process, for the whole batch, may be fractional; a number, or a
                 float32 tensor without dimensions on the device of x.
             y: labels (N,) int64.
+            null: what each image has in place of a null condition of the network's own, (N, ...).
 
         Returns:
             the prediction (N, C, H, W) and variance logits (N, C, H, W) or None, in the dtype of x.
@@ -42,19 +46,22 @@ class GuidedDenoiser:
             return self._predict(x, t, y)
         both = torch.cat([x, x])
         labels = torch.cat([y, torch.full_like(y, self.null_class)])
-        eps, variance = self._predict(both, t, labels)
+        nulls = () if null is None else (torch.cat([null, null]),)
+        eps, variance = self._predict(both, t, labels, *nulls)
         cond, uncond = eps.chunk(2)
         k = self.channels
         guided = uncond[:, :k] + self.scale * (cond[:, :k] - uncond[:, :k])
         eps = torch.cat([guided, cond[:, k:]], dim=1)
         return eps, None if variance is None else variance.chunk(2)[0]
 
-    def _predict(self, x: Tensor, t: float | Tensor, y: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _predict(
+        self, x: Tensor, t: float | Tensor, y: Tensor, *null: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         if isinstance(t, Tensor):
             times = t.repeat(len(x))
         else:
             times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
-        out = self.network(x.to(self.dtype), times, y).to(x.dtype)
+        out = self.network(x.to(self.dtype), times, y, *null).to(x.dtype)
         channels = x.shape[1]
         variance = out[:, channels:]
         return out[:, :channels], variance if variance.shape[1] else None

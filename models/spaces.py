@@ -3,32 +3,23 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from models.autoencoder_space import AutoencoderSpace
 from models.checkpoints import load_autoencoder
-from models.chunks import images_at_once, in_chunks
 from models.download import one_line, sha256_of
 from models.folders import is_local, naming
+from models.images import are_finite, check_counts, checked, to_uint8
 from models.latent_scale import LatentScale
-from models.precision import DTYPES, float32_products, has_tf32
+from models.precision import DTYPES
 
-T = TypeVar("T")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-CHUNK = 8  # images at once where the memory is not asked, as on the CPU
 HUB_FACTOR = 8  # image pixels per latent, along a side, of the Stable Diffusion VAEs
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """Images (N,C,H,W), C 1 or 3, of [-1,1] as uint8 (N,H,W,3); grey is repeated."""
-    levels = (127.5 * images.float() + 128).clamp(0, 255).floor().to(torch.uint8)
-    return levels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous()
 
 
 class PixelSpace:
@@ -40,7 +31,7 @@ class PixelSpace:
     """
 
     def __init__(self, channels: int, size: int) -> None:
-        _check_counts({"channels": channels, "size": size})
+        check_counts({"channels": channels, "size": size})
         if channels not in (1, 3):
             raise ValueError(f"channels={channels}: must be 1 (greyscale) or 3 (colour)")
         self.shape = (channels, size, size)
@@ -56,23 +47,23 @@ class PixelSpace:
 
     def encode(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Images (N,C,H,W) in [-1,1] as they are; nothing is drawn from `generator`."""
-        return _checked("images", images, self.shape)
+        return checked("images", images, self.shape)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N,C,H,W) as uint8 images (N,H,W,3) on the same device."""
-        return to_uint8(_checked("latents", latents, self.shape))
+        return to_uint8(checked("latents", latents, self.shape))
 
     def decode_checked(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """As `decode`, and which images are finite, bool (N,)."""
-        return self.decode(latents), _finite(latents)
+        return self.decode(latents), are_finite(latents)
 
     def digest(self) -> str:
         """What decides the images."""
         return "pixel"
 
 
-class VAESpace:
-    """Latents of diffusers' AutoencoderKL, scaled; on CUDA its layout is channels-last.
+class VAESpace(AutoencoderSpace):
+    """Latents of diffusers' AutoencoderKL, scaled.
 
     The constructor checks what is cheap; the network is loaded by `load` or when first needed.
 
@@ -83,10 +74,7 @@ class VAESpace:
         scale: latents handed out are the autoencoder's own, less `shift`, times this. None =
             scaling_factor of its config.json (0.18215 if there is none).
         shift: None = shift_factor, or latents_mean, of its config.json (0 if there is none).
-        chunk: images that go through the network at once; bounds its memory. auto = 8, on CUDA by
-            the memory that the device has in all.
-        dtype: fp32, tf32, bf16 or fp16, of its weights and products; latents and images stay
-            float32. auto = tf32 where a GPU has it, else fp32.
+        chunk, dtype: as of AutoencoderSpace.
 
     Attributes:
         shape: (C,H,W) of a latent.
@@ -104,23 +92,16 @@ class VAESpace:
         chunk: int | str = "auto",
         dtype: str = "auto",
     ) -> None:
-        _check_counts({"size": size, "channels": channels})
-        if chunk != "auto":
-            _check_counts({"chunk": chunk}, " or auto")
+        check_counts({"size": size, "channels": channels})
+        super().__init__((channels, size, size), chunk, dtype)
         if scale is not None and (type(scale) not in (int, float) or not 0 < scale < math.inf):
             raise ValueError(f"scale={scale}: must be a positive number, or null")
         if shift is not None and (type(shift) not in (int, float) or not math.isfinite(shift)):
             raise ValueError(f"shift={shift}: must be a finite number, or null")
-        if dtype not in ("auto", *DTYPES):
-            raise ValueError(f"dtype={dtype}: choose one of auto, {', '.join(DTYPES)}")
-        self.vae, self.chunk, self.dtype = str(vae), chunk, dtype
+        self.vae = str(vae)
         self._given = {"scale": scale, "shift": shift}
         self._scale: LatentScale | None = None  # known with the config.json
         self.remarks: list[str] = []
-        self.shape, self.image_channels = (channels, size, size), 3
-        self._network: Any = None  # diffusers' AutoencoderKL, once loaded
-        self._chunk = CHUNK
-        self._device = torch.device("cpu")
         if Path(self.vae).expanduser().is_file():
             raise self._error("is a file; give its folder, with the config.json")
         self._is_local = is_local(self.vae)
@@ -128,46 +109,6 @@ class VAESpace:
             raise self._error("is neither a folder nor a hub name; give a folder or owner/name")
         self._factor = self._check_folder(self._folder()) if self._is_local else HUB_FACTOR
         self.image_size = size * self._factor
-
-    def to(self, device: str | torch.device) -> Self:
-        """Moves the network, now or when it is loaded; encode and decode accept any device.
-
-        Raises:
-            ValueError: tf32 asked for on a device that is not a GPU.
-        """
-        before, self._device = self._device, torch.device(device)
-        if self.dtype == "tf32" and self._device.type != "cuda":
-            raise ValueError(f"dtype=tf32: needs a CUDA device, not {self._device.type}; give auto")
-        if self._network is not None and self._device != before:
-            self._place()  # anew also the chunk, which may have been halved
-        return self
-
-    @property
-    def precision(self) -> str:
-        """fp32, tf32, bf16 or fp16: what `dtype` comes to on the device."""
-        if self.dtype != "auto":
-            return self.dtype
-        return "tf32" if has_tf32(self._device) else "fp32"
-
-    def _place(self) -> None:
-        layout = torch.preserve_format
-        if self._device.type == "cuda":
-            layout = torch.channels_last  # what cuDNN's convolutions are fastest with
-        self._network.to(self._device, DTYPES[self.precision], memory_format=layout)
-        self._chunk = self.chunk if isinstance(self.chunk, int) else CHUNK
-        if self.chunk == "auto" and self._device.type == "cuda":
-            widths, size = self._network.config.block_out_channels, DTYPES[self.precision].itemsize
-            memory = torch.cuda.get_device_properties(self._device).total_memory
-            self._chunk = images_at_once(list(widths), self.image_size, size, memory)
-
-    def _in_chunks(self, function: Callable[[Tensor], T], batch: Tensor) -> list[T]:
-        """The function over parts of the batch, in the autoencoder's own precision."""
-        products: AbstractContextManager[None] = nullcontext()
-        if self._device.type == "cuda":
-            products = float32_products(self.precision == "tf32")
-        with products, torch.autocast(self._device.type, enabled=False):
-            results, self._chunk = in_chunks(function, batch, self._chunk)
-        return results
 
     def load(self) -> Self:
         """Loads the network, from the hub if need be, and checks that it fits; once.
@@ -198,7 +139,7 @@ class VAESpace:
         Returns:
             Two float32 tensors (N,C,H,W) on the space's device.
         """
-        _checked("images", images, (self.image_channels, self.image_size, self.image_size))
+        checked("images", images, (self.image_channels, self.image_size, self.image_size))
         network = self.load()._network
 
         def moments(part: Tensor) -> tuple[Tensor, Tensor]:
@@ -238,13 +179,13 @@ class VAESpace:
     @torch.no_grad()
     def decode_checked(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """As `decode`, and which images are finite, bool (N,): uint8 cannot tell."""
-        _checked("latents", latents, self.shape)
+        checked("latents", latents, self.shape)
         network = self.load()._network
 
         def images(part: Tensor) -> tuple[Tensor, Tensor]:
             part = self.constants.undo(part.float()).to(DTYPES[self.precision])
             pixels = network.decode(part).sample
-            return to_uint8(pixels), _finite(pixels)
+            return to_uint8(pixels), are_finite(pixels)
 
         levels, finite = zip(*self._in_chunks(images, latents.to(self._device)), strict=True)
         return torch.cat(levels), torch.cat(finite)
@@ -302,20 +243,3 @@ class VAESpace:
 
     def _error(self, text: str) -> ValueError:
         return ValueError(f"vae={self.vae}: {text}")
-
-
-def _finite(batch: Tensor) -> Tensor:
-    return torch.isfinite(batch).flatten(1).all(1)
-
-
-def _check_counts(counts: Mapping[str, object], otherwise: str = "") -> None:
-    for name, value in counts.items():
-        if type(value) is not int or value < 1:
-            raise ValueError(f"{name}={value}: must be an integer of at least 1{otherwise}")
-
-
-def _checked(name: str, batch: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    if batch.ndim != 4 or batch.shape[1:] != shape:
-        wanted = ", ".join(map(str, shape))
-        raise ValueError(f"{name}: must have shape (N, {wanted}), got {tuple(batch.shape)}")
-    return batch

@@ -10,7 +10,7 @@ from .base import Sampler, Step
 from .checks import check_number
 from .discrete_vp import check_discrete
 from .process import Process
-from .spacing import spaced_timesteps
+from .spacing import LDM, SPACINGS, spaced_timesteps
 from .stitch import StitchSchedule
 
 
@@ -22,7 +22,7 @@ class _Coefficients:
     sigma: float  # sqrt(1 - alpha_bar)
     x_0: float  # sqrt(alpha_bar_prev)
     direction: float  # sqrt(1 - alpha_bar_prev - noise**2)
-    noise: float  # sigma_t(eta) of the paper; 0 at the last step
+    noise: float  # sigma_t(eta) of the paper; 0 at a last step that ends without noise
 
 
 def _coefficients(alpha_bar: float, alpha_bar_prev: float, eta: float) -> _Coefficients:
@@ -42,7 +42,8 @@ class DDIM(Sampler):
 
     Args:
         steps: N, an integer from 2 to T.
-        spacing: "respaced", or "ddim" for an integer stride.
+        spacing: "respaced", "ddim" for an integer stride, or "ldm" for that of latent diffusion's
+            code, which begins at t = 1 and whose last step ends at the noise of t = 0.
         eta: in [0, 1]; 0 = deterministic, 1 = the noise of DDPM's "small" variance.
         process: a chain of betas (DiscreteVP).
         stitch, num_models: as of Sampler.
@@ -62,10 +63,13 @@ class DDIM(Sampler):
         num_models: int,
     ) -> None:
         chain = check_discrete(process, "DDIM")
-        timesteps = spaced_timesteps(steps, spacing, chain.num_timesteps)
+        known = (*SPACINGS, LDM)
+        timesteps = spaced_timesteps(steps, spacing, chain.num_timesteps, known)
         self.eta = check_number("eta", eta, 0, 1)
         super().__init__(timesteps, process, stitch, num_models)
         _, alpha_bar, alpha_bar_prev = chain.respaced(timesteps)
+        if spacing == LDM:
+            alpha_bar_prev[-1] = chain.alphas_cumprod[0]
         self._coefficients = tuple(
             _coefficients(now, prev, self.eta)
             for now, prev in zip(alpha_bar.tolist(), alpha_bar_prev.tolist(), strict=True)

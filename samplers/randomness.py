@@ -1,10 +1,10 @@
 """Per-image randomness: label and noise of image i depend on (seed, i) only.
 
 Not on the batch it is drawn in, the rank that draws it, or what was drawn before. Each image
-has three independent CPU streams, so that a label mode never shifts the noise.
+has independent CPU streams, so that a label mode never shifts the noise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor
 from .checks import check_integer, check_list
 
 LABEL, INITIAL, STEP = 0, 1, 2
+NULL = 3  # and one more for each further denoiser
 
 
 def image_generator(seed: int, index: int, stream: int) -> torch.Generator:
-    """The CPU generator of one image's stream: LABEL, INITIAL (x_T) or STEP (step noise)."""
+    """The CPU generator of one image's stream: LABEL, INITIAL (x_T), STEP (step noise) or NULL."""
     state = np.random.SeedSequence([seed, index, stream]).generate_state(1, np.uint64)
     return torch.Generator("cpu").manual_seed(int(state[0]))
 
@@ -54,13 +55,23 @@ class PerImageRandomness:
         return [image_generator(self.seed, i, stream) for i in self.indices]
 
     def _normal(self, generators: list[torch.Generator]) -> Tensor:
+        return self._filled(
+            generators, self.shape, lambda image, generator: image.normal_(generator=generator)
+        )
+
+    def _filled(
+        self,
+        generators: list[torch.Generator],
+        shape: tuple[int, ...],
+        fill: Callable[[Tensor, torch.Generator], Tensor],
+    ) -> Tensor:
         # Pinned memory is copied to the GPU without waiting for it.
         pinned = self.device.type == "cuda"
-        size = (len(generators), *self.shape)
-        noise = torch.empty(size, dtype=torch.float32, pin_memory=pinned)
-        for image, generator in zip(noise, generators, strict=True):
-            image.normal_(generator=generator)
-        return noise.to(self.device, non_blocking=pinned)
+        size = (len(generators), *shape)
+        values = torch.empty(size, dtype=torch.float32, pin_memory=pinned)
+        for image, generator in zip(values, generators, strict=True):
+            fill(image, generator)
+        return values.to(self.device, non_blocking=pinned)
 
     def labels(self, num_classes: int) -> Tensor:
         """Uniform labels in 0..num_classes-1, (N,) int64; the same at every call."""
@@ -76,3 +87,18 @@ class PerImageRandomness:
     def step(self) -> Tensor:
         """The next step noise, standard normal, (N, *shape) float32; new at every call."""
         return self._normal(self._step_generators)
+
+    def null(self, model: int, shape: tuple[int, ...]) -> Tensor:
+        """What a denoiser has in place of a null condition, uniform in [0, 1); each its own.
+
+        Args:
+            model: the denoiser's place in the pair, from 0.
+            shape: for one image.
+
+        Returns:
+            (N, *shape) float32; the same at every call.
+        """
+        generators = self._generators(NULL + check_integer("model", model, 0, 2**31 - 1))
+        return self._filled(
+            generators, shape, lambda image, generator: image.uniform_(generator=generator)
+        )

@@ -1,8 +1,9 @@
-"""Which of the T timesteps DDPM and DDIM visit: the two rules of the iDDPM / ADM code."""
+"""Which of the T timesteps DDPM and DDIM visit: the rules of the iDDPM / ADM code, and of LDM's."""
 
 from .checks import check_choice, check_integer
 
 SPACINGS = ("respaced", "ddim")
+LDM = "ldm"  # of DDIM alone
 
 
 def respaced_timesteps(steps: int, num_timesteps: int) -> tuple[int, ...]:
@@ -43,14 +44,46 @@ def ddim_stride_timesteps(steps: int, num_timesteps: int) -> tuple[int, ...]:
     return tuple(range(0, num_timesteps, strides[counts.index(steps)]))
 
 
-def spaced_timesteps(steps: int, spacing: str, num_timesteps: int) -> tuple[int, ...]:
+def ldm_timesteps(steps: int, num_timesteps: int) -> tuple[int, ...]:
+    """Every s-th timestep from 1, ascending, s = T // N: "uniform" of latent diffusion's DDIM.
+
+    N = 100 visits 1, 11, ..., 991; t = 0 is where the last step ends.
+
+    Raises:
+        ValueError: unless 2 <= steps < T and the stride gives exactly N timesteps, all of them
+            below T; the message names the nearest numbers that can be reached.
+    """
+    check_integer("steps", steps, 2, num_timesteps)
+
+    def fits(count: int) -> bool:
+        stride = num_timesteps // count
+        return -(-num_timesteps // stride) == count and (count - 1) * stride + 1 < num_timesteps
+
+    if not fits(steps):
+        good = [count for count in range(1, num_timesteps) if fits(count)]
+        below = [str(count) for count in good if count < steps][-1:]
+        above = [str(count) for count in good if count > steps][:1]
+        raise ValueError(
+            f"steps={steps}: spacing=ldm does not give it; choose {' or '.join(below + above)}, "
+            "or spacing=respaced"
+        )
+    return tuple(range(1, num_timesteps, num_timesteps // steps))
+
+
+RULES = {
+    "respaced": respaced_timesteps, "ddim": ddim_stride_timesteps, LDM: ldm_timesteps
+}  # fmt: skip
+
+
+def spaced_timesteps(
+    steps: int, spacing: str, num_timesteps: int, known: tuple[str, ...] = SPACINGS
+) -> tuple[int, ...]:
     """The trajectory of a sampler: N integer timesteps, noisiest first.
 
     Args:
         steps: N, an integer from 2 to T.
-        spacing: "respaced" or "ddim".
+        spacing: one of `known`.
         num_timesteps: T.
+        known: the spacings that the sampler has.
     """
-    check_choice("spacing", spacing, SPACINGS)
-    rule = respaced_timesteps if spacing == "respaced" else ddim_stride_timesteps
-    return rule(steps, num_timesteps)[::-1]
+    return RULES[check_choice("spacing", spacing, known)](steps, num_timesteps)[::-1]

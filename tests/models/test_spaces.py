@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.spaces import WEIGHTS, PixelSpace, VAESpace, to_uint8
+from models.images import to_uint8
+from models.spaces import WEIGHTS, PixelSpace, VAESpace
 
 SCALE = 0.18215
 OFFLINE = """

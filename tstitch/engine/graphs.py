@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-TensorDenoiser = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor | None]]
-"""A denoiser that takes a timestep on the device."""
+TensorDenoiser = Callable[..., tuple[Tensor, Tensor | None]]
+"""A denoiser that takes x, a timestep on the device, y and, if images bring any, their nulls."""
 WARM_UP = 3  # calls before a recording, as PyTorch's guide asks for
 
 
@@ -27,7 +27,9 @@ class GraphRecorder:
         """The denoiser, which will be recorded at its first call."""
         return GraphedDenoiser(denoiser, self)
 
-    def record(self, denoiser: TensorDenoiser, x: Tensor, t: Tensor, y: Tensor) -> "Recording":
+    def record(
+        self, denoiser: TensorDenoiser, x: Tensor, t: Tensor, *conditions: Tensor
+    ) -> "Recording":
         """Runs the denoiser on these tensors and records it; replays read and write the same.
 
         Raises:
@@ -38,14 +40,14 @@ class GraphRecorder:
             self._stream.wait_stream(current)
             with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UP):
-                    denoiser(x, t, y)
+                    denoiser(x, t, *conditions)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(
                 graph, self._pool, stream=self._stream, capture_error_mode="thread_local"
             ):
-                eps, variance = denoiser(x, t, y)
+                eps, variance = denoiser(x, t, *conditions)
             current.wait_stream(self._stream)
-        return Recording(graph, x, t, y, eps, variance)
+        return Recording(graph, x, t, conditions, eps, variance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +57,18 @@ class Recording:
     graph: torch.cuda.CUDAGraph
     x: Tensor
     t: Tensor
-    y: Tensor
+    conditions: tuple[Tensor, ...]  # y, and nulls if images bring any
     eps: Tensor
     variance: Tensor | None
 
-    def replay(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+    def replay(self, x: Tensor, t: float, *conditions: Tensor) -> tuple[Tensor, Tensor | None]:
         """The denoiser's prediction for these values, in the shapes that were recorded."""
-        if x.shape != self.x.shape or y.shape != self.y.shape:
+        if [v.shape for v in (x, *conditions)] != [v.shape for v in (self.x, *self.conditions)]:
             raise ValueError(f"x: recorded for {tuple(self.x.shape)}, got {tuple(x.shape)}")
         self.x.copy_(x)
         self.t.fill_(t)
-        self.y.copy_(y)
+        for own, given in zip(self.conditions, conditions, strict=True):
+            own.copy_(given)
         self.graph.replay()
         # The next replay writes over these, and samplers keep past predictions.
         return self.eps.clone(), None if self.variance is None else self.variance.clone()
@@ -87,9 +90,10 @@ class GraphedDenoiser:
         self._recorder = recorder
         self._recording: Recording | None = None
 
-    def __call__(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
-        """As the denoiser; x and y must always have the shapes of the first call."""
+    def __call__(self, x: Tensor, t: float, *conditions: Tensor) -> tuple[Tensor, Tensor | None]:
+        """As the denoiser; all must always have the shapes of the first call."""
         if self._recording is None:
             place = torch.full((), t, dtype=torch.float32, device=x.device)
-            self._recording = self._recorder.record(self._denoiser, x.clone(), place, y.clone())
-        return self._recording.replay(x, t, y)
+            own = (value.clone() for value in conditions)
+            self._recording = self._recorder.record(self._denoiser, x.clone(), place, *own)
+        return self._recording.replay(x, t, *conditions)

@@ -1,7 +1,7 @@
 """What the images of a batch begin with."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -14,3 +14,4 @@ class Batch:
     x_T: Tensor  # (N, C, H, W), N >= size
     y: Tensor  # (N,) int64
     step_noise: Callable[[], Tensor]  # next step noise, shape of x_T
+    nulls: Mapping[int, Tensor] = field(default_factory=dict)  # (N, ...) by place of the denoiser

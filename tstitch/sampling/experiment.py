@@ -20,7 +20,7 @@ from tstitch.pair.spec import DenoiserSpec, PairSpec, locate_entry, locate_weigh
 from tstitch.pair.weights import newly_read, weights_digest
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.loaded_pair import LoadedPair
-from tstitch.sampling.pipeline import Pipeline
+from tstitch.sampling.pipeline import PairedDenoiser, Pipeline
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.tracking.tracker import TrackingSettings
 
@@ -145,12 +145,15 @@ class PairExperiment(Experiment):
     def maker(self, loaded: LoadedPair) -> Pipeline:
         """The sampler over the loaded denoisers, each as it answers the sampler."""
         size = self.run.batch_size
-        denoisers = {
-            spec.name: _matching(self.sampler, spec)(
-                loaded.denoiser(spec.name, self.guidance, size)
+        denoisers = [
+            PairedDenoiser(
+                spec.name,
+                loaded.denoiser(spec.name, self.guidance, size),
+                _matching(self.sampler, spec),
+                loaded.null_draw(spec.name, self.guidance),
             )
             for spec in self.pair.denoisers
-        }
+        ]
         return Pipeline(self, self.sampler, loaded, denoisers)
 
     def _departures(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A pair's networks and space on this rank's device, as the engine runs them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from models.guidance import GuidedDenoiser
 from models.precision import lower_products
-from samplers import Denoiser
 from tstitch.config.settings import GuidanceSettings
 from tstitch.engine.compiled import compiled
 from tstitch.engine.graphs import GraphRecorder
@@ -17,6 +16,9 @@ from tstitch.engine.settings import Engine
 from tstitch.pair.spec import PairSpec, load_network, load_space
 from tstitch.runtime.device import set_matmul_precision
 from tstitch.runtime.errors import errors_of
+
+Launched = Callable[..., tuple[Tensor, Tensor | None]]
+"""(x, t, y) or (x, t, y, null): a guided network; null is what images bring for that condition."""
 
 
 class LoadedPair:
@@ -45,14 +47,21 @@ class LoadedPair:
             pair.condition.bind(networks.values(), engine.device)
         self._turns = TakingTurns(networks, engine.device) if engine.offload else None
         self.networks = networks
+        self._null_draws = {n: getattr(network, "null_draw", ()) for n, network in networks.items()}
         if engine.compile:
             self.networks = {n: compiled(network, engine.device) for n, network in networks.items()}
         self.space = load_space(pair, engine.device)
         self._null_class = pair.num_classes
         self._recorder = GraphRecorder(engine.device) if engine.cuda_graphs else None
-        self._denoisers: dict[tuple[str, float, int, int], Denoiser] = {}
+        self._denoisers: dict[tuple[str, float, int, int], Launched] = {}
 
-    def denoiser(self, name: str, guidance: GuidanceSettings, batch_size: int) -> Denoiser:
+    def null_draw(self, name: str, guidance: GuidanceSettings) -> tuple[int, ...]:
+        """Shape of what an image brings along for a network's null condition; empty = nothing."""
+        if guidance.scale_of(name) == 1:
+            return ()
+        return self._null_draws[name]
+
+    def denoiser(self, name: str, guidance: GuidanceSettings, batch_size: int) -> Launched:
         """A guided network as the engine launches it; what was recorded once is kept.
 
         Args:
@@ -70,15 +79,15 @@ class LoadedPair:
             self._denoisers[key] = self._launched(name, guided)
         return self._denoisers[key]
 
-    def _launched(self, name: str, denoiser: GuidedDenoiser) -> Denoiser:
+    def _launched(self, name: str, denoiser: GuidedDenoiser) -> Launched:
         if self._recorder is not None:
             return self._recorder.recorded(denoiser)
         turns = self._turns
         if turns is None:
             return denoiser
 
-        def in_turn(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        def in_turn(x: Tensor, t: float, *conditions: Tensor) -> tuple[Tensor, Tensor | None]:
             turns.bring(name)
-            return denoiser(x, t, y)
+            return denoiser(x, t, *conditions)
 
         return in_turn

@@ -1,7 +1,8 @@
 """Loaded denoisers under a sampler: indices and labels in, images out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,39 @@ import torch
 from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
-from samplers import Denoiser, PerImageRandomness, Sampler, sample
+from samplers import Denoiser, Matching, PerImageRandomness, Sampler, sample
 from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.transfer import HostCopy, to_device
 from tstitch.sampling.batch import Batch
 from tstitch.sampling.disagreement import disagreement
-from tstitch.sampling.loaded_pair import LoadedPair
+from tstitch.sampling.loaded_pair import Launched, LoadedPair
 from tstitch.sampling.trials import BatchTrials
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDenoiser:
+    """A denoiser of the pair between its network and the sampler."""
+
+    name: str
+    launched: Launched
+    matching: Matching
+    null_draw: tuple[int, ...] = ()  # what an image brings along for its null condition
+
+    def answering(self, null: Tensor | None) -> Denoiser:
+        """As the sampler asks for it, for the images of a batch.
+
+        Args:
+            null: (N, *null_draw); None if there is nothing to bring.
+        """
+        return self.matching(self.launched if null is None else _with_null(self.launched, null))
+
+
+def _with_null(launched: Launched, null: Tensor) -> Denoiser:
+    def denoiser(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        return launched(x, t, y, null)
+
+    return denoiser
 
 
 class Sampled:
@@ -66,7 +92,7 @@ class Pipeline:
         experiment: the checked configuration.
         sampler: with its stitch schedule.
         loaded: the networks of its pair.
-        denoisers: small to large, as they answer the sampler.
+        denoisers: small to large.
     """
 
     def __init__(
@@ -74,12 +100,12 @@ class Pipeline:
         experiment: Experiment,
         sampler: Sampler,
         loaded: LoadedPair,
-        denoisers: Mapping[str, Denoiser],
+        denoisers: Sequence[PairedDenoiser],
     ) -> None:
         self.experiment, self.sampler = experiment, sampler
         self.engine = loaded.engine
         self._device = loaded.engine.device
-        self._names, self._denoisers = list(denoisers), list(denoisers.values())
+        self._denoisers = tuple(denoisers)
         self._space = loaded.space
         self._prepared = False
 
@@ -110,12 +136,13 @@ class Pipeline:
         plan = self.sampler.plan
         first = {step.model: step.t for step in reversed(plan)}
         if every:
-            first = dict.fromkeys(range(len(self._names)), plan[0].t) | first
+            first = dict.fromkeys(range(len(self._denoisers)), plan[0].t) | first
+        batch = Batch(size, x, y, lambda: x, self._nulls(lambda _, own: x.new_zeros((size, *own))))
         # The largest first: what the others need fits into its memory.
         for model, t in sorted(first.items(), reverse=True):
-            started = time.perf_counter()
+            started, name = time.perf_counter(), self._denoisers[model].name
             try:
-                self._denoisers[model](x, t, y)
+                self._answering(model, batch)(x, t, y)
                 if self._device.type == "cuda":
                     torch.cuda.synchronize(self._device)
             except (UserError, torch.OutOfMemoryError):
@@ -123,10 +150,9 @@ class Pipeline:
             except Exception as error:  # compilers raise nearly anything
                 line = " ".join(str(error).split())[:200]
                 raise UserError(
-                    f"engine: {self._names[model]} cannot be compiled or recorded ({line}); "
-                    "choose engine=plain"
+                    f"engine: {name} cannot be compiled or recorded ({line}); choose engine=plain"
                 ) from error
-            seconds[self._names[model]] = time.perf_counter() - started
+            seconds[name] = time.perf_counter() - started
         self._prepared = True
         return seconds
 
@@ -146,35 +172,45 @@ class Pipeline:
         randomness = PerImageRandomness(seed, padded, shape, device=self._device)
         y = to_device(labels[rows], self._device)
         x_T = self.sampler.process.prior_std * randomness.initial()
-        return Batch(size, x_T, y, randomness.step)
+        return Batch(size, x_T, y, randomness.step, self._nulls(randomness.null))
 
-    def denoiser(self, name: str) -> Denoiser:
-        """A denoiser as the sampler asks for it."""
-        return self._denoisers[self._names.index(name)]
+    def denoiser(self, name: str, batch: Batch) -> Denoiser:
+        """A denoiser as the sampler asks for it, for the images of a batch."""
+        names = [denoiser.name for denoiser in self._denoisers]
+        return self._answering(names.index(name), batch)
+
+    def _answering(self, model: int, batch: Batch) -> Denoiser:
+        return self._denoisers[model].answering(batch.nulls.get(model))
+
+    def _answers(self, batch: Batch) -> list[Denoiser]:
+        return [self._answering(model, batch) for model in range(len(self._denoisers))]
+
+    def _nulls(self, draw: Callable[[int, tuple[int, ...]], Tensor]) -> dict[int, Tensor]:
+        """What images bring along, of the denoisers whose null condition needs it."""
+        shapes = {place: one.null_draw for place, one in enumerate(self._denoisers)}
+        return {place: draw(place, shape) for place, shape in shapes.items() if shape}
 
     @torch.inference_mode()
     def evaluate(self, model: int, batch: Batch) -> None:
         """One guided evaluation of a denoiser at x_T, for its time alone."""
-        self._denoisers[model](batch.x_T, self.sampler.plan[0].t, batch.y)
+        self._answering(model, batch)(batch.x_T, self.sampler.plan[0].t, batch.y)
 
     @torch.inference_mode()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
         """The latents x_0 of a batch, shape of batch.x_T, float32."""
-        denoisers = [
-            _timed(denoiser, timer, DENOISE + name)
-            for denoiser, name in zip(self._denoisers, self._names, strict=True)
-        ]
+        answers = zip(self._answers(batch), self._denoisers, strict=True)
+        denoisers = [_timed(answer, timer, DENOISE + one.name) for answer, one in answers]
         with timer.stage(LOOP):
             return sample(self.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
 
     @torch.inference_mode()
     def disagreement(self, batch: Batch, compare: str) -> Tensor:
         """Of the first denoiser and the last, (steps, batch.size); see `disagreement`."""
-        return disagreement(self.sampler, self._denoisers, batch, compare)
+        return disagreement(self.sampler, self._answers(batch), batch, compare)
 
     def trials(self, batch: Batch) -> BatchTrials:
         """The batch under other schedules than the sampler's."""
-        return BatchTrials(self.sampler, self._denoisers, batch)
+        return BatchTrials(self.sampler, self._answers(batch), batch)
 
     @torch.inference_mode()
     def sample(self, batch: Batch, timer: StageTimer) -> Sampled:

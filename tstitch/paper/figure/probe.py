@@ -110,9 +110,8 @@ class Probe:
         self._pipeline = cast(Pipeline, shared.maker(experiment))  # of a PairExperiment
         distributed.everywhere(lambda: self._pipeline.prepare(every=True))
         names, size = denoiser_names(point.roles), experiment.run.batch_size
-        self.denoisers: dict[str, Denoiser] = {
-            role: self._pipeline.denoiser(names[role]) for role in point.roles
-        }
+        self.roles = list(point.roles)
+        self._names = {role: names[role] for role in point.roles}
         self._units = cut(point.images, size)
 
     def batches(self) -> list[Batch]:
@@ -123,15 +122,16 @@ class Probe:
     def follow(self, role: str, batch: Batch) -> Trajectory:
         """Samples with one model alone."""
         timesteps, latents, predictions = list[float](), list[Tensor](), list[Tensor]()
+        denoiser = self._pipeline.denoiser(self._names[role], batch)
 
         def recording(x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
-            eps, variance = self.denoisers[role](x, t, y)
+            eps, variance = denoiser(x, t, y)
             timesteps.append(t)
             latents.append(x[: batch.size].clone())
             predictions.append(eps[: batch.size].float().clone())
             return eps, variance
 
-        denoisers: Sequence[Denoiser] = [recording] * len(self.denoisers)
+        denoisers: Sequence[Denoiser] = [recording] * len(self.roles)
         x_0 = sample(self._pipeline.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
         return Trajectory(timesteps, latents, predictions, x_0[: batch.size])
 
@@ -140,7 +140,8 @@ class Probe:
         """Another model's guided prediction at a place of a trajectory."""
         missing = len(batch.y) - len(x)
         padded = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]) if missing else x
-        return self.denoisers[role](padded, t, batch.y)[0][: len(x)].float().clone()
+        denoiser = self._pipeline.denoiser(self._names[role], batch)
+        return denoiser(padded, t, batch.y)[0][: len(x)].float().clone()
 
 
 def look_on_main(

@@ -70,7 +70,7 @@ class SimilarityFigure(ProbedFigure):
 
 def measure_similarity(probe: Probe) -> Similarity:
     """Compares the predictions of all pairs of the probe's models."""
-    roles = list(probe.denoisers)
+    roles = probe.roles
     leader, pairs = roles[-1], [(a, b) for i, b in enumerate(roles) for a in roles[:i]]
     timesteps: list[float] = []
     chunks: dict[str, dict[str, list[Tensor]]] = {trajectory: {} for trajectory in TRAJECTORIES}

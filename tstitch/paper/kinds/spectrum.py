@@ -46,7 +46,7 @@ class SpectrumFigure(ProbedFigure):
 
     def look(self, probe: Probe) -> Spectrum:
         """Follows the largest of the probe's models alone."""
-        leader = list(probe.denoisers)[-1]
+        leader = probe.roles[-1]
         timesteps: list[float] = []
         latents: list[list[Tensor]] = []
         for batch in probe.batches():
