@@ -24,7 +24,7 @@ class LDMDenoiser(nn.Module):
     """A U-Net of LDM with its class embedding, called as (x, t, y) like every denoiser.
 
     LDM's ImageNet networks predict noise and have neither variance nor, in the T-Stitch release,
-    a null class: `null` says what guidance takes in its place.
+    a null class: `null_condition` says what guidance takes in its place.
 
     Args:
         model_channels: width of the first level; 64 in LDM-S, 256 in LDM.
@@ -33,8 +33,8 @@ class LDMDenoiser(nn.Module):
         num_res_blocks: per level.
         attention_resolutions: downsampling factors at which a level attends.
         num_head_channels: width of a head of attention.
-        null: zero (an embedding of zeros), learned (a row of its own, the last one), or noise: an
-            embedding uniform in [0, 1), as the release draws it, handed in for each image.
+        null_condition: zero (an embedding of zeros), learned (a row of its own, the last one), or
+            noise: an embedding uniform in [0, 1), as the release draws it, handed in per image.
         ema: of a checkpoint of LDM take the averaged weights. The release's script of Table 1
             takes the others.
         input_size: side of the pair's latents.
@@ -62,15 +62,15 @@ class LDMDenoiser(nn.Module):
         num_res_blocks: int = 2,
         attention_resolutions: Sequence[int] = (4, 2, 1),
         num_head_channels: int = 32,
-        null: str = "noise",
+        null_condition: str = "noise",
         ema: bool = False,
         input_size: int = 32,
         in_channels: int = 4,
         num_classes: int = 1000,
     ) -> None:
         super().__init__()
-        if null not in NULLS:
-            raise ValueError(f"null={null}: choose one of {', '.join(NULLS)}")
+        if null_condition not in NULLS:
+            raise ValueError(f"null_condition={null_condition}: choose one of {', '.join(NULLS)}")
         if type(ema) is not bool:
             raise ValueError(f"ema={ema}: choose true or false")
         counts = {
@@ -85,7 +85,7 @@ class LDMDenoiser(nn.Module):
         factor = 2 ** (len(channel_mult) - 1)
         if input_size % factor:
             raise ValueError(f"input_size={input_size}: needs a multiple of {factor}")
-        self.null, self.ema = null, ema
+        self.null, self.ema = null_condition, ema
         self.num_classes, self.in_channels, self.input_size = num_classes, in_channels, input_size
         widths = [model_channels * multiple for multiple in channel_mult]
         self._attends = [2**level in attention_resolutions for level in range(len(widths))]
@@ -93,8 +93,8 @@ class LDMDenoiser(nn.Module):
         self.network: Any = _build(
             widths, self._attends, num_res_blocks, num_head_channels, context_dim, in_channels
         )
-        self.embedding = nn.Embedding(num_classes + (null == "learned"), context_dim)
-        self.null_draw = (context_dim,) if null == "noise" else ()
+        self.embedding = nn.Embedding(num_classes + (null_condition == "learned"), context_dim)
+        self.null_draw = (context_dim,) if null_condition == "noise" else ()
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor, null: Tensor | None = None) -> Tensor:
         """The predicted noise.

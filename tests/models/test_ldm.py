@@ -51,7 +51,7 @@ def checkpoint(name: str, goldens) -> dict[str, torch.Tensor]:
 
 def small_unet(name: str, goldens, **options) -> LDMDenoiser:
     channels = goldens[f"{name}/x"].shape[1]
-    own = {"null": "zero", "in_channels": channels, "input_size": 8, "num_classes": 10}
+    own = {"null_condition": "zero", "in_channels": channels, "input_size": 8, "num_classes": 10}
     return LDMDenoiser(**UNETS[name] | own | options)
 
 
@@ -115,7 +115,11 @@ def test_own_checkpoints_are_read_as_they_are(goldens, tmp_path):
         ("nothing", {"ema": True}, ("no averaged weights", "set ema=false")),
         ("middle_block.1", {}, ("missing", "part of the network")),
         ("nothing", {"num_classes": 9}, ("embedding.weight: (10, 16) in the file, (9, 16)",)),
-        ("nothing", {"null": "learned"}, ("embedding.weight: (10, 16) in the file, (11, 16)",)),
+        (
+            "nothing",
+            {"null_condition": "learned"},
+            ("embedding.weight: (10, 16) in the file, (11, 16)",),
+        ),
     ],
 )
 def test_checkpoints_that_do_not_fit(left_out, options, words, goldens, tmp_path):
@@ -131,7 +135,7 @@ def test_checkpoints_that_do_not_fit(left_out, options, words, goldens, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"null": "none"}, "null=none: choose one of zero, learned, noise"),
+        ({"null_condition": "none"}, "null_condition=none: choose one of zero, learned, noise"),
         ({"ema": "yes"}, "ema=yes: "),
         ({"model_channels": 48}, "model_channels=48: "),
         ({"num_head_channels": 5}, "num_head_channels=5: "),
@@ -150,7 +154,7 @@ def test_null_conditions(goldens):
     """Catches: the last class in place of the null one, one image's noise for another."""
     x, y = torch.zeros(3, 3, 8, 8), torch.tensor([10, 2, 10])
     zero, learned, noise = (
-        small_unet("ldm_b", goldens, null=kind) for kind in ("zero", "learned", "noise")
+        small_unet("ldm_b", goldens, null_condition=kind) for kind in ("zero", "learned", "noise")
     )
     given = torch.rand(3, 16)
     for network in (zero, learned, noise):

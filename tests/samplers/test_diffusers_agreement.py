@@ -17,6 +17,7 @@ from samplers import (
     DDPM,
     DPMSolver,
     Euler,
+    Fractions,
     Heun,
     LinearVP,
     Matching,
@@ -58,6 +59,30 @@ def test_ddim(stand_ins, single, steps, spacing, eta):
     for k, step in zip(scheduler.timesteps.tolist(), sampler.plan, strict=True):
         eps = stand_ins[0](x, step.t, None)[0]
         x = scheduler.step(eps, k, x, eta=eta, generator=generator).prev_sample
+    ours = run(sampler, stand_ins[:1], x_T, noise_source(1, x.shape)[1])
+    torch.testing.assert_close(ours, x, **CLOSE)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_ddim_as_ldm_samples(stand_ins, eta):
+    """Catches: a last step to clean data where LDM's ends at the noise of t = 0."""
+    betas = {"beta_start": 0.0015, "beta_end": 0.0195}
+    x = x_T = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    stitch = Fractions(fractions=[1])
+    sampler = DDIM(20, "ldm", eta, process=ScaledLinearVP(**betas), stitch=stitch, num_models=1)
+    scheduler = DDIMScheduler(
+        **betas,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    scheduler.set_timesteps(20)
+    generator, _ = noise_source(1, x.shape)
+    assert scheduler.timesteps.tolist() == [step.t for step in sampler.plan]
+    for t in scheduler.timesteps:
+        eps = stand_ins[0](x, float(t), None)[0]
+        x = scheduler.step(eps, t, x, eta=eta, generator=generator).prev_sample
     ours = run(sampler, stand_ins[:1], x_T, noise_source(1, x.shape)[1])
     torch.testing.assert_close(ours, x, **CLOSE)
 

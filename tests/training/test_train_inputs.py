@@ -232,3 +232,19 @@ def test_folder_of_a_training_at_work_is_refused(tmp_path, tiny, monkeypatch):
     other.release()
     run_training(compose("train", tiny(tmp_path)))
     assert (tmp_path / "ema.safetensors").is_file()
+
+
+def test_ldm_is_sampled_alone(tmp_path, tiny):
+    """Catches: labels dropped to the class behind the last, an encoder that is not there."""
+    config = compose("train", tiny(tmp_path / "run", "train.steps=2"))
+    network = {"_target_": "models.ldm.LDMDenoiser", "model_channels": 32, "context_dim": 8}
+    network |= {"channel_mult": [1, 2], "attention_resolutions": [2]}
+    config["pair"]["denoisers"]["small"]["network"] = network
+    config["pair"]["order"] = "as_listed"
+    with pytest.raises(UserError, match=r"^train.denoiser=small: its null condition is noise"):
+        run_training(config)
+    network["null_condition"] = "learned"
+    space = {"_target_": "models.vq_space.VQSpace", "vq": "random", "size": 28, "channels": 1}
+    config["pair"]["space"] = space | {"widths": [32], "attention_sides": [], "codebook": 4}
+    with pytest.raises(UserError, match=r"^pair.space: VQSpace only decodes"):
+        run_training(config)

@@ -59,6 +59,7 @@ def run_training(config: dict[str, Any]) -> None:
         )
     _check_teacher(pair, settings, process)
     network = build_network(pair, spec)
+    _check_trainable(pair, spec, network)
     if settings.init is not None:
         path = fetch_weights(settings.init, None, "train.init")
         if settings.grow and path is not None:
@@ -98,6 +99,17 @@ def _check_teacher(pair: PairSpec, settings: TrainSettings, process: DiscreteVP)
                 f"train.teacher={spec.name}: predicts {spec.prediction} on {spec.process}, and "
                 f"{settings.denoiser} eps on {process}; choose a teacher of the same"
             )
+
+
+def _check_trainable(pair: PairSpec, spec: DenoiserSpec, network: nn.Module) -> None:
+    if getattr(network, "null_draw", ()):
+        raise UserError(
+            f"train.denoiser={spec.name}: its null condition is noise, to which no label can be "
+            "dropped; choose a network with another null condition"
+        )
+    if not hasattr(pair.space, "encode"):
+        kind = type(pair.space).__name__
+        raise UserError(f"pair.space: {kind} only decodes; train in a space that encodes images")
 
 
 def _train(
