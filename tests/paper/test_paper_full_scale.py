@@ -1,4 +1,4 @@
-"""Full scale without weights: the published networks with random ones, a tiny autoencoder."""
+"""Full scale without weights: the paper's networks with random ones, tiny autoencoders."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,19 @@ RANDOM = dict.fromkeys(("small", "medium", "large", "uvit"), "random")
 
 
 @pytest.fixture(scope="module")
-def overrides(vae, tmp_path_factory) -> list[str]:
-    """Two steps at 49 tokens, and a feature space that needs no download."""
+def scored(tmp_path_factory) -> list[str]:
+    """Two steps, and a feature space that needs no download."""
     path = tmp_path_factory.mktemp("real") / "real.npz"
     np.savez(path, np.random.default_rng(0).integers(0, 256, (20, 28, 28, 3), dtype=np.uint8))
-    space = ["pair.space.size=14", f"pair.space.vae={vae}", "sampler.steps=2"]
-    run = ["run.batch_size=4", "run.device=cpu", f"evaluation.reference={path}"]
+    run = ["sampler.steps=2", "run.batch_size=4", "run.device=cpu", f"evaluation.reference={path}"]
     extractor = ["evaluation.extractor={_target_: tiles.TileMeans}", f"evaluation.weights={path}"]
-    return [*space, *run, *extractor, "evaluation.floor=null", "evaluation.groups=4"]
+    return [*run, *extractor, "evaluation.floor=null", "evaluation.groups=4"]
+
+
+@pytest.fixture
+def overrides(vae, scored) -> list[str]:
+    """Of DiTs, at 49 tokens."""
+    return [*scored, "pair.space.size=14", f"pair.space.vae={vae}"]
 
 
 @pytest.mark.slow
@@ -49,3 +54,18 @@ def test_table_5_with_the_papers_networks(overrides, tmp_path):
     text = path.read_text()
     assert "Not compared: FID depends on the number of images, 4 here and 5,000 there" in text
     assert "imagenet256_dit_s_uvit_h" in text and "guidance 2.5" in text and "C15" in text
+
+
+@pytest.mark.slow
+def test_table_1_with_the_papers_networks(scored, tmp_path):
+    """Catches: U-Nets of the published sizes that cannot be run, weights that go to other ones."""
+    config = compose("reproduce", ["paper=table1", "scale=full", "images=4", f"root={tmp_path}"])
+    curve = config["paper"]["full"]["curves"][0]
+    curve["fractions"] = [0, 0.5, 1]
+    curve["expected"] = {"source": "Table 1", "error": 0, "fid": [20.11, 19.33, 40.92]}
+    config["paper"] |= {"claims": [], "name": "table1_trial"}
+    space = ["size=4", "widths=[32,32]", "attention_sides=[4]", "layers=1", "codebook=64"]
+    own = [*scored, *(f"pair.space.{word}" for word in space), "pair.space.vae=/of/the/dits"]
+    weights = RANDOM | {"small": "/of/the/dits", "ldm_s": "random", "ldm": "random"}
+    text = run_reproduction(config | {"overrides": own, "weights": weights}).read_text()
+    assert "ldm_imagenet256" in text and "Table 1" in text

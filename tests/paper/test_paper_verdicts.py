@@ -86,6 +86,24 @@ def test_flat_up_to_two_fifths():
     assert status("C1", data("fig1", flat(0.2))) == FAILS
 
 
+LIKE_FIG1 = "paper.miniature.pair=fashion_mnist"
+
+
+def test_unets_up_to_a_half():
+    """Catches: a rise of FID at 0.5 that is not seen, a loss of Inception Score that is."""
+
+    def table(limit, lost=0.0):
+        values = flat(limit)
+        score = lambda s: 9 - lost * (0 < s.fraction <= 0.3)  # noqa: E731
+        return data("table1", lambda s: {"fid": values(s), "inception_score": score(s)}, LIKE_FIG1)
+
+    assert status("C10", table(0.5)) == HOLDS
+    assert status("C10", table(0.3)) == FAILS
+    assert status("C10", table(0.5, lost=1.0)) == FAILS
+    assert status("C10", table(0.5, lost=0.1)) == HOLDS
+    assert status("C10", data("table1", flat(0.5), LIKE_FIG1)) == UNTESTED
+
+
 def test_every_sampler_counts_but_few_steps_of_ddim():
     """Catches: a headline that looks at one curve, or is judged by what stands beside."""
 

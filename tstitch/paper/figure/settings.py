@@ -95,6 +95,10 @@ class Weights(fields.Settings):
     medium: fields.Text | None
     large: fields.Text | None
     uvit: fields.Text | None = None  # the large model of Table 5
+    ldm_s: fields.Text | None = None  # of Table 1
+    ldm: fields.Text | None = None
+    unet_s: fields.Text | None = None  # of Table 1 in miniature
+    unet: fields.Text | None = None
 
 
 def _weights(config: Any) -> dict[str, str]:

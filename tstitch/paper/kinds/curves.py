@@ -1,7 +1,7 @@
 """Quality against the fraction, or against time where three models are mixed (most figures)."""
 
 from dataclasses import asdict
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -10,8 +10,9 @@ from tstitch.config import fields
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
-from tstitch.paper.figure.plan import plan_points
-from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.figure.own_pair import TWO, of_own_pair
+from tstitch.paper.figure.plan import CurvePoint, plan_points
+from tstitch.paper.figure.settings import Reproduction, Weights
 from tstitch.paper.kinds.curves_fractions import FRACTION_TESTS
 from tstitch.paper.kinds.curves_mixes import MIX_TESTS
 from tstitch.paper.kinds.curves_picture import fraction_panels, mix_panels
@@ -25,6 +26,8 @@ from tstitch.paper.kinds.curves_timing import (
 from tstitch.run.directory import writing
 from tstitch.runtime import distributed
 
+WeightsName = Annotated[str, fields.one_of(tuple(Weights.model_fields))]
+
 
 class CurvesFigure(Figure):
     """Points of curves; with `timing` also the time of the first curve's fractions, in turn."""
@@ -35,6 +38,8 @@ class CurvesFigure(Figure):
     claim_tests: ClassVar = FRACTION_TESTS | MIX_TESTS | TIMING_TESTS
 
     timing: TimingSettings | None = None
+    pair: fields.Text | None = None  # of small and large, in place of the scale's
+    weights: dict[str, WeightsName] = {}  # of that pair's models, by model
 
     @model_validator(mode="after")
     def _check_timing(self) -> Self:
@@ -42,6 +47,20 @@ class CurvesFigure(Figure):
         if self.timing and (len(first.models) > 2 or "fraction" not in first.kinds):
             raise fields.refusal("timing", "needs a first curve of two models and kind fraction")
         return self
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> Self:
+        if self.pair is not None and any(curve.models != TWO for curve in self.curves):
+            raise fields.refusal("pair", "is of small and large; give every curve these models")
+        if set(self.weights) - set(TWO if self.pair else ()):
+            raise fields.refusal("weights", "are of small and large of the figure's own pair")
+        return self
+
+    def plan(self, settings: Reproduction, *, trial: bool = False) -> tuple[CurvePoint, ...]:
+        return plan_points(self.curves, self._own(settings), trial=trial)
+
+    def _own(self, settings: Reproduction) -> Reproduction:
+        return settings if self.pair is None else of_own_pair(settings, self.pair, self.weights)
 
     @property
     def measurement(self) -> dict[str, Any]:
@@ -53,7 +72,7 @@ class CurvesFigure(Figure):
         wanted = self.timing
         if wanted is None:
             return None
-        every = plan_points(self.curves[:1], settings, whole=True)
+        every = plan_points(self.curves[:1], self._own(settings), whole=True)
         points = [p for p in every if p.kind == "fraction"]
         first = points[0]  # of several rows the first is timed
         points = [p for p in points if (p.row, p.variant) == (first.row, first.variant)]

@@ -19,7 +19,7 @@ from tstitch.paper.report.answers import (
     rows,
     text,
 )
-from tstitch.paper.report.margins import TABLE_DIGIT, fallen, judge_course
+from tstitch.paper.report.margins import FID_SCATTER, TABLE_DIGIT, fallen, judge_course
 from tstitch.run.samples import IMAGES, SAMPLES
 
 FEWEST_DDIM_STEPS = 50  # half of the claim's 100; with fewer, C1 is reported and not judged
@@ -140,6 +140,19 @@ def c7(data: FigureData) -> Answer:
     )
 
 
+def c10(data: FigureData) -> Answer:
+    row = rows(data.results)[0]
+    need(row[0], "inception_score")
+    base = row[0].value("inception_score")
+    changes, scores = rises(row, 0, 0.5), rises(row, 0, 0.3, "inception_score")
+    course = fid_course(changes, row[0])
+    losses = judge_course(fallen(scores), FID_SCATTER * base, base, row[0].point.images)
+    return all_of([course.answer, losses.answer]), (
+        f"FID(0) {text(row[0].estimate())}: {listed(changes)}; {course.note}; Inception Score "
+        f"{text(row[0].estimate('inception_score'))}: {listed(scores)}; its losses: {losses.note}"
+    )
+
+
 def c13(*figures: FigureData) -> Answer:
     answers, parts, seen = [], [], set()
     for row in (row for data in figures for row in rows(data.results)):
@@ -205,6 +218,6 @@ def c19(data: FigureData) -> Answer:
 
 
 FRACTION_TESTS: dict[str, Callable[[FigureData], Answer]] = {
-    "C1": c1, "C4": c4, "C5": c5, "C6": c6, "C7": c7, "C13": c13, "C14": c14, "C18": c18,
-    "C19": c19,
+    "C1": c1, "C4": c4, "C5": c5, "C6": c6, "C7": c7, "C10": c10, "C13": c13, "C14": c14,
+    "C18": c18, "C19": c19,
 }  # fmt: skip
