@@ -9,10 +9,12 @@ from .edm import EDM
 from .euler import Euler
 from .heun import Heun
 from .matching import MATCHES, Matching
+from .online import Decisions, OnlineDenoiser, OnlineSchedule, VarianceError
 from .prediction import PREDICTIONS, Conversion, conversion
 from .process import Process
 from .randomness import PerImageRandomness
 from .rectified_flow import RectifiedFlow
+from .sketch_render import SketchRender
 from .spacing import ddim_stride_timesteps, respaced_timesteps, spaced_timesteps
 from .stitch import (
     Boundary,
@@ -37,11 +39,12 @@ from .stitch import (
 from .vp_sde import VPSDE
 
 __all__ = [
-    "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decreasing", "Denoiser",
-    "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions", "Heun", "Interleave",
-    "LargeToSmall", "Last", "LinearVP", "MATCHES", "Matching", "Misfit", "NUM_TIMESTEPS",
-    "PREDICTIONS", "PerImageRandomness", "Process", "Random", "RectifiedFlow", "ResolvedSchedule",
-    "Sampler", "ScaledLinearVP", "Search", "Step", "StitchSchedule", "TopK", "VPSDE", "Window",
+    "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decisions", "Decreasing",
+    "Denoiser", "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions", "Heun",
+    "Interleave", "LargeToSmall", "Last", "LinearVP", "MATCHES", "Matching", "Misfit",
+    "NUM_TIMESTEPS", "OnlineDenoiser", "OnlineSchedule", "PREDICTIONS", "PerImageRandomness",
+    "Process", "Random", "RectifiedFlow", "ResolvedSchedule", "Sampler", "ScaledLinearVP",
+    "Search", "SketchRender", "Step", "StitchSchedule", "TopK", "VPSDE", "VarianceError", "Window",
     "conversion", "ddim_stride_timesteps", "least", "respaced_timesteps", "sample",
     "spaced_timesteps", "spend",
 ]  # fmt: skip

@@ -37,6 +37,8 @@ class Sampler(ABC):
         plan: the network evaluations of an image, in order.
         evaluations: how many of them each step takes that the stitch schedule assigns.
         prediction: what the denoisers have to give: "eps", "x0" or "velocity".
+        uses_variance: False = the updates never look at the denoisers' variance.
+        stitch: the schedule that the plan is of.
 
     Raises:
         Misfit: a ValueError; the stitch schedule does not fit the steps or the number of models.
@@ -45,6 +47,7 @@ class Sampler(ABC):
     plan: tuple[Step, ...]
     evaluations: tuple[int, ...]
     prediction: str = "eps"
+    uses_variance: bool = True
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class Sampler(ABC):
             raise ValueError(f"num_models={num_models!r}: choose an integer of at least 1")
         if not isinstance(stitch, StitchSchedule):
             raise ValueError(f"stitch={stitch!r}: choose a StitchSchedule, e.g. Fraction")
-        self.process = check_process(process)
+        self.process, self.stitch = check_process(process), stitch
         try:
             models = stitch.along(timesteps, process, num_models)
         except ValueError as error:

@@ -52,6 +52,8 @@ class DDIM(Sampler):
         ValueError: on a value out of range; the message is `name=value: what is allowed`.
     """
 
+    uses_variance = False
+
     def __init__(
         self,
         steps: int,

@@ -43,6 +43,8 @@ class Euler(Sampler):
         ValueError: on a value out of range; the message is `name=value: what is allowed`.
     """
 
+    uses_variance = False
+
     def __init__(
         self, steps: int, *, process: Process, stitch: StitchSchedule, num_models: int
     ) -> None:

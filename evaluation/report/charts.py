@@ -27,7 +27,7 @@ def _hover(point: Point, *shown: Measured) -> str:
     metrics = [loss, *(m for m in shown if m != loss)]
     lines = [
         point.label,
-        f"steps: {steps_text(point)}; NFE {point.nfe}",
+        f"steps: {steps_text(point)}; NFE {point.nfe:g}",
         f"{milliseconds(point)} ms, {significant(point.gmacs_per_image)} GMACs per image",
         *(f"{m.name}: {interval(m.value, m.low, m.high)}" for m in metrics),
         f"difference of FID to all large: {fid_difference(point)}",

@@ -29,8 +29,8 @@ class Point:
     label: str  # of the run in its series, e.g. "fraction 0.4"
     fraction: float | None  # of the first denoiser, in [0, 1]; None if the schedule has none
     fractions: tuple[float, ...] | None  # of all denoisers; the last may be left out
-    steps_per_denoiser: dict[str, int]
-    nfe: int
+    steps_per_denoiser: Mapping[str, float]  # means, where images have steps of their own
+    nfe: float
     seconds_per_image: float | None  # None = not timed
     seconds_per_denoiser: dict[str, float]  # per image
     gmacs_per_image: float

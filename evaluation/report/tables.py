@@ -63,7 +63,7 @@ def milliseconds(point: Point) -> str:
 
 def steps_text(point: Point) -> str:
     """`small 10, large 15`."""
-    return ", ".join(f"{name} {steps}" for name, steps in point.steps_per_denoiser.items())
+    return ", ".join(f"{name} {steps:g}" for name, steps in point.steps_per_denoiser.items())
 
 
 def speed_up(point: Point, large: Point | None) -> str:
@@ -99,7 +99,7 @@ def result_table(points: Sequence[Point], series: str, names: Mapping[str, str])
     rows = []
     for index in members:
         point = points[index]
-        row = [point.short, steps_text(point), str(point.nfe), milliseconds(point)]
+        row = [point.short, steps_text(point), f"{point.nfe:g}", milliseconds(point)]
         row += [speed_up(point, large), significant(point.gmacs_per_image)]
         values = _values(point.metrics, names)
         row += [values[LOSS], fid_difference(point), marks[index] or NOTHING]

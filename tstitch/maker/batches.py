@@ -11,7 +11,7 @@ from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
 from tstitch.maker.labels import choose_labels
-from tstitch.maker.protocol import DECODE, LOOP, ImageMaker, Images
+from tstitch.maker.protocol import DECODE, LOOP, CountedImages, ImageMaker, Images
 from tstitch.maker.provenance import conditions
 from tstitch.maker.units import Unit
 from tstitch.runtime.threads import set_threads
@@ -84,7 +84,11 @@ def _store(
     timer: StageTimer,
     times: dict[str, Any],
 ) -> None:
-    store(unit, images.wait(), labels.numpy(), times | {"seconds": _in_a_row(timer.seconds())})
+    arrays = images.wait(), labels.numpy()
+    times = times | {"seconds": _in_a_row(timer.seconds())}
+    if isinstance(images, CountedImages) and images.steps is not None:
+        times |= {"steps": images.steps.tolist()}
+    store(unit, *arrays, times)
 
 
 def _in_a_row(seconds: dict[str, float]) -> dict[str, float]:

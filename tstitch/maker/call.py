@@ -28,8 +28,18 @@ class LoadedSampler:
 
     @property
     def steps_per_denoiser(self) -> dict[str, int]:
-        """The realised stitch schedule, small to large."""
-        return self.maker.experiment.steps_per_denoiser
+        """The realised stitch schedule, small to large.
+
+        Raises:
+            UserError: a schedule that each image decides for itself.
+        """
+        experiment = self.maker.experiment
+        if experiment.online is not None:
+            raise UserError(
+                f"stitch: each image decides its own steps ({experiment.online}); run "
+                "scripts/sample.py, whose samples.npz has them as `steps`"
+            )
+        return experiment.steps_per_denoiser
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -46,6 +46,16 @@ class Images(Protocol):
         """
 
 
+@runtime_checkable
+class CountedImages(Images, Protocol):
+    """Those whose denoisers' steps were decided while they were made."""
+
+    @property
+    def steps(self) -> np.ndarray | None:
+        """Evaluations of the schedule that each denoiser ran of each image, int32 (n, denoisers);
+        None = as the schedule says."""
+
+
 class ImageMaker(Protocol):
     """Makes images on this process's device.
 
@@ -163,6 +173,9 @@ class Experiment(ABC):
     has_prompts: bool  # whether these are texts, which a run keeps beside its images
     denoisers: dict[str, int]  # network evaluations in one step of each, small to large
     schedule: tuple[int, ...]  # which of them (0 = smallest) runs each step: realised
+    # A rule that decides each image's steps while it is made, in letters and digits. Then the
+    # schedule, and all that is counted by it here, is the course with the most arithmetic.
+    online: str | None = None
     title: str  # what runs that are compared have in common: `DDIM 20 steps, guidance 1.5`
 
     @classmethod
@@ -237,7 +250,7 @@ class Experiment(ABC):
 
     @property
     def steps_per_denoiser(self) -> dict[str, int]:
-        """How many steps each denoiser runs, small to large."""
+        """How many steps each denoiser runs, small to large; if `online` the costliest course."""
         counts = Counter(self.schedule)
         return {name: counts[k] for k, name in enumerate(self.denoisers)}
 
@@ -261,10 +274,11 @@ class Experiment(ABC):
 
         Args:
             identity: of `identity`, or what stands for it.
-            schedule: in words, None = the steps of each denoiser.
+            schedule: in words, None = the rule that is `online`, or the steps of each denoiser.
         """
         if self.run.dir is not None:
             return self.run.dir
-        schedule = schedule or f"steps{'-'.join(map(str, self.steps_per_denoiser.values()))}"
+        steps = f"steps{'-'.join(map(str, self.steps_per_denoiser.values()))}"
+        schedule = schedule or self.online or steps
         name = f"{self.folder_name(schedule)}-seed{self.run.seed}-{identity.short}"
         return f"{self.run.root}/{self.name}/{name}"

@@ -13,7 +13,15 @@ from tstitch.files.npz import NpzWriter
 from tstitch.maker.protocol import Experiment
 from tstitch.maker.units import cut
 from tstitch.run.directory import RunDirectory
-from tstitch.run.samples import IMAGES, LABELS, SAMPLES, count_images, is_whole
+from tstitch.run.samples import (
+    IMAGES,
+    LABELS,
+    SAMPLES,
+    STEPS,
+    count_images,
+    is_whole,
+    read_steps,
+)
 from tstitch.run.shards import open_units, scan
 
 NAME = re.compile(r"first-\d+")
@@ -55,7 +63,7 @@ def run_name(folder: Path) -> str:
 
 
 def copy_first(source: Path, target: Path, count: int) -> None:
-    """Writes the first images of a samples.npz and their labels to another, streaming."""
+    """Writes the first images of a samples.npz, their labels and steps to another, streaming."""
 
     def rows(name: str) -> Any:
         full, rest = divmod(count, ROWS)
@@ -68,3 +76,5 @@ def copy_first(source: Path, target: Path, count: int) -> None:
     with NpzWriter(target) as writer:
         writer.add(IMAGES, (count, *images.shape[1:]), np.dtype(np.uint8), rows(IMAGES))
         writer.add(LABELS, (count,), labels.dtype, rows(LABELS))
+        if (steps := read_steps(source)) is not None:
+            writer.add_array(STEPS, steps[:count])

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from evaluation.cost.machine import versions
 from evaluation.cost.timing import Seconds, seconds_per_image
 from tstitch.engine.settings import Engine
@@ -45,13 +47,14 @@ class RunProtocol(Record):
 class DenoiserMetrics(Record):
     """Steps, size and arithmetic of one denoiser."""
 
-    steps: int
-    evaluations_per_image: int  # guidance doubles them
+    steps: int | float  # of an online schedule the mean over images, as in what follows from it
+    evaluations_per_image: int | float  # guidance doubles them
     parameters: int
     flops_per_evaluation: int  # of one image, two per multiply-add
     gmacs_per_evaluation: float
     weights_sha256: str
     weights_entry: str | None = None  # of their file; None = all of it
+    steps_range: tuple[int, int] | None = None  # least and most of an image; None = all alike
 
 
 class RunMetrics(Record):
@@ -59,7 +62,7 @@ class RunMetrics(Record):
 
     fingerprint: str
     protocol: RunProtocol
-    nfe_per_image: int
+    nfe_per_image: int | float
     denoisers: dict[str, DenoiserMetrics]  # small to large
     flops_per_image: int
     gmacs_per_image: float
@@ -78,6 +81,39 @@ class RunMetrics(Record):
         return (Conditions(**unknown, batches=seconds.batches, images=seconds.images, load=None),)
 
 
+def realised(metrics: RunMetrics, experiment: Experiment, steps: np.ndarray) -> RunMetrics:
+    """The metrics with what the images of an online schedule have come to.
+
+    Args:
+        metrics: by the schedule's costliest course, or of more of the run's images.
+        steps: evaluations of the schedule by each denoiser, (N, denoisers).
+    """
+    means, rows = steps.mean(0, dtype=np.float64).tolist(), metrics.denoisers.items()
+    least, most = steps.min(0).tolist(), steps.max(0).tolist()
+    denoisers = {
+        name: row.model_copy(
+            update={
+                "steps": means[k],
+                "evaluations_per_image": means[k] * experiment.denoisers[name],
+                "steps_range": (least[k], most[k]),
+            }
+        )
+        for k, (name, row) in enumerate(rows)
+    }
+    own = list(denoisers.values())
+    total = sum(d.evaluations_per_image * d.flops_per_evaluation for d in own)
+    evaluations = len(experiment.schedule) * list(experiment.denoisers.values())[-1]
+    return metrics.model_copy(
+        update={
+            "nfe_per_image": sum(d.evaluations_per_image for d in own),
+            "denoisers": denoisers,
+            "flops_per_image": round(total),
+            "gmacs_per_image": total / 2e9,
+            "flops_ratio_to_all_large": total / (evaluations * own[-1].flops_per_evaluation),
+        }
+    )
+
+
 def collect_metrics(
     experiment: Experiment,
     engine: Engine,
@@ -85,7 +121,7 @@ def collect_metrics(
     weights: Mapping[str, Weights],
     times: list[dict[str, Any]],
 ) -> RunMetrics:
-    """Metrics of a finished run.
+    """Metrics of a finished run, by its schedule.
 
     Args:
         times: what each shard says of its batch.
@@ -128,7 +164,7 @@ def collect_metrics(
         ),
         nfe_per_image=experiment.nfe,
         denoisers=denoisers,
-        flops_per_image=total,
+        flops_per_image=round(total),
         gmacs_per_image=total / 2e9,
         flops_ratio_to_all_large=total / (evaluations * costs[largest].flops),
         seconds_per_image=seconds_per_image(timed) if timed else None,

@@ -61,7 +61,9 @@ def _render(
         f"- Arithmetic: {metrics.gmacs_per_image:.4g} GMACs per image "
         f"({metrics.flops_per_image:.4g} FLOPs, 2 per multiply-add, attention included), "
         f"{metrics.flops_ratio_to_all_large:.3f} of the largest denoiser alone.",
-        f"- NFE: {metrics.nfe_per_image} network evaluations per image.\n",
+        f"- NFE: {metrics.nfe_per_image:g} network evaluations per image.",
+        *_own_steps(metrics),
+        "",
         "## Protocol\n",
         *_method(protocol, list(metrics.denoisers)),
         f"- Images: {protocol.num_images}{prompts}, classes {protocol.classes}, "
@@ -75,9 +77,16 @@ def _render(
 
 
 def _cost(denoiser: str, row: DenoiserMetrics, stages: dict[str, float]) -> list[str]:
-    counts = [str(row.steps), str(row.evaluations_per_image)]
+    counts = [_steps(row), f"{row.evaluations_per_image:g}"]
     sizes = [f"{row.parameters / 1e6:.2f} M", f"{row.gmacs_per_evaluation:.4g}"]
     return [denoiser, *counts, *sizes, f"{1000 * stages.get(f'denoise/{denoiser}', 0.0):.2f}"]
+
+
+def _steps(row: DenoiserMetrics) -> str:
+    """`10`, or `7.25 (3 to 15)` where each image has its own."""
+    if row.steps_range is None:
+        return f"{row.steps:g}"
+    return f"{row.steps:g} ({row.steps_range[0]} to {row.steps_range[1]})"
 
 
 def _method(protocol: RunProtocol, denoisers: list[str]) -> list[str]:
@@ -105,6 +114,22 @@ def _method(protocol: RunProtocol, denoisers: list[str]) -> list[str]:
         own = "" if (scale, shift) == (1, 0) else f"; its latents are times {scale}, plus {shift}"
         lines.append(f"- {name} predicts {seen['prediction']}, on {path}, matched by {match}{own}.")
     return lines
+
+
+def _own_steps(metrics: RunMetrics) -> list[str]:
+    """What the numbers of a schedule are that each image decides for itself."""
+    if all(row.steps_range is None for row in metrics.denoisers.values()):
+        return []
+    line = (
+        "- Each image decided its own steps: the table has means (least to most), from which NFE "
+        "and arithmetic follow; `steps` in samples.npz has those of every image."
+    )
+    if metrics.protocol.engine.get("compile") or metrics.protocol.engine.get("cuda_graphs"):
+        line += (
+            " Shapes are static: while images of a batch differ, both denoisers compute the whole "
+            "batch, which is in the times and not in the arithmetic."
+        )
+    return [line]
 
 
 def _values(process: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from tstitch.run.directory import RunDirectory, write_config, writing
 from tstitch.run.export import export_images, has_exported
 from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
 from tstitch.run.first_images import copy_first, first_folder, larger_run, whole_run
-from tstitch.run.metrics import RunMetrics, collect_metrics
+from tstitch.run.metrics import RunMetrics, collect_metrics, realised
 from tstitch.run.report import write_report
 from tstitch.run.samples import (
     IMAGES,
@@ -24,6 +24,7 @@ from tstitch.run.samples import (
     SAMPLES,
     count_images,
     is_whole,
+    read_steps,
     remove_shards,
     unpack,
     write_samples,
@@ -128,7 +129,7 @@ def _write_whole(
                 batch_size=run.batch_size,
                 size=size,
             )
-            metrics = collect(times)
+            metrics = _realised(collect(times), experiment, samples)
             _write_documents(folder, experiment, metrics)
         if run.export == "png" or (not whole and has_exported(folder)):
             export_images(folder)
@@ -157,6 +158,7 @@ def _write_first(larger: FinishedRun, identity: Identity, experiment: Experiment
             # The times are those of the whole run.
             protocol = larger.metrics.protocol.model_copy(update={"num_images": run.num_images})
             metrics = larger.metrics.model_copy(update={"protocol": protocol})
+            metrics = _realised(metrics, experiment, samples)
             _write_documents(folder, experiment, metrics)
         write_config(folder, identity, experiment)
         if run.export == "png":
@@ -170,6 +172,12 @@ def written_files(folder: Path) -> list[str]:
     return [
         name for name in (GRID, SAMPLES, METRICS, EVALUATION, REPORT) if (folder / name).exists()
     ]
+
+
+def _realised(metrics: RunMetrics, experiment: Experiment, samples: Path) -> RunMetrics:
+    """The metrics, of an online schedule with the steps that samples.npz tells."""
+    steps = read_steps(samples)
+    return metrics if steps is None else realised(metrics, experiment, steps)
 
 
 def _read_metrics(folder: Path, num_images: int) -> RunMetrics | None:

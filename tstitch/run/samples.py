@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from evaluation.features.images import IMAGES, LABELS
-from evaluation.features.npz_stream import RowReader, load_array, stream_rows, verify
+from evaluation.features.npz_stream import (
+    ArrayError,
+    RowReader,
+    array_names,
+    load_array,
+    stream_rows,
+    verify,
+)
 from tstitch.files.npz import NpzWriter
 from tstitch.maker.units import Unit, cut
 from tstitch.run.shards import UNTIMED, Shard, ShardError, cover, read_shard, write_shard
@@ -16,6 +23,7 @@ from tstitch.run.verified import VerifiedFiles
 from tstitch.runtime.errors import UserError
 
 SAMPLES = "samples.npz"
+STEPS = "steps"  # int32 (N, denoisers), beside the images of a schedule that they decided
 
 
 def count_images(path: Path) -> int:
@@ -24,6 +32,20 @@ def count_images(path: Path) -> int:
         return RowReader(path, IMAGES).shape[0]
     except ValueError:
         return 0
+
+
+def has_steps(path: Path) -> bool:
+    """Whether a samples.npz tells the steps of each image: those of an online schedule do."""
+    try:
+        return STEPS in array_names(path) and len(RowReader(path, STEPS).shape) == 2
+    except ArrayError:
+        return False
+
+
+def read_steps(path: Path) -> np.ndarray | None:
+    """Evaluations of the schedule that each denoiser ran of each image, int32 (N, denoisers);
+    None = as planned."""
+    return load_array(path, STEPS) if has_steps(path) else None
 
 
 def is_whole(
@@ -35,6 +57,8 @@ def is_whole(
         verified: it is not read if it is among these, else added; None = it is read.
     """
     shapes = {IMAGES: (num_images, image_size, image_size, 3), LABELS: (num_images,)}
+    if has_steps(path):
+        shapes[STEPS] = (num_images, RowReader(path, STEPS).shape[1])
     known = verified is not None and verified.holds(path)
     whole = verify(path, shapes, read=not known)
     if whole and verified is not None:
@@ -67,6 +91,7 @@ def write_samples(
         UserError: a shard was damaged meanwhile.
     """
     labels: list[np.ndarray] = []
+    steps: list[list[int]] = []  # of each image, where its shard tells
     times: dict[Unit, dict[str, Any]] = {}
 
     def images() -> Iterator[np.ndarray]:
@@ -79,11 +104,14 @@ def write_samples(
             rows = slice(first - unit.first, end - unit.first)
             labels.append(shard.labels[rows])
             times[unit] = shard.times
+            steps.extend(shard.times.get(STEPS, [])[rows])
             yield shard.images[rows]
 
     with NpzWriter(path) as writer:
         writer.add(IMAGES, (num_images, size, size, 3), np.dtype(np.uint8), images())
         writer.add_array(LABELS, np.concatenate(labels))
+        if steps:
+            writer.add_array(STEPS, np.array(steps, np.int32))
     verified.add(path)
     return list(times.values())
 
@@ -91,11 +119,13 @@ def write_samples(
 def unpack(path: Path, shards: Path, owner: str, batch_size: int, done: set[int]) -> None:
     """Makes shards of the images of samples.npz that are not done: the run can be extended."""
     num_images = count_images(path)
-    labels = load_array(path, LABELS)
+    labels, steps = load_array(path, LABELS), read_steps(path)
     stream = stream_rows(path, IMAGES, batch_size)
     for unit, images in zip(cut(num_images, batch_size), stream, strict=True):
         if not done.issuperset(unit.indices):
             times = UNTIMED | {"images": len(unit)}
+            if steps is not None:
+                times |= {STEPS: steps[unit.first : unit.end].tolist()}
             rows = labels[unit.first : unit.end]
             write_shard(shards, unit, Shard(images, rows, owner, times))
 

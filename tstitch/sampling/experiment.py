@@ -7,7 +7,15 @@ from typing import Any, Self
 
 from evaluation.cost.flops import NetworkCost
 from models.condition import Prompts
-from samplers import MATCHES, LinearVP, Matching, Misfit, Sampler, StitchSchedule
+from samplers import (
+    MATCHES,
+    LinearVP,
+    Matching,
+    Misfit,
+    OnlineSchedule,
+    Sampler,
+    StitchSchedule,
+)
 from tstitch.config import fields
 from tstitch.config.cli import identified, instantiate, not_a
 from tstitch.config.groups import all_large
@@ -59,6 +67,7 @@ class PairExperiment(Experiment):
             has_prompts=isinstance(pair.condition, Prompts),
             denoisers={s.name: guidance.evaluations(s.name) for s in pair.denoisers},
             schedule=_schedule(sampler),
+            online=_online(sampler),
             title=_title(config["sampler"], sampler, guidance),
             pair=pair,
             sampler=sampler,
@@ -77,7 +86,8 @@ class PairExperiment(Experiment):
         """
         config = self.config | {"stitch": section}
         sampler = _parse_sampler(config, _parse_stitch(config), self.pair)
-        return replace(self, config=config, sampler=sampler, schedule=_schedule(sampler))
+        changed = replace(self, config=config, sampler=sampler, schedule=_schedule(sampler))
+        return replace(changed, online=_online(sampler))
 
     def folder_name(self, schedule: str) -> str:
         """`ddim20-SCHEDULE-cfg1.5`."""
@@ -88,7 +98,7 @@ class PairExperiment(Experiment):
         """Sampler, stitch schedule and guidance; process and predictions if not the usual ones."""
         return {
             "sampler": {**self.config["sampler"], "steps": self.sampler.steps},
-            "stitch": self.config["stitch"],
+            "stitch": self.config["stitch"] | _resolved(self.sampler),
             "guidance": self.guidance.describe(),
             **self._departures(),
         }
@@ -124,7 +134,7 @@ class PairExperiment(Experiment):
             "num_classes": self.pair.num_classes,
             **conditions,
             "sampler": identified(self.config["sampler"]),
-            "stitch": list(self.schedule),
+            "stitch": identified(self.protocol()["stitch"]) if self.online else [*self.schedule],
             "timesteps": [step.t for step in self.sampler.plan],
             **self._departures(),
             "guidance": self.guidance.describe(),
@@ -200,6 +210,19 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
 
 def _schedule(sampler: Sampler) -> tuple[int, ...]:
     return tuple(step.model for step in sampler.plan)
+
+
+def _online(sampler: Sampler) -> str | None:
+    """`sketchrender` of a schedule that each image decides for itself."""
+    online = isinstance(sampler.stitch, OnlineSchedule)
+    return type(sampler.stitch).__name__.lower() if online else None
+
+
+def _resolved(sampler: Sampler) -> dict[str, Any]:
+    """The options of an online schedule for these steps: some follow their number."""
+    if not isinstance(sampler.stitch, OnlineSchedule):
+        return {}
+    return vars(sampler.stitch.resolved(sampler.steps))
 
 
 def _title(section: dict[str, Any], sampler: Sampler, guidance: GuidanceSettings) -> str:

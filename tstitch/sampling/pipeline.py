@@ -10,9 +10,18 @@ import torch
 from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
-from samplers import Denoiser, Matching, PerImageRandomness, Sampler, sample
+from samplers import (
+    Denoiser,
+    Matching,
+    OnlineDenoiser,
+    OnlineSchedule,
+    PerImageRandomness,
+    Sampler,
+    VarianceError,
+    sample,
+)
 from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
-from tstitch.runtime.errors import UserError
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.transfer import HostCopy, to_device
 from tstitch.sampling.batch import Batch
 from tstitch.sampling.disagreement import disagreement
@@ -53,11 +62,20 @@ class Sampled:
         finite: bool (2, n), whether the latents of an image are, and what they are decoded to.
         precision: of the denoisers, for the message.
         space: what decoded them, for the message.
+        steps: evaluations of the plan by each denoiser, int32 (n, denoisers); None = as planned.
     """
 
-    def __init__(self, images: Tensor, finite: Tensor, precision: str, space: Any) -> None:
+    def __init__(
+        self,
+        images: Tensor,
+        finite: Tensor,
+        precision: str,
+        space: Any,
+        steps: np.ndarray | None = None,
+    ) -> None:
         self._images, self._finite = HostCopy(images), HostCopy(finite)
         self._precision, self._space = precision, space
+        self.steps = steps
 
     def wait(self) -> np.ndarray:
         """The images uint8 (n, H, W, 3), once they are there.
@@ -135,7 +153,7 @@ class Pipeline:
         y = torch.zeros(size, dtype=torch.int64, device=self._device)
         plan = self.sampler.plan
         first = {step.model: step.t for step in reversed(plan)}
-        if every:
+        if every or isinstance(self.sampler.stitch, OnlineSchedule):
             first = dict.fromkeys(range(len(self._denoisers)), plan[0].t) | first
         batch = Batch(size, x, y, lambda: x, self._nulls(lambda _, own: x.new_zeros((size, *own))))
         # The largest first: what the others need fits into its memory.
@@ -198,10 +216,23 @@ class Pipeline:
     @torch.inference_mode()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
         """The latents x_0 of a batch, shape of batch.x_T, float32."""
+        return self._denoise(batch, timer)[0]
+
+    def _denoise(self, batch: Batch, timer: StageTimer) -> tuple[Tensor, np.ndarray | None]:
+        """The latents; and, where they are decided on the way, evaluations by each denoiser."""
         answers = zip(self._answers(batch), self._denoisers, strict=True)
         denoisers = [_timed(answer, timer, DENOISE + one.name) for answer, one in answers]
-        with timer.stage(LOOP):
-            return sample(self.sampler, denoisers, batch.x_T, batch.y, batch.step_noise)
+        sampler = self.sampler
+        if not isinstance(sampler.stitch, OnlineSchedule):
+            with timer.stage(LOOP):
+                return sample(sampler, denoisers, batch.x_T, batch.y, batch.step_noise), None
+        # Nulls that images bring along are bound to the whole batch.
+        split = not (self.engine.static_shapes or batch.nulls)
+        online = OnlineDenoiser(sampler, denoisers, len(batch.y), split)
+        every = [online] * len(denoisers)
+        with timer.stage(LOOP), errors_of("stitch: ", VarianceError):
+            x_0 = sample(sampler, every, batch.x_T, batch.y, batch.step_noise)
+        return x_0, online.evaluations[: batch.size]
 
     @torch.inference_mode()
     def disagreement(self, batch: Batch, compare: str) -> Tensor:
@@ -218,12 +249,12 @@ class Pipeline:
 
         Waiting for them tells whether they are finite.
         """
-        x_0 = self.denoise(batch, timer)
+        x_0, steps = self._denoise(batch, timer)
         with timer.stage(DECODE):
             finite = torch.isfinite(x_0).flatten(1).all(1)
             images, decoded = self._decode(x_0)
             both = torch.stack([finite, decoded])[:, : batch.size]
-        return Sampled(images[: batch.size], both, self.engine.precision, self._space)
+        return Sampled(images[: batch.size], both, self.engine.precision, self._space, steps)
 
     def _decode(self, x_0: Tensor) -> tuple[Tensor, Tensor]:
         """Images, and which of them are finite, as far as the space tells."""

@@ -59,7 +59,8 @@ def _retimed(point: Point, rounds: Rounds, run: str) -> Point:
 
 def _all_large(point: PlannedPoint) -> bool:
     *others, largest = point.experiment.steps_per_denoiser.values()
-    return largest > 0 and not any(others)
+    # The costliest course of an online schedule is not its run.
+    return largest > 0 and not any(others) and point.experiment.online is None
 
 
 def _other(baselines: dict[str, Evaluation], planned: PlannedPoint) -> Evaluation | None:

@@ -41,7 +41,7 @@ def run_sweep(config: dict[str, Any]) -> Path:
         for number, point in enumerate(plan.points, 1):
             log.info("%d of %d: %s, %s", number, len(plan.points), point.series, point.label)
             experiment = point.experiment
-            key = (point.protocol, experiment.schedule)
+            key = (point.protocol, experiment.schedule, experiment.online)
             if key in seen:  # another schedule with the same steps: the same run
                 again = experiment.run.model_copy(update={"overwrite": False})
                 experiment = replace(experiment, run=again)

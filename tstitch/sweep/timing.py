@@ -124,7 +124,9 @@ def _warming(makers: dict[str, ImageMaker]) -> list[ImageMaker]:
     seen: set[tuple[str, int]] = set()
     for maker in makers.values():
         guidance = str(maker.experiment.protocol().get("guidance"))
-        ran = {(guidance, model) for model in maker.experiment.schedule}
+        experiment = maker.experiment
+        every = range(len(experiment.denoisers))  # an online schedule may come to any
+        ran = {(guidance, model) for model in (every if experiment.online else experiment.schedule)}
         if not ran <= seen:
             chosen.append(maker)
             seen |= ran
