@@ -79,6 +79,16 @@ BAD = [
     (["stitch=explicit", "stitch.models=[0,1]"], "stitch.models=[0, 1]", "choose 4 indices"),
     (["stitch=explicit", "stitch.models=[0,1,2,1]"], "stitch.models=", "from 0 to 1"),
     (["stitch=explicit", "stitch.models=[]"], "stitch.models=[]", "one per step"),
+    (["stitch=sketch_render", "stitch.tolerance=0"], "stitch.tolerance=0", "above 0"),
+    (["stitch=sketch_render", "stitch.tolerance=-1"], "stitch.tolerance=-1", "from 0 to 1"),
+    (["stitch=sketch_render", "stitch.latest=5"], "stitch.latest=5", "at most the sampler's 4"),
+    (["stitch=sketch_render", "stitch.earliest=5"], "stitch.earliest=5", "at most the sampler's"),
+    (
+        ["stitch=sketch_render", "stitch.earliest=3", "stitch.latest=2"],
+        "stitch.earliest=3",
+        "choose at most latest=2",
+    ),
+    ([*TRIO, "stitch=sketch_render"], "stitch.tolerance=0.01", "use Fractions"),
     # sampler
     (["sampler.steps=0"], "sampler.steps=0", "from 1 to 1000"),
     (["sampler.steps=1001"], "sampler.steps=1001", "from 1 to 1000"),
