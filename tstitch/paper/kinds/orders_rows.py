@@ -62,8 +62,14 @@ class Row:
 
     @property
     def others(self) -> list[Order]:
-        """The orders but the first."""
-        return [order for order in self.orders if order.label != FIRST]
+        """The orders whose schedule is not that of first."""
+        return [order for order in self.orders if order.models != self.first.models]
+
+    @property
+    def twins(self) -> list[str]:
+        """Labels of the orders that came to the schedule of first."""
+        same = [order.label for order in self.orders if order.models == self.first.models]
+        return [label for label in same if label != FIRST]
 
     @property
     def cost(self) -> str:

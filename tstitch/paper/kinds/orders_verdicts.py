@@ -13,10 +13,10 @@ from tstitch.paper.report.margins import FID_SCATTER, MANY_IMAGES, images_needed
 DIVERSITY_MARGIN = 0.01  # of the diversity of all large
 RULE = (
     "Small first **holds** in quality if FID(first) - FID(order) has a paired 95 % interval that "
-    f"ends below {FID_SCATTER:.1%} of FID(all large) (the paper's own scatter) for every other "
-    "order, and **does not hold** if one such interval lies wholly above that margin; else it is "
-    f"not resolved. Of fewer than {LEAST_IMAGES} images nothing is said. In diversity it holds if "
-    f"no order keeps more than {DIVERSITY_MARGIN:g} more of the diversity of all large, by the "
+    f"ends below {FID_SCATTER:.1%} of FID(all large) (the paper's own scatter) for every order of "
+    "another schedule, and **does not hold** if one such interval lies wholly above that margin; "
+    f"else it is not resolved. Of fewer than {LEAST_IMAGES} images nothing is said. In "
+    f"diversity it holds if no order keeps more than {DIVERSITY_MARGIN:g} more of the diversity of all large, by the "
     "same rule; an order that is more diverse than all large counts as all large itself. Intervals "
     "are of images, for one set of trained models, and not corrected for the number of orders."
 )
@@ -109,8 +109,10 @@ def closest(row: Row) -> str:
 
 def verdict_items(row: Row) -> list[str]:
     """Items of a Markdown list: quality, diversity, closeness of one pair and protocol."""
-    where = f"({row.title}; {row.cost})"
-    items = []
+    twins = f"; {', '.join(row.twins)}: the same schedule" if row.twins else ""
+    where, items = f"({row.title}; {row.cost}{twins})", list[str]()
+    if not row.others:
+        return [f"- **small first: {UNTESTED}** {where}: no order has another schedule."]
     for name, found in (("quality", judge_quality(row)), ("diversity", judge_diversity(row))):
         if found is None:
             status, note = UNTESTED, "labels without two images of one class in most groups"
