@@ -185,7 +185,10 @@ def test_dry_run_at_full_scale(reproduce, capsys, tmp_path):
     figure, _ = parsed("scale=full")
     assert f"{len(figure.orders) + 2} points, {len(figure.orders) + 2} runs" in printed
     assert "40 small steps; orders first, topk eps" in printed
-    assert "found by measuring, which is not counted: topk eps, topk x0, topk velocity" in printed
+    assert (
+        "found by measuring, which is not counted: topk eps, topk x0, topk velocity, search"
+        in printed
+    )
     assert "hours at 10 TFLOP/s" in printed
     assert not (tmp_path / "runs").exists()
 

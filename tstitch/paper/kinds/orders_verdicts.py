@@ -15,10 +15,11 @@ RULE = (
     "Small first **holds** in quality if FID(first) - FID(order) has a paired 95 % interval that "
     f"ends below {FID_SCATTER:.1%} of FID(all large) (the paper's own scatter) for every order of "
     "another schedule, and **does not hold** if one such interval lies wholly above that margin; "
-    f"else it is not resolved. Of fewer than {LEAST_IMAGES} images nothing is said. In "
-    f"diversity it holds if no order keeps more than {DIVERSITY_MARGIN:g} more of the diversity of all large, by the "
-    "same rule; an order that is more diverse than all large counts as all large itself. Intervals "
-    "are of images, for one set of trained models, and not corrected for the number of orders."
+    f"else it is not resolved. Of fewer than {LEAST_IMAGES} images nothing is said. In diversity "
+    f"it holds if no order keeps more than {DIVERSITY_MARGIN:g} more of the diversity of all "
+    "large, by the same rule; an order that is more diverse than all large counts as all large "
+    "itself. Intervals are of images, for one set of trained models, and not corrected for the "
+    "number of orders."
 )
 DEFINITIONS = (
     "Diversity retention: the mean distance of two images of one class in the features of the "
