@@ -1,5 +1,6 @@
 """Samplers, processes of noise, stitch schedules and per-image noise of diffusion sampling."""
 
+from .autoguidance import Autoguidance
 from .base import Denoiser, Sampler, Step, sample
 from .ddim import DDIM
 from .ddpm import DDPM
@@ -39,7 +40,7 @@ from .stitch import (
 from .vp_sde import VPSDE
 
 __all__ = [
-    "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decisions", "Decreasing",
+    "Autoguidance", "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decisions", "Decreasing",
     "Denoiser", "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions", "Heun",
     "Interleave", "LargeToSmall", "Last", "LinearVP", "MATCHES", "Matching", "Misfit",
     "NUM_TIMESTEPS", "OnlineDenoiser", "OnlineSchedule", "PREDICTIONS", "PerImageRandomness",

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from evaluation.metrics.catalogue import METRICS
@@ -43,6 +43,8 @@ class Point:
     protocol: dict[str, Any]
     timed_in: tuple[str, ...] = ()  # the conditions of the times: one, several if mixed
     round_seconds: tuple[float, ...] = ()  # per image in rounds in turn; empty = the run's batches
+    # Network evaluations per image, also as a guide; empty = as many in all steps.
+    evaluations_per_denoiser: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if LOSS not in self.metrics:
@@ -77,10 +79,16 @@ class Point:
         largest = max(reversed(list(gmacs)), key=lambda name: gmacs[name])
         return all(name == largest for name, steps in self.steps_per_denoiser.items() if steps)
 
+    def evaluations_of(self, denoiser: str) -> float:
+        """Network evaluations per image of a denoiser, also as a guide."""
+        if self.evaluations_per_denoiser:
+            return self.evaluations_per_denoiser.get(denoiser, 0)
+        steps = self.steps_per_denoiser
+        return steps.get(denoiser, 0) / sum(steps.values()) * self.nfe
+
     def gmacs_of(self, denoiser: str) -> float:
         """GMACs per image that a denoiser takes."""
-        steps = self.steps_per_denoiser.get(denoiser, 0) / sum(self.steps_per_denoiser.values())
-        return steps * self.nfe * self.gmacs_per_evaluation[denoiser]
+        return self.evaluations_of(denoiser) * self.gmacs_per_evaluation[denoiser]
 
 
 @dataclass(frozen=True, kw_only=True)

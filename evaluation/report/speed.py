@@ -127,18 +127,18 @@ def _unsteady(series: Sequence[Point], remedy: str) -> str:
 
 
 def _expected(timed: Sequence[Point], seconds: Sequence[float]) -> list[float]:
-    """Seconds per image of every point, from medians over all of one step of each denoiser."""
-    steps: dict[str, list[float]] = {}
+    """Seconds per image of every point, from medians over all of an evaluation of each denoiser."""
+    each: dict[str, list[float]] = {}
     for point in timed:
         for name, taken in point.seconds_per_denoiser.items():
-            if count := point.steps_per_denoiser.get(name, 0):
-                steps.setdefault(name, []).append(taken / count)
-    typical = {name: median(values) for name, values in steps.items()}
+            if count := point.evaluations_of(name):
+                each.setdefault(name, []).append(taken / count)
+    typical = {name: median(values) for name, values in each.items()}
     rest = median(
         s - sum(p.seconds_per_denoiser.values()) for p, s in zip(timed, seconds, strict=True)
     )
     return [
-        rest + sum(count * typical.get(name, 0.0) for name, count in p.steps_per_denoiser.items())
+        rest + sum(p.evaluations_of(name) * typical.get(name, 0.0) for name in p.steps_per_denoiser)
         for p in timed
     ]
 

@@ -20,7 +20,7 @@ BAD = [
     (["sampler=plms"], "sampler=plms", "choose one of ddim, ddpm, dpm_solver, euler, heun"),
     (["pair=mnist"], "pair=mnist", "fashion_mnist_trio"),
     (["stitch=half"], "stitch=half", "interleave, large_to_small"),
-    (["guidance=none"], "guidance=none", "choose one of cfg"),
+    (["guidance=none"], "guidance=none", "choose one of auto, cfg"),
     # keys
     (["run.num_image=5"], "run.num_image:", "did you mean run.num_images?"),
     (["sampler.step=5"], "sampler.step:", "did you mean sampler.steps?"),

@@ -30,6 +30,8 @@ def why_no_peer(experiment: Experiment) -> str | None:
     """Why DiTPipeline cannot sample with a pair's largest denoiser, None if it can."""
     if not isinstance(experiment, PairExperiment):
         return "the images are not made by denoisers of the pair alone"
+    if experiment.guidance.guide:
+        return "DiTPipeline knows no autoguidance"
     pair = experiment.pair
     if not isinstance(pair.space, VAESpace):
         return "the pair has no autoencoder, which DiTPipeline needs"

@@ -65,7 +65,7 @@ def _case(
     return _beginning(result) | {
         "matmul_flops_per_second": spread(result.matmul),
         "denoisers": {
-            name: _denoiser(result, name, case.batch_size * base.denoisers[name] * flops[name])
+            name: _denoiser(result, name, case.batch_size * _flops_in_step(base, name, flops))
             for name in result.steps[0]
         },
         "fractions": [_fraction(result, f, experiments[f]) for f in sorted(result.rates)],
@@ -75,6 +75,11 @@ def _case(
         "not_denoising": spread([_rest(stages) for stages in result.stages]),
         "latent_deviation": result.deviation,
     }
+
+
+def _flops_in_step(experiment: Experiment, name: str, flops: dict[str, int]) -> int:
+    evaluations = experiment.evaluations_in_step(name)
+    return sum(count * flops[evaluated] for evaluated, count in evaluations.items())
 
 
 def _denoiser(result: Measured, name: str, flops: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The checked `run` and `guidance` sections of the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -66,14 +66,58 @@ class GuidanceSection(fields.Settings):
         )
 
 
+class AutoguidanceSection(fields.Settings):
+    """The section as it is written; described in configs/guidance/auto.yaml.
+
+    Validated with the `denoisers` of the pair, their names, small to large.
+    """
+
+    path = "guidance"
+
+    guide: str | None
+    scale: fields.NotNegative
+    channels: fields.Count | None
+
+    @field_validator("guide", mode="plain")
+    @classmethod
+    def _check_guide(cls, value: Any, info: ValidationInfo) -> str:
+        smaller = fields.context(info)["denoisers"][:-1]
+        if not smaller:
+            raise ValueError("a pair of one denoiser has no other to guide it; set guidance=cfg")
+        if value is not None and value not in smaller:
+            raise ValueError(
+                f"choose one of {', '.join(smaller)}, which larger denoisers follow in the pair"
+            )
+        return smaller[0] if value is None else value
+
+
+def parse_guidance(
+    section: Any, default: "GuidanceSettings", denoisers: Sequence[str]
+) -> "GuidanceSettings":
+    """The checked `guidance` section; it is autoguidance's if it has a `guide`.
+
+    Args:
+        default: of the pair, in place of null.
+        denoisers: names of the pair's, small to large.
+
+    Raises:
+        UserError: a bad field.
+    """
+    if isinstance(section, Mapping) and "guide" in section:
+        auto = AutoguidanceSection.parse(section, context={"denoisers": denoisers})
+        return GuidanceSettings(auto.scale, auto.channels or default.channels, guide=auto.guide)
+    return GuidanceSection.parse(section).over(default)
+
+
 @dataclass(frozen=True, slots=True)
 class GuidanceSettings:
-    """Classifier-free guidance; see models.guidance.GuidedDenoiser, whose scales these are."""
+    """Classifier-free guidance, see models.guidance.GuidedDenoiser, or samplers.Autoguidance."""
 
     scale: float
     channels: int
     scales: Mapping[str, float] = field(default_factory=dict)  # of denoisers with one of their own
     formula: str = "uncond"  # by which scales of the configuration are read
+    guide: str | None = None  # the denoiser of autoguidance; None = classifier-free guidance
 
     def counted(self, written: float) -> float:
         """The scale that a number of the configuration stands for."""
@@ -86,16 +130,27 @@ class GuidanceSettings:
         return replace(self, scale=_moved(self.scale, by), scales=own, formula=formula)
 
     def scale_of(self, name: str) -> float:
-        """The scale of a denoiser."""
-        return self.scales.get(name, self.scale)
+        """The scale of a denoiser's classifier-free guidance; 1 = none."""
+        return 1.0 if self.guide else self.scales.get(name, self.scale)
+
+    def guides(self, denoisers: Sequence[str]) -> dict[str, str]:
+        """The guide of each denoiser that autoguidance has another one evaluated for.
+
+        Args:
+            denoisers: names, small to large.
+        """
+        if self.guide is None or self.scale == 1:
+            return {}
+        return dict.fromkeys(denoisers[denoisers.index(self.guide) + 1 :], self.guide)
 
     def describe(self) -> dict[str, Any]:
         """For reports, and for what decides the images."""
-        own = {"scales": dict(self.scales)} if self.scales else {}
-        return {"scale": self.scale, "channels": self.channels} | own
+        own: dict[str, Any] = {"scales": dict(self.scales)} if self.scales else {}
+        guide = {"guide": self.guide} if self.guide else {}
+        return {"scale": self.scale, "channels": self.channels} | own | guide
 
     def evaluations(self, name: str) -> int:
-        """Network evaluations of a denoiser in one step: guidance doubles them."""
+        """A denoiser's own evaluations in one step: classifier-free guidance doubles them."""
         return 1 if self.scale_of(name) == 1 else 2
 
 

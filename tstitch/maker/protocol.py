@@ -8,7 +8,7 @@ and times out. tstitch.sampling is the first of them: a sampler over a pair of d
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -171,12 +171,14 @@ class Experiment(ABC):
     image_size: int  # side of the images in pixels
     conditions: tuple[str, ...]  # what an image may be of, by label
     has_prompts: bool  # whether these are texts, which a run keeps beside its images
-    denoisers: dict[str, int]  # network evaluations in one step of each, small to large
+    denoisers: dict[str, int]  # its own network evaluations in one step of each, small to large
     schedule: tuple[int, ...]  # which of them (0 = smallest) runs each step: realised
     # A rule that decides each image's steps while it is made, in letters and digits. Then the
     # schedule, and all that is counted by it here, is the course with the most arithmetic.
     online: str | None = None
     title: str  # what runs that are compared have in common: `DDIM 20 steps, guidance 1.5`
+    # By denoiser: the other one that is evaluated once besides in each of its steps.
+    guides: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     @abstractmethod
@@ -200,7 +202,8 @@ class Experiment(ABC):
 
         Returns:
             sampler: `_target_`, steps and options; stitch: `_target_` and arguments; guidance:
-            scale, and the number of channels that it is on.
+            scale, and the number of channels that it is on; with a denoiser's name under `guide`
+            it is autoguidance.
         """
 
     @abstractmethod
@@ -254,10 +257,19 @@ class Experiment(ABC):
         counts = Counter(self.schedule)
         return {name: counts[k] for k, name in enumerate(self.denoisers)}
 
+    def evaluations_in_step(self, denoiser: str) -> dict[str, int]:
+        """Network evaluations of each denoiser in one step of one of them, its guide's included."""
+        own, guide = {denoiser: self.denoisers[denoiser]}, self.guides.get(denoiser)
+        return own if guide is None else own | {guide: 1}
+
     @property
     def evaluations_per_image(self) -> dict[str, int]:
-        """Network evaluations per image of each denoiser; guidance doubles them."""
-        return {n: count * self.denoisers[n] for n, count in self.steps_per_denoiser.items()}
+        """Network evaluations per image of each denoiser, those as a guide included."""
+        counts = dict.fromkeys(self.denoisers, 0)
+        for name, steps in self.steps_per_denoiser.items():
+            for evaluated, count in self.evaluations_in_step(name).items():
+                counts[evaluated] += steps * count
+        return counts
 
     @property
     def nfe(self) -> int:

@@ -1,7 +1,7 @@
 """A pair: two or more denoisers of one latent space and class set, ordered small to large."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,14 @@ def _check_order(pair: PairSpec, networks: list[nn.Module]) -> None:
 
 def _denoiser(section: PairSection, name: str) -> DenoiserSpec:
     path, context = f"pair.denoisers.{name}", {"process": section.process}
-    spec = DenoiserSpec.parse(section.denoisers[name], path, context)
+    own = section.denoisers[name]
+    if isinstance(own, Mapping) and "network" not in own and len(section.denoisers) > 1:
+        others = ", ".join(str(other) for other in section.denoisers if other != name)
+        raise UserError(  # a mistyped name is a section of its own
+            f"{path}: has no network; choose one of {others}, or give it network, weights and "
+            "sha256"
+        )
+    spec = DenoiserSpec.parse(own, path, context)
     return spec.model_copy(update={"name": name})
 
 

@@ -48,7 +48,7 @@ class DenoiserMetrics(Record):
     """Steps, size and arithmetic of one denoiser."""
 
     steps: int | float  # of an online schedule the mean over images, as in what follows from it
-    evaluations_per_image: int | float  # guidance doubles them
+    evaluations_per_image: int | float  # also as a guide; classifier-free guidance doubles them
     parameters: int
     flops_per_evaluation: int  # of one image, two per multiply-add
     gmacs_per_evaluation: float
@@ -90,11 +90,15 @@ def realised(metrics: RunMetrics, experiment: Experiment, steps: np.ndarray) -> 
     """
     means, rows = steps.mean(0, dtype=np.float64).tolist(), metrics.denoisers.items()
     least, most = steps.min(0).tolist(), steps.max(0).tolist()
+    evaluations = dict.fromkeys(metrics.denoisers, 0.0)
+    for name, mean in zip(metrics.denoisers, means, strict=True):
+        for evaluated, count in experiment.evaluations_in_step(name).items():
+            evaluations[evaluated] += mean * count
     denoisers = {
         name: row.model_copy(
             update={
                 "steps": means[k],
-                "evaluations_per_image": means[k] * experiment.denoisers[name],
+                "evaluations_per_image": evaluations[name],
                 "steps_range": (least[k], most[k]),
             }
         )
@@ -102,16 +106,22 @@ def realised(metrics: RunMetrics, experiment: Experiment, steps: np.ndarray) -> 
     }
     own = list(denoisers.values())
     total = sum(d.evaluations_per_image * d.flops_per_evaluation for d in own)
-    evaluations = len(experiment.schedule) * list(experiment.denoisers.values())[-1]
     return metrics.model_copy(
         update={
             "nfe_per_image": sum(d.evaluations_per_image for d in own),
             "denoisers": denoisers,
             "flops_per_image": round(total),
             "gmacs_per_image": total / 2e9,
-            "flops_ratio_to_all_large": total / (evaluations * own[-1].flops_per_evaluation),
+            "flops_ratio_to_all_large": total / _all_large(experiment),
         }
     )
+
+
+def _all_large(experiment: Experiment) -> int:
+    """FLOPs of an image by the largest denoiser, and its guide, in every step."""
+    costs = experiment.costs()
+    step = experiment.evaluations_in_step(list(costs)[-1])
+    return len(experiment.schedule) * sum(n * costs[d].flops for d, n in step.items())
 
 
 def collect_metrics(
@@ -145,8 +155,6 @@ def collect_metrics(
         for name, cost in costs.items()
     }
     total = sum(d.evaluations_per_image * d.flops_per_evaluation for d in denoisers.values())
-    largest = list(costs)[-1]
-    evaluations = len(experiment.schedule) * experiment.denoisers[largest]
     return RunMetrics(
         fingerprint=identity.fingerprint,
         protocol=RunProtocol(
@@ -166,7 +174,7 @@ def collect_metrics(
         denoisers=denoisers,
         flops_per_image=round(total),
         gmacs_per_image=total / 2e9,
-        flops_ratio_to_all_large=total / (evaluations * costs[largest].flops),
+        flops_ratio_to_all_large=total / _all_large(experiment),
         seconds_per_image=seconds_per_image(timed) if timed else None,
         timed_in=tuple(groups),
         versions=versions(),

@@ -60,8 +60,9 @@ def _render(
         *_conditions(metrics),
         f"- Arithmetic: {metrics.gmacs_per_image:.4g} GMACs per image "
         f"({metrics.flops_per_image:.4g} FLOPs, 2 per multiply-add, attention included), "
-        f"{metrics.flops_ratio_to_all_large:.3f} of the largest denoiser alone.",
-        f"- NFE: {metrics.nfe_per_image:g} network evaluations per image.",
+        f"{metrics.flops_ratio_to_all_large:.3f} of the largest denoiser{_and_guide(protocol)} "
+        "alone.",
+        f"- NFE: {metrics.nfe_per_image:g} network evaluations per image{_each(metrics)}.",
         *_own_steps(metrics),
         "",
         "## Protocol\n",
@@ -74,6 +75,18 @@ def _render(
         f"- Fingerprint: `{metrics.fingerprint}`.\n",
     ]
     return "\n".join(lines)
+
+
+def _and_guide(protocol: RunProtocol) -> str:
+    return " and its guide" if "guide" in (protocol.guidance or {}) else ""
+
+
+def _each(metrics: RunMetrics) -> str:
+    """Of which denoiser, where the steps do not say it."""
+    if not _and_guide(metrics.protocol):
+        return ""
+    counts = [f"{row.evaluations_per_image:g} of {n}" for n, row in metrics.denoisers.items()]
+    return f", {' and '.join(counts)}"
 
 
 def _cost(denoiser: str, row: DenoiserMetrics, stages: dict[str, float]) -> list[str]:
@@ -105,7 +118,8 @@ def _method(protocol: RunProtocol, denoisers: list[str]) -> list[str]:
     if guidance := protocol.guidance:
         scale, channels = guidance["scale"], guidance["channels"]
         own = "".join(f", of {name} {value}" for name, value in guidance.get("scales", {}).items())
-        lines.append(f"- Guidance: scale {scale}{own}, on the first {channels} channels.")
+        kind = f"Autoguidance by {guidance['guide']}" if "guide" in guidance else "Guidance"
+        lines.append(f"- {kind}: scale {scale}{own}, on the first {channels} channels.")
     if process := protocol.process:
         lines.append(f"- Process of noise: {_values(process)}.")
     for name, seen in (protocol.predictions or {}).items():

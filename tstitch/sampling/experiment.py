@@ -9,6 +9,7 @@ from evaluation.cost.flops import NetworkCost
 from models.condition import Prompts
 from samplers import (
     MATCHES,
+    Autoguidance,
     LinearVP,
     Matching,
     Misfit,
@@ -19,7 +20,7 @@ from samplers import (
 from tstitch.config import fields
 from tstitch.config.cli import identified, instantiate, not_a
 from tstitch.config.groups import all_large
-from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettings
+from tstitch.config.settings import GuidanceSettings, RunSettings, parse_guidance
 from tstitch.engine.settings import Engine, EngineSettings
 from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import SECTIONS, Experiment, Weights
@@ -48,7 +49,8 @@ class PairExperiment(Experiment):
         if not stitched:
             config = config | {"stitch": all_large(len(pair.denoisers))}
         sampler = _parse_sampler(config, _parse_stitch(config), pair)
-        guidance = GuidanceSection.parse(config["guidance"]).over(pair.guidance)
+        names = [spec.name for spec in pair.denoisers]
+        guidance = parse_guidance(config["guidance"], pair.guidance, names)
         for spec in pair.denoisers:
             scale = guidance.scale_of(spec.name)
             if scale != 1 and not spec.has_null:
@@ -65,7 +67,8 @@ class PairExperiment(Experiment):
             image_size=pair.space.image_size,
             conditions=pair.class_names,
             has_prompts=isinstance(pair.condition, Prompts),
-            denoisers={s.name: guidance.evaluations(s.name) for s in pair.denoisers},
+            denoisers={name: guidance.evaluations(name) for name in names},
+            guides=guidance.guides(names),
             schedule=_schedule(sampler),
             online=_online(sampler),
             title=_title(config["sampler"], sampler, guidance),
@@ -90,9 +93,10 @@ class PairExperiment(Experiment):
         return replace(changed, online=_online(sampler))
 
     def folder_name(self, schedule: str) -> str:
-        """`ddim20-SCHEDULE-cfg1.5`."""
+        """`ddim20-SCHEDULE-cfg1.5`, or auto1.5."""
         kind, scale = type(self.sampler).__name__.lower(), self.guidance.scale
-        return f"{kind}{self.sampler.steps}-{schedule}-cfg{scale:g}".replace("+", "")
+        guided = "auto" if self.guidance.guide else "cfg"
+        return f"{kind}{self.sampler.steps}-{schedule}-{guided}{scale:g}".replace("+", "")
 
     def protocol(self) -> dict[str, dict[str, Any]]:
         """Sampler, stitch schedule and guidance; process and predictions if not the usual ones."""
@@ -164,7 +168,14 @@ class PairExperiment(Experiment):
             )
             for spec in self.pair.denoisers
         ]
-        return Pipeline(self, self.sampler, loaded, denoisers)
+        return Pipeline(self, self.sampler, loaded, denoisers, self._autoguidance())
+
+    def _autoguidance(self) -> Autoguidance | None:
+        guide, names = self.guidance.guide, list(self.denoisers)
+        if guide is None:
+            return None
+        scale, channels = self.guidance.scale, self.guidance.channels
+        return Autoguidance(guide=names.index(guide), scale=scale, channels=channels)
 
     def _departures(self) -> dict[str, Any]:
         """Process and predictions that are not those of the published DiTs."""
@@ -226,11 +237,12 @@ def _resolved(sampler: Sampler) -> dict[str, Any]:
 
 
 def _title(section: dict[str, Any], sampler: Sampler, guidance: GuidanceSettings) -> str:
-    """`DDIM 20 steps, guidance 1.5`."""
+    """`DDIM 20 steps, guidance 1.5`, or `..., autoguidance 1.5 by small`."""
     name = section["_target_"].rpartition(".")[2].replace("DPMSolver", "DPM-Solver")
     if section.get("algorithm") == "dpmpp":
         name += "++"
-    return f"{name} {sampler.steps} steps, guidance {guidance.scale:g}"
+    by = f" by {guidance.guide}" if guidance.guide else ""
+    return f"{name} {sampler.steps} steps, {'auto' if by else ''}guidance {guidance.scale:g}{by}"
 
 
 def _values(process: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
 from samplers import (
+    Autoguidance,
     Denoiser,
     Matching,
     OnlineDenoiser,
@@ -111,6 +112,7 @@ class Pipeline:
         sampler: with its stitch schedule.
         loaded: the networks of its pair.
         denoisers: small to large.
+        autoguidance: of the larger ones; None = they guide themselves, if at all.
     """
 
     def __init__(
@@ -119,11 +121,13 @@ class Pipeline:
         sampler: Sampler,
         loaded: LoadedPair,
         denoisers: Sequence[PairedDenoiser],
+        autoguidance: Autoguidance | None = None,
     ) -> None:
         self.experiment, self.sampler = experiment, sampler
         self.engine = loaded.engine
         self._device = loaded.engine.device
         self._denoisers = tuple(denoisers)
+        self._guided: Callable[[Sequence[Denoiser]], list[Denoiser]] = autoguidance or list
         self._space = loaded.space
         self._prepared = False
 
@@ -152,15 +156,20 @@ class Pipeline:
         x = torch.zeros((size, *shape), device=self._device)
         y = torch.zeros(size, dtype=torch.int64, device=self._device)
         plan = self.sampler.plan
-        first = {step.model: step.t for step in reversed(plan)}
+        names = [one.name for one in self._denoisers]
+        first = {
+            names.index(name): step.t
+            for step in reversed(plan)
+            for name in self.experiment.evaluations_in_step(names[step.model])
+        }
         if every or isinstance(self.sampler.stitch, OnlineSchedule):
-            first = dict.fromkeys(range(len(self._denoisers)), plan[0].t) | first
+            first = dict.fromkeys(range(len(names)), plan[0].t) | first
         batch = Batch(size, x, y, lambda: x, self._nulls(lambda _, own: x.new_zeros((size, *own))))
         # The largest first: what the others need fits into its memory.
         for model, t in sorted(first.items(), reverse=True):
             started, name = time.perf_counter(), self._denoisers[model].name
             try:
-                self._answering(model, batch)(x, t, y)
+                self._network(model, batch)(x, t, y)
                 if self._device.type == "cuda":
                     torch.cuda.synchronize(self._device)
             except (UserError, torch.OutOfMemoryError):
@@ -195,13 +204,18 @@ class Pipeline:
     def denoiser(self, name: str, batch: Batch) -> Denoiser:
         """A denoiser as the sampler asks for it, for the images of a batch."""
         names = [denoiser.name for denoiser in self._denoisers]
-        return self._answering(names.index(name), batch)
+        return self._answers(batch)[names.index(name)]
 
-    def _answering(self, model: int, batch: Batch) -> Denoiser:
+    def _network(self, model: int, batch: Batch) -> Denoiser:
         return self._denoisers[model].answering(batch.nulls.get(model))
 
-    def _answers(self, batch: Batch) -> list[Denoiser]:
-        return [self._answering(model, batch) for model in range(len(self._denoisers))]
+    def _answers(self, batch: Batch, timer: StageTimer | None = None) -> list[Denoiser]:
+        """The denoisers as the sampler asks for them; a timer counts each network's own time."""
+        networks = [self._network(model, batch) for model in range(len(self._denoisers))]
+        if timer is not None:
+            stages = [DENOISE + one.name for one in self._denoisers]
+            networks = [_timed(n, timer, s) for n, s in zip(networks, stages, strict=True)]
+        return self._guided(networks)
 
     def _nulls(self, draw: Callable[[int, tuple[int, ...]], Tensor]) -> dict[int, Tensor]:
         """What images bring along, of the denoisers whose null condition needs it."""
@@ -211,7 +225,7 @@ class Pipeline:
     @torch.inference_mode()
     def evaluate(self, model: int, batch: Batch) -> None:
         """One guided evaluation of a denoiser at x_T, for its time alone."""
-        self._answering(model, batch)(batch.x_T, self.sampler.plan[0].t, batch.y)
+        self._answers(batch)[model](batch.x_T, self.sampler.plan[0].t, batch.y)
 
     @torch.inference_mode()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
@@ -220,8 +234,7 @@ class Pipeline:
 
     def _denoise(self, batch: Batch, timer: StageTimer) -> tuple[Tensor, np.ndarray | None]:
         """The latents; and, where they are decided on the way, evaluations by each denoiser."""
-        answers = zip(self._answers(batch), self._denoisers, strict=True)
-        denoisers = [_timed(answer, timer, DENOISE + one.name) for answer, one in answers]
+        denoisers = self._answers(batch, timer)
         sampler = self.sampler
         if not isinstance(sampler.stitch, OnlineSchedule):
             with timer.stage(LOOP):

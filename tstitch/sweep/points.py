@@ -85,6 +85,7 @@ def make_point(
         fraction=planned.fraction,
         fractions=planned.fractions,
         steps_per_denoiser={name: row.steps for name, row in denoisers.items()},
+        evaluations_per_denoiser={n: row.evaluations_per_image for n, row in denoisers.items()},
         nfe=metrics.nfe_per_image,
         seconds_per_image=seconds.total if seconds else None,
         seconds_per_denoiser={

@@ -139,7 +139,10 @@ def _baseline(place: int, points: Sequence[CurvePoint]) -> int | None:
 def _named(measured: Point, point: CurvePoint) -> Point:
     """With the models' names in place of those of the pair's denoisers."""
     names = {name: role for role, name in denoiser_names(point.roles).items()}
-    parts = ("steps_per_denoiser", "seconds_per_denoiser", "gmacs_per_evaluation")
+    parts = (
+        "steps_per_denoiser", "seconds_per_denoiser", "gmacs_per_evaluation",
+        "evaluations_per_denoiser",
+    )  # fmt: skip
     renamed: dict[str, Any] = {
         part: {names[name]: value for name, value in getattr(measured, part).items()}
         for part in parts

@@ -13,7 +13,9 @@ from tstitch.paper.figure.throughput import Throughput, fastest_case, rate_of
 from tstitch.runtime.errors import UserError
 
 # Of a run's overrides.
-RESERVED = ("pair", "run.dir", "run.root", "run.num_images", "run.overwrite")
+RESERVED = (
+    "pair", "run.dir", "run.root", "run.num_images", "run.overwrite", "guidance", "guidance.guide"
+)  # fmt: skip
 PAIRS = [("small", "large"), ("small", "medium"), ("medium", "large"), ROLES]
 
 
@@ -54,10 +56,12 @@ def _throughput(value: Any) -> Throughput:
 def benchmark_throughput(document: dict[str, Any]) -> float:
     """FLOP/s of the largest denoiser alone in the fastest case of a benchmark.json."""
     protocol = document["protocol"]
-    per_step = 1 if protocol["guidance"]["scale"] == 1 else 2
-    evaluations = protocol["sampler"]["steps"] * per_step
-    flops = evaluations * max(protocol["gmacs_per_evaluation"].values()) * 2e9
-    return rate_of(fastest_case(document)) * flops
+    guidance, gmacs = protocol["guidance"], protocol["gmacs_per_evaluation"]
+    largest = max(gmacs.values())
+    # Of a guided step the second evaluation is the guide's, if there is one.
+    second = gmacs[guidance["guide"]] if "guide" in guidance else largest
+    step = largest if guidance["scale"] == 1 else largest + second
+    return rate_of(fastest_case(document)) * protocol["sampler"]["steps"] * step * 2e9
 
 
 def _free(overrides: tuple[str, ...]) -> tuple[str, ...]:
