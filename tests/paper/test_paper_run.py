@@ -263,6 +263,7 @@ BAD = [
     (["overrides=['nonsense=1']"], "nonsense: unknown key"),
     (["overrides=['evaluation=none']", "paper=table7"], "evaluation.reference=null: a figure"),
     (["overrides=['run.dir=x']"], "overrides: run.dir=x is for the figure to decide"),
+    (["overrides=['guidance=auto']"], "overrides: guidance=auto is for the figure to decide"),
     (["overrides=['stitch.fraction=1']"], "overrides: stitch.fraction=1 is for the figure"),
     (["report=."], "report=.: name a folder"),
     (["paper.miniature.timing.rounds=0"], "paper.miniature.timing.rounds=0: choose a whole"),

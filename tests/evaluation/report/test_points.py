@@ -14,6 +14,7 @@ from evaluation.report.points import (
     metric_names,
     points_csv,
 )
+from evaluation.report.speed import comparable_times
 
 
 def rows_of(path) -> list[dict[str, str]]:
@@ -159,3 +160,22 @@ def test_arithmetic_of_denoisers_adds_up():
     for point in (*two_denoisers(), *three_denoisers()):
         shares = sum(point.gmacs_of(name) for name in point.steps_per_denoiser)
         assert shares == pytest.approx(point.gmacs_per_image)
+
+
+def test_evaluations_as_a_guide():
+    """Catches: a denoiser that guides the others' steps and has no arithmetic or times in its
+    own, which look like another load of the machine then."""
+    points = []
+    for large in (20, 10, 0):
+        values = point_json({"small": 20 - large, "large": large}, 2.5, fraction=1 - large / 20)
+        evaluations = {"small": 20, "large": large}
+        gmacs = {n: evaluations[n] * values["gmacs_per_evaluation"][n] for n in evaluations}
+        seconds = {name: value / 1e3 for name, value in gmacs.items()}
+        total = sum(gmacs.values())
+        values |= {"evaluations_per_denoiser": evaluations, "nfe": 20 + large}
+        values |= {"seconds_per_denoiser": seconds, "gmacs_per_image": total}
+        values |= {"seconds_per_image": total / 1e3 + 5e-4, "flops_per_image": 2e9 * total}
+        points.append(point_of(values))
+        assert {name: points[-1].gmacs_of(name) for name in gmacs} == pytest.approx(gmacs)
+    kept, notes = comparable_times(points)
+    assert kept == points and notes == []
