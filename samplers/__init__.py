@@ -40,9 +40,9 @@ from .stitch import (
 from .vp_sde import VPSDE
 
 __all__ = [
-    "Autoguidance", "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decisions", "Decreasing",
-    "Denoiser", "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions", "Heun",
-    "Interleave", "LargeToSmall", "Last", "LinearVP", "MATCHES", "Matching", "Misfit",
+    "Autoguidance", "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decisions",
+    "Decreasing", "Denoiser", "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions",
+    "Heun", "Interleave", "LargeToSmall", "Last", "LinearVP", "MATCHES", "Matching", "Misfit",
     "NUM_TIMESTEPS", "OnlineDenoiser", "OnlineSchedule", "PREDICTIONS", "PerImageRandomness",
     "Process", "Random", "RectifiedFlow", "ResolvedSchedule", "Sampler", "ScaledLinearVP",
     "Search", "SketchRender", "Step", "StitchSchedule", "TopK", "VPSDE", "VarianceError", "Window",

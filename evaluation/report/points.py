@@ -44,7 +44,7 @@ class Point:
     timed_in: tuple[str, ...] = ()  # the conditions of the times: one, several if mixed
     round_seconds: tuple[float, ...] = ()  # per image in rounds in turn; empty = the run's batches
     # Network evaluations per image, also as a guide; empty = as many in all steps.
-    evaluations_per_denoiser: dict[str, int] = field(default_factory=dict)
+    evaluations_per_denoiser: dict[str, int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if LOSS not in self.metrics:
