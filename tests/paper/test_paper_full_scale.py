@@ -64,8 +64,8 @@ def test_table_1_with_the_papers_networks(scored, tmp_path):
     curve["fractions"] = [0, 0.5, 1]
     curve["expected"] = {"source": "Table 1", "error": 0, "fid": [20.11, 19.33, 40.92]}
     config["paper"] |= {"claims": [], "name": "table1_trial"}
-    space = ["size=4", "widths=[32,32]", "attention_sides=[4]", "layers=1", "codebook=64"]
-    own = [*scored, *(f"pair.space.{word}" for word in space), "pair.space.vae=/of/the/dits"]
+    space = ["size=28", "widths=[32]", "attention_sides=[]", "layers=1", "codebook=64"]
+    own = [*scored, "run.batch_size=1", *(f"pair.space.{word}" for word in space), "pair.space.vae=/of/the/dits"]
     weights = RANDOM | {"small": "/of/the/dits", "ldm_s": "random", "ldm": "random"}
     text = run_reproduction(config | {"overrides": own, "weights": weights}).read_text()
     assert "ldm_imagenet256" in text and "Table 1" in text
