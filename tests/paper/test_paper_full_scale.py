@@ -65,7 +65,12 @@ def test_table_1_with_the_papers_networks(scored, tmp_path):
     curve["expected"] = {"source": "Table 1", "error": 0, "fid": [20.11, 19.33, 40.92]}
     config["paper"] |= {"claims": [], "name": "table1_trial"}
     space = ["size=28", "widths=[32]", "attention_sides=[]", "layers=1", "codebook=64"]
-    own = [*scored, "run.batch_size=1", *(f"pair.space.{word}" for word in space), "pair.space.vae=/of/the/dits"]
+    own = [
+        *scored,
+        "run.batch_size=1",
+        *(f"pair.space.{word}" for word in space),
+        "pair.space.vae=/of/the/dits",
+    ]
     weights = RANDOM | {"small": "/of/the/dits", "ldm_s": "random", "ldm": "random"}
     text = run_reproduction(config | {"overrides": own, "weights": weights}).read_text()
     assert "ldm_imagenet256" in text and "Table 1" in text
