@@ -17,7 +17,7 @@ QUOTES = "quote values"
 # overrides, how the message begins, what else it says
 BAD = [
     # groups
-    (["sampler=plms"], "sampler=plms", "choose one of ddim, ddim_ldm, ddpm, dpm_solver, euler, heun"),
+    (["sampler=plms"], "sampler=plms", "choose one of ddim, ddim_ldm, ddpm, dpm_solver"),
     (["pair=mnist"], "pair=mnist", "fashion_mnist_trio"),
     (["stitch=half"], "stitch=half", "interleave, large_to_small"),
     (["guidance=none"], "guidance=none", "choose one of auto, cfg"),
