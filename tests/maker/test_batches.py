@@ -94,3 +94,15 @@ def test_threads_follow_other_commands(compile, threads):
     sample_units(pipeline, cut(4, 2), lambda *entry: None)
     assert counters["stats"]["unique_graphs"] == before
     assert torch.get_num_threads() == (threads + 1 if compile == "true" else threads)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [1, 1.5])
+def test_nothing_is_compiled_within_a_batch(scale):
+    """Catches: a preparation with other tensors than those of the batches, after which the
+    first batch compiles once more and reports it as sampling."""
+    pipeline = build("engine.compile=true", "run.batch_size=2", f"guidance.scale={scale}")
+    pipeline.prepare()
+    before = counters["stats"]["unique_graphs"]
+    sample_units(pipeline, cut(4, 2), lambda *entry: None)
+    assert counters["stats"]["unique_graphs"] == before > 0

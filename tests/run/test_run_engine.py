@@ -28,17 +28,6 @@ def test_padded_batch_is_computed_as_a_full_one(tmp_path, compiled, sample, imag
     assert np.array_equal(images(full)[:20], images(compiled))
 
 
-@pytest.mark.slow
-def test_nothing_is_compiled_within_a_batch(tmp_path, sample):
-    """Catches: a preparation with other tensors than those of the batches, after which the
-    first batch compiles once more and reports it as sampling."""
-    run = sample(tmp_path / "run", COMPILED, "guidance.scale=1", "run.num_images=16")
-    prepared = json.loads((run / "metrics.json").read_text())["seconds_per_image"]["prepared"]
-    with np.load(run / "shards" / "00000000-00000008.npz") as shard:
-        seconds = json.loads(str(shard["times"]))["seconds"]
-    assert sum(seconds.values()) < min(prepared.values())
-
-
 def test_compilation_is_reported_apart(compiled):
     """Catches: compile time in the time per image, or nowhere."""
     metrics = json.loads((compiled / "metrics.json").read_text())
