@@ -1,11 +1,12 @@
 """Spaces of an autoencoder: its network on a device, in a precision, some images at a time."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.chunks import images_at_once, in_chunks
 from models.images import check_counts
@@ -15,7 +16,7 @@ T = TypeVar("T")
 CHUNK = 8  # images at once where the memory is not asked, as on the CPU
 
 
-class AutoencoderSpace:
+class AutoencoderSpace(ABC):
     """What such spaces share; on CUDA the layout is channels-last.
 
     Args:
@@ -55,6 +56,14 @@ class AutoencoderSpace:
             self._place()  # anew also the chunk, which may have been halved
         return self
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (N,C,H,W) as uint8 images (N,image_size,image_size,3), on the device."""
+        return self.decode_checked(latents)[0]
+
+    @abstractmethod
+    def decode_checked(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """As `decode`, and which images are finite, bool (N,): uint8 cannot tell."""
+
     @property
     def precision(self) -> str:
         """fp32, tf32, bf16 or fp16: what `dtype` comes to on the device."""
@@ -66,7 +75,9 @@ class AutoencoderSpace:
         layout = torch.preserve_format
         if self._device.type == "cuda":
             layout = torch.channels_last  # what cuDNN's convolutions are fastest with
-        self._network.to(self._device, DTYPES[self.precision], memory_format=layout)
+        # Not diffusers' own `to`: it warns of modules to be kept in float32 where there are none.
+        nn.Module.to(self._network, self._device, DTYPES[self.precision])
+        self._network.to(memory_format=layout)
         self._chunk = self.chunk if isinstance(self.chunk, int) else CHUNK
         if self.chunk == "auto" and self._device.type == "cuda":
             widths, size = self._network.config.block_out_channels, DTYPES[self.precision].itemsize

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from models.folders import SCHEDULER, naming, read_config, read_scheduler
+from models.images import check_counts
 
 CLASSES = ("UNet2DModel", "UNet2DConditionModel", "DiTTransformer2DModel")
 PREDICTIONS = {
@@ -71,6 +72,7 @@ class DiffusersDenoiser(nn.Module):
         super().__init__()
         if (source is None) == (config is None):
             raise ValueError(f"source={source}: give either a source or a config")
+        check_counts({"patch_size": patch_size})
         self.pretrained, self._where = source, "config" if source is None else f"source={source}"
         values = dict(config or {})
         if source is not None:
@@ -87,7 +89,7 @@ class DiffusersDenoiser(nn.Module):
             self.identity["patch_size"] = patch_size
         scheduler = _scheduler(source) if source is not None else {}
         self.prediction, self.trained_on = _prediction(scheduler), _process(scheduler)
-        if patch_size < 1 or input_size % patch_size:
+        if input_size % patch_size:
             raise ValueError(
                 f"patch_size={patch_size}: choose a divisor of input_size={input_size}"
             )

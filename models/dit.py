@@ -11,6 +11,8 @@ from timm.layers import Mlp, PatchEmbed
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
+from models.images import check_counts
+from models.patches import check_patches, published_sizes, unpatchify
 from models.timestep_features import timestep_features
 
 # hidden size, depth, attention heads (arXiv 2212.09748, Table 1)
@@ -61,10 +63,8 @@ class DiT(nn.Module):
         learn_sigma: bool = True,
     ) -> None:
         super().__init__()
-        if input_size % patch_size:
-            raise ValueError(
-                f"patch_size={patch_size}: choose a divisor of the latent side {input_size}"
-            )
+        check_patches(input_size, patch_size)
+        check_counts({"hidden_size": hidden_size, "depth": depth, "num_heads": num_heads})
         if hidden_size % num_heads or hidden_size % 4:
             raise ValueError(
                 f"hidden_size={hidden_size}: choose a multiple of 4 and of num_heads={num_heads}"
@@ -101,14 +101,7 @@ class DiT(nn.Module):
         c = self.t_embedder(t) + self.y_embedder(y)  # (N, D)
         for block in self.blocks:
             x = block(x, c)  # (N, L, D)
-        return self._unpatchify(self.final_layer(x, c))
-
-    def _unpatchify(self, x: Tensor) -> Tensor:
-        """(N, L, p*p*C_out), channels fastest, to (N, C_out, H, W)."""
-        n, side, p = x.shape[0], self.input_size // self.patch_size, self.patch_size
-        x = x.reshape(n, side, side, p, p, self.out_channels)
-        x = x.permute(0, 5, 1, 3, 2, 4)  # (N, C_out, side, p, side, p)
-        return x.reshape(n, self.out_channels, side * p, side * p)
+        return unpatchify(self.final_layer(x, c), self.input_size, self.patch_size)
 
     def _initialize(self) -> None:
         """The published initialisation: Xavier layers, zeroed modulation and output."""
@@ -225,15 +218,12 @@ def published(
     Raises:
         ValueError: unknown variant, or a latent that its patches do not divide.
     """
-    size, _, patch = variant.removeprefix("DiT-").partition("/")
-    names = [f"DiT-{s}/{p}" for s in SIZES for p in PATCH_SIZES]
-    if variant not in names:
-        raise ValueError(f"variant={variant}: choose one of {', '.join(names)}")
-    hidden_size, depth, num_heads = SIZES[size]
+    sizes, patch_size = published_sizes(variant, "DiT", SIZES, PATCH_SIZES)
+    hidden_size, depth, num_heads = sizes
     return DiT(
         input_size=input_size,
         in_channels=in_channels,
-        patch_size=int(patch),
+        patch_size=patch_size,
         hidden_size=hidden_size,
         depth=depth,
         num_heads=num_heads,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from models.checkpoint_names import places
 from models.entries import Misfit
+from models.images import check_counts
 from models.ldm_names import renamed, unet_names
 
 NULLS = ("zero", "learned", "noise")
@@ -77,9 +78,7 @@ class LDMDenoiser(nn.Module):
             "model_channels": model_channels, "context_dim": context_dim,
             "num_res_blocks": num_res_blocks, "num_head_channels": num_head_channels,
         }  # fmt: skip
-        for name, value in counts.items():
-            if type(value) is not int or value < 1:
-                raise ValueError(f"{name}={value}: must be an integer of at least 1")
+        check_counts(counts)
         _check_factors("channel_mult", channel_mult)
         _check_factors("attention_resolutions", attention_resolutions)
         factor = 2 ** (len(channel_mult) - 1)

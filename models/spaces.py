@@ -172,10 +172,6 @@ class VAESpace(AutoencoderSpace):
         """The autoencoder's own latents (N,C,H,W) as denoisers take them, of the loaded network."""
         return self.constants.apply(own)
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Scaled latents (N,C,H,W) as uint8 images (N,image_size,image_size,3), on the device."""
-        return self.decode_checked(latents)[0]
-
     @torch.no_grad()
     def decode_checked(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """As `decode`, and which images are finite, bool (N,): uint8 cannot tell."""

@@ -11,6 +11,8 @@ from timm.layers import Mlp, PatchEmbed
 from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
+from models.images import check_counts
+from models.patches import check_patches, published_sizes, unpatchify
 from models.timestep_features import timestep_features
 
 # hidden size, depth without the block in the middle, attention heads (arXiv 2209.12152, Table 1)
@@ -65,15 +67,13 @@ class UViT(nn.Module):
         first_timestep: int = 0,
     ) -> None:
         super().__init__()
-        if input_size % patch_size:
-            raise ValueError(
-                f"patch_size={patch_size}: choose a divisor of the latent side {input_size}"
-            )
+        check_patches(input_size, patch_size)
+        check_counts({"hidden_size": hidden_size, "depth": depth, "num_heads": num_heads})
         if hidden_size % num_heads or hidden_size % 2:
             raise ValueError(
                 f"hidden_size={hidden_size}: choose an even multiple of num_heads={num_heads}"
             )
-        if depth % 2 or depth < 2:
+        if depth % 2:
             raise ValueError(f"depth={depth}: choose an even number, at least 2")
         if first_timestep not in (0, 1):
             raise ValueError(f"first_timestep={first_timestep}: choose 0 or 1")
@@ -129,15 +129,8 @@ class UViT(nn.Module):
         for block in self.out_blocks:
             x = block(x, skips.pop())
         patches = self.decoder_pred(self.norm(x))[:, EXTRA_TOKENS:]
-        image = self._unpatchify(patches)
+        image = unpatchify(patches, self.input_size, self.patch_size)
         return image if self.final_layer is None else self.final_layer(image)
-
-    def _unpatchify(self, x: Tensor) -> Tensor:
-        """(N, L, p*p*C), channels fastest, to (N, C, H, W)."""
-        n, side, p = x.shape[0], self.input_size // self.patch_size, self.patch_size
-        x = x.reshape(n, side, side, p, p, self.in_channels)
-        x = x.permute(0, 5, 1, 3, 2, 4)  # (N, C, side, p, side, p)
-        return x.reshape(n, self.in_channels, side * p, side * p)
 
     def _initialize(self) -> None:
         """Truncated normal weights, zeroed biases; embedding and convolutions as torch does."""
@@ -191,15 +184,12 @@ def published(
         ValueError: unknown variant, another first timestep, or a latent that its patches do not
             divide.
     """
-    size, _, patch = variant.removeprefix("U-ViT-").partition("/")
-    names = [f"U-ViT-{s}/{p}" for s in SIZES for p in PATCH_SIZES]
-    if variant not in names:
-        raise ValueError(f"variant={variant}: choose one of {', '.join(names)}")
-    hidden_size, depth, num_heads = SIZES[size]
+    sizes, patch_size = published_sizes(variant, "U-ViT", SIZES, PATCH_SIZES)
+    hidden_size, depth, num_heads = sizes
     return UViT(
         input_size=input_size,
         in_channels=in_channels,
-        patch_size=int(patch),
+        patch_size=patch_size,
         hidden_size=hidden_size,
         depth=depth,
         num_heads=num_heads,

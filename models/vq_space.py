@@ -103,10 +103,6 @@ class VQSpace(AutoencoderSpace):
             self._place()
         return self
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents (N,C,H,W) as uint8 images (N,image_size,image_size,3), on the device."""
-        return self.decode_checked(latents)[0]
-
     @torch.no_grad()
     def decode_checked(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """As `decode`, and which images are finite, bool (N,): uint8 cannot tell.

@@ -47,6 +47,8 @@ def test_what_networks_take():
         (UNET, {"input_size": 7, "in_channels": 1}, ("input_size=7", "multiple of 2")),
         (UNET, {"in_channels": 1, "published_dit": True}, ("published_dit=True",)),
         (UNET, {"in_channels": 1, "patch_size": 3}, ("patch_size=3", "divisor of input_size=8")),
+        (UNET, {"in_channels": 1, "patch_size": 1.0}, ("patch_size=1.0", "an integer")),
+        (UNET, {"in_channels": 1, "patch_size": 0}, ("patch_size=0", "an integer of at least 1")),
         (UNET | {"norm_num_groups": 3}, {"in_channels": 1}, ("cannot be built",)),
         (UNET | {"time_embedding_type": "fourier"}, {"in_channels": 1}, ("every t from 0",)),
     ],

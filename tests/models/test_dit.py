@@ -91,6 +91,9 @@ def test_fractional_timesteps_are_not_rounded():
     [
         ({"patch_size": 3}, "patch_size=3"),
         ({"hidden_size": 50, "num_heads": 4}, "hidden_size=50"),
+        ({"patch_size": 0}, "patch_size=0"),
+        ({"num_heads": 0}, "num_heads=0"),
+        ({"depth": 1.5}, "depth=1.5"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(arguments, field):

@@ -1,6 +1,7 @@
 """Pixel and autoencoder spaces; the autoencoders are tiny, random, and built here."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -201,6 +202,17 @@ def test_chunks_change_nothing(vae):
     assert one.decode(latents)[0].ne(one.decode(latents)[1]).any()
     drawn = [space.encode(images, torch.Generator().manual_seed(1)) for space in (one, many)]
     torch.testing.assert_close(*drawn)
+
+
+def test_nothing_is_warned_of(vae, caplog):
+    """Catches: diffusers' warning, at every run, of modules to keep in float32, which are none."""
+    logger = logging.getLogger("diffusers")
+    logger.addHandler(caplog.handler)
+    try:
+        VAESpace(vae, size=8, dtype="bf16").load()
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert caplog.text == ""
 
 
 def test_scale_goes_out_and_in(vae):

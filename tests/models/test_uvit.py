@@ -131,6 +131,9 @@ def test_networks_that_count_from_one_are_told_so():
         ({"hidden_size": 15, "num_heads": 3}, "hidden_size=15"),
         ({"depth": 3}, "depth=3"),
         ({"depth": 0}, "depth=0"),
+        ({"patch_size": 0}, "patch_size=0"),
+        ({"num_heads": 0}, "num_heads=0"),
+        ({"depth": "2"}, "depth=2"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(arguments, field):
