@@ -48,10 +48,29 @@ def test_a_report(reproduce, tmp_path):
     assert kept.stat().st_mtime_ns == stored
 
 
+def test_steps_that_are_evaluated_twice(reproduce, tmp_path):
+    """Catches: evaluations given to the criterion for steps."""
+    report = reproduce(tmp_path, *WORDS, "paper.miniature.curves.0.sampler=heun")
+    kept = tmp_path / "paper" / "criterion-miniature" / "measured.json"
+    assert len(json.loads(kept.read_text())["measured"]["changes"]) == 4
+    assert "| window from 0 | ssLL |" in report.read_text()
+
+
+def test_two_processes(reproduce, command, tmp_path):
+    """Catches: a rank that judges as well, and waits for the others or has values of its own."""
+    reproduce(tmp_path / "alone", *WORDS)
+    done = command(*WORDS, f"root={tmp_path}/both", processes=2)
+    assert done.returncode == 0, done.stderr
+    files = [tmp_path / name / "paper/criterion-miniature" for name in ("alone", "both")]
+    one, other = (json.loads((f / "measured.json").read_text())["measured"] for f in files)
+    assert one == other
+
+
 def test_bad_values(refusal, tmp_path):
     """Catches: a curve whose fractions are thrown away, schedules that cannot be drawn."""
     words = list(WORDS)
     small = "paper.miniature.probe.small=4"
     assert "probe.small=4: choose less than the 4 steps" in refusal(tmp_path, *words, small)
-    more = "paper.miniature.curves.0.fractions=[0,0.5]"
-    assert "give one of two models" in refusal(tmp_path, "paper=criterion", more)
+    for fractions in ("[0,0.5]", "[1]"):
+        own = f"paper.miniature.curves.0.fractions={fractions}"
+        assert "give one of two models" in refusal(tmp_path, "paper=criterion", own)

@@ -161,6 +161,22 @@ def test_every_order_costs_the_same(scale):
     assert at["last"] == (1,) * (steps - small) + (0,) * small
 
 
+def test_steps_that_are_evaluated_twice():
+    """Catches: evaluations counted for steps, a stand-in of more steps than there are."""
+    curve = "{models: [small, large], sampler: heun, steps: [10], fractions: [0, 1], images: 8}"
+    figure, settings = parsed(
+        f"paper.miniature.curves=[{curve}]",
+        "paper.miniature.small_steps=4",
+        f"{START}, {{label: topk, stitch: topk}}, {{label: last, stitch: last}}]",
+    )
+    large, *orders, small = figure.plan(settings)
+    models = {point.planned.label: point.experiment.step_models for point in orders}
+    assert models["first"] == (0,) * 4 + (1,) * 6 and models["last"] == (1,) * 6 + (0,) * 4
+    assert sorted(models["topk"]) == [0] * 4 + [1] * 6
+    assert orders[0].experiment.steps_per_denoiser == {"small": 8, "large": 11}  # evaluations
+    assert (large.experiment.step_models, small.experiment.step_models) == ((1,) * 10, (0,) * 10)
+
+
 def test_a_window_is_in_the_middle_or_where_it_is_said():
     """Catches: a window of one step more or less by rounding."""
     for steps, small in ((25, 10), (20, 7), (50, 33)):
@@ -202,7 +218,7 @@ BAD = [
     (["paper.miniature.small_steps=4"], "small_steps=4: choose fewer than the 4 steps"),
     (["paper.miniature.pairs=[]"], "pairs=[]: give at least one value"),
     (["paper.miniature.pairs=[mnist]"], "pair=mnist: choose one of"),
-    (["paper.miniature.pairs=[fashion_mnist_trio]"], "fashion_mnist_trio has small, medium, large"),
+    (["paper.miniature.pairs=[fashion_mnist_trio]"], "fashion_mnist_trio: has small, medium"),
     (["paper.miniature.orders=3"], "orders=3: give a list of sections, one for each order"),
     ([f"{START}]"], "give at least two orders, one with label: first"),
     ([odd("axis: step")], "give a label of its own, and stitch (a file of configs/stitch)"),
@@ -215,6 +231,7 @@ BAD = [
     ([odd("label: odd, stitch: topk, steps: 9")], "orders.odd: stitch.steps=9"),
     ([odd("label: odd, stitch: random, steps: 3")], "orders.odd: has 3 small steps, not 2"),
     ([odd("label: odd, stitch: decreasing")], "choose orders of equal cost"),
+    ([odd("label: odd, stitch: sketch_render, latest: 2")], "odd: each image decides its own"),
     (["paper.miniature.curves.0.fractions=[0, 0.5]"], "and fractions [0, 1]"),
     (["paper.miniature.curves.0.steps=[4, 5]"], "give each [small, large], one steps"),
     (["+paper.miniature.found={}"], "paper.miniature.found: unknown key"),

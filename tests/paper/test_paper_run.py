@@ -316,7 +316,17 @@ BAD = [
     (["scale.pairs=[5]"], "scale.pairs=[5]: give a list of"),
     (["paper=table6", "training=['nonsense=1']"], "nonsense: unknown key"),
     (["paper=table5", "paper.miniature.pair=mnist"], "pair=mnist: choose one of"),
-    (["paper=table5", "paper.miniature.pair=fashion_mnist_trio"], "has denoisers small, medium"),
+    (
+        ["paper=table5", "paper.miniature.pair=fashion_mnist_trio"],
+        "paper.miniature.pair=fashion_mnist_trio: has small, medium, large; choose a pair of small",
+    ),
+    (
+        ["paper=table1", "paper.miniature.pair=fashion_mnist_trio"],
+        "paper.miniature.pair=fashion_mnist_trio: has small, medium, large; choose a pair of small",
+    ),
+    (["paper=table1", "paper.miniature.weights={small: x}"], "weights.small='x': choose one of"),
+    (["paper=table1", "paper.miniature.pair=null"], "are of the figure's own pair; give pair"),
+    (["paper=table5", "paper.miniature.curves.0.steps=[4,5]"], "curves: give one of models [small"),
     (["paper=table5", "paper.miniature.matches=[sigma]"], "matches=['sigma']: give a list of"),
     (["paper=table5", "paper.miniature.matches=[t]"], "matches=['t']: give snr among them"),
     (["paper=table5", "paper.miniature.curves.0.models=[small,medium]"], "models [small, large]"),

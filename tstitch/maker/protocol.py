@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -250,6 +251,12 @@ class Experiment(ABC):
     def step_evaluations(self) -> tuple[int, ...]:
         """Evaluations in each step that the stitch schedule assigns: two in most of Heun's."""
         return (1,) * len(self.schedule)
+
+    @property
+    def step_models(self) -> tuple[int, ...]:
+        """Which denoiser runs each step that the stitch schedule assigns, as `schedule` has it."""
+        starts = accumulate(self.step_evaluations[:-1], initial=0)
+        return tuple(self.schedule[start] for start in starts)
 
     @property
     def steps_per_denoiser(self) -> dict[str, int]:

@@ -83,6 +83,12 @@ class Curve(fields.Settings):
         return self
 
     @property
+    def is_row(self) -> bool:
+        """Whether its runs differ in the shares of the models alone."""
+        varied = (self.steps, self.guidance, self.kinds, self.variants)
+        return all(len(values) == 1 for values in varied)
+
+    @property
     def _mixes(self) -> list[tuple[str, Any]]:
         """Shares of the models of every schedule, with the field that they are from."""
         mixes = [("mixes", mix) for mix in self.mixes]

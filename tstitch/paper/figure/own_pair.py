@@ -1,15 +1,29 @@
 """Settings of a figure whose small and large model are no pair of the scale."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
+from tstitch.config import fields
 from tstitch.config.cli import compose
-from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.figure.plan import configured_pair
+from tstitch.paper.figure.settings import Reproduction, Weights
+from tstitch.runtime.errors import UserError
 
 TWO = ("small", "large")
 SPACE = "pair.space."
+# Of a pair's models: the name that each one's weights have in a command, weights.NAME=.
+OwnWeights = Annotated[
+    dict[str, Annotated[str, fields.one_of(tuple(Weights.model_fields))]],
+    fields.Rule(
+        lambda names: isinstance(names, Mapping) and set(names) <= set(TWO),
+        "name weights of small and large alone",
+    ),
+]
 
 
-def of_own_pair(settings: Reproduction, pair: str, weights: Mapping[str, str]) -> Reproduction:
+def of_own_pair(
+    settings: Reproduction, pair: str, weights: Mapping[str, str], field: str
+) -> Reproduction:
     """The settings with another pair of small and large.
 
     What `overrides` say of the scale's own space, and this pair's does not have, is left out: the
@@ -18,10 +32,16 @@ def of_own_pair(settings: Reproduction, pair: str, weights: Mapping[str, str]) -
     Args:
         pair: its name in configs/pair/.
         weights: names of its weights in settings.weights, by model.
+        field: configuration's name of the pair, for messages.
 
     Raises:
-        UserError: no such pair.
+        UserError: no such pair, or one of other models.
     """
+    names = tuple(spec.name for spec in configured_pair(pair).denoisers)
+    if names != TWO:
+        raise UserError(
+            f"{field}={pair}: has {', '.join(names)}; choose a pair of {' and '.join(TWO)}"
+        )
     own, usual = (_space(name) for name in (pair, settings.scale.pairs[TWO]))
     foreign = tuple(f"{SPACE}{key}=" for key in usual - own)
     pairs = settings.scale.pairs | {TWO: pair}

@@ -12,11 +12,13 @@ from evaluation.report.panels import Line, Panel
 from evaluation.report.table import Table, table_lines
 from samplers import Interleave, Random
 from tstitch.config import fields
+from tstitch.maker.protocol import TracedMaker
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint
 from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.report.answers import letters
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.schedules.calibration import traced
@@ -54,8 +56,8 @@ class CriterionFigure(Figure):
     @model_validator(mode="after")
     def _check_curve(self) -> Self:
         curve = self.curves[0]
-        single = (curve.steps, curve.guidance, curve.kinds, curve.variants, curve.shares)
-        if len(self.curves) > 1 or len(curve.models) > 2 or any(len(v) > 1 for v in single):
+        large_alone = curve.fractions == (0,) and len(curve.shares) == 1
+        if len(self.curves) > 1 or not (curve.is_row and large_alone):
             needs = "give one of two models, one steps, guidance, variant, and fractions: [0]"
             raise fields.refusal("curves", needs)
         return self
@@ -87,11 +89,13 @@ class CriterionFigure(Figure):
         def look() -> dict[str, Any]:
             maker = traced(shared.maker(base.experiment), "paper=criterion")
             distributed.everywhere(lambda: maker.prepare(every=True))
-            criterion = Criterion(maker, self.probe.inputs, self.probe.seed)
-            schedules = [point.experiment.schedule for point in others]
-            return distributed.on_main(lambda: asdict(Ranking(criterion(schedules))))
+            return distributed.on_main(lambda: asdict(self._rank(maker, others)))
 
         return Ranking(**measure_once(self, settings, key, look))
+
+    def _rank(self, maker: TracedMaker, points: Sequence[CurvePoint]) -> Ranking:
+        criterion = Criterion(maker, self.probe.inputs, self.probe.seed)
+        return Ranking(criterion([point.experiment.step_models for point in points]))
 
     def panels(self, data: FigureData) -> list[Panel]:
         _, *results = data.results
@@ -118,7 +122,7 @@ class CriterionFigure(Figure):
         changes = data.measured.changes
         found = rank_correlation(changes, results)
         cells = [
-            [r.point.planned.label, drawn(r.point.experiment.schedule), f"{change:.4g}"]
+            [r.point.planned.label, letters(r.point.experiment.step_models), f"{change:.4g}"]
             for r, change in zip(results, changes, strict=True)
         ]
         by_change = [cells[k] for k in np.argsort(changes)]
@@ -150,11 +154,6 @@ def compared_schedules(probe: CriterionSettings, steps: int) -> dict[str, Schedu
         models = Random(steps=small, seed=probe.seed + k).assign(range(steps), 2)
         found.setdefault(models, f"random {probe.seed + k}")
     return {label: models for models, label in found.items()}
-
-
-def drawn(schedule: Sequence[int]) -> str:
-    """`sLLs`: a letter a step, small or large."""
-    return "".join("sL"[model] for model in schedule)
 
 
 def rank_correlation(changes: Sequence[float], results: Sequence[Result]) -> Interval:

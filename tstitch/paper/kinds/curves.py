@@ -1,7 +1,7 @@
 """Quality against the fraction, or against time where three models are mixed (most figures)."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -10,9 +10,9 @@ from tstitch.config import fields
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
-from tstitch.paper.figure.own_pair import TWO, of_own_pair
+from tstitch.paper.figure.own_pair import TWO, OwnWeights, of_own_pair
 from tstitch.paper.figure.plan import CurvePoint, plan_points
-from tstitch.paper.figure.settings import Reproduction, Weights
+from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_fractions import FRACTION_TESTS
 from tstitch.paper.kinds.curves_mixes import MIX_TESTS
 from tstitch.paper.kinds.curves_picture import fraction_panels, mix_panels
@@ -26,8 +26,6 @@ from tstitch.paper.kinds.curves_timing import (
 from tstitch.run.directory import writing
 from tstitch.runtime import distributed
 
-WeightsName = Annotated[str, fields.one_of(tuple(Weights.model_fields))]
-
 
 class CurvesFigure(Figure):
     """Points of curves; with `timing` also the time of the first curve's fractions, in turn."""
@@ -39,7 +37,7 @@ class CurvesFigure(Figure):
 
     timing: TimingSettings | None = None
     pair: fields.Text | None = None  # of small and large, in place of the scale's
-    weights: dict[str, WeightsName] = {}  # of that pair's models, by model
+    weights: OwnWeights = {}  # of that pair
 
     @model_validator(mode="after")
     def _check_timing(self) -> Self:
@@ -52,15 +50,18 @@ class CurvesFigure(Figure):
     def _check_pair(self) -> Self:
         if self.pair is not None and any(curve.models != TWO for curve in self.curves):
             raise fields.refusal("pair", "is of small and large; give every curve these models")
-        if set(self.weights) - set(TWO if self.pair else ()):
-            raise fields.refusal("weights", "are of small and large of the figure's own pair")
+        if self.weights and self.pair is None:
+            raise fields.refusal("weights", "are of the figure's own pair; give pair, or none")
         return self
 
     def plan(self, settings: Reproduction, *, trial: bool = False) -> tuple[CurvePoint, ...]:
         return plan_points(self.curves, self._own(settings), trial=trial)
 
     def _own(self, settings: Reproduction) -> Reproduction:
-        return settings if self.pair is None else of_own_pair(settings, self.pair, self.weights)
+        if self.pair is None:
+            return settings
+        field = f"paper.{settings.scale.name}.pair"
+        return of_own_pair(settings, self.pair, self.weights, field)
 
     @property
     def measurement(self) -> dict[str, Any]:

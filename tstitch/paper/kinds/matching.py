@@ -12,15 +12,14 @@ from samplers import MATCHES
 from tstitch.config import fields
 from tstitch.paper.figure.base import Answer, Figure, FigureData
 from tstitch.paper.figure.measure import Result
-from tstitch.paper.figure.plan import CurvePoint, configured_pair, plan_points
+from tstitch.paper.figure.own_pair import TWO, OwnWeights, of_own_pair
+from tstitch.paper.figure.plan import CurvePoint, plan_points
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_fractions import brightness
 from tstitch.paper.kinds.curves_picture import fraction_panels
 from tstitch.paper.report.answers import fid_course, listed, rises, rows, text
-from tstitch.runtime.errors import UserError
 from tstitch.sampling.experiment import PairExperiment
 
-ROLES = ("small", "large")
 NAMES = {"snr": "log-SNR", "t": "t"}
 # FID of DiT-S alone: in Table 5, and with the same sampler and steps in its own process (Fig. 8).
 ALONE, ALONE_IN_FIG_8 = 121.95, 35.3
@@ -74,24 +73,24 @@ class MatchingFigure(Figure):
     claim_tests: ClassVar = {"C15": c15}
 
     pair: fields.Text  # in place of the scale's
+    weights: OwnWeights = {}  # of that pair
     matches: Annotated[tuple[str, ...], fields.EACH_ONCE, fields.names(MATCHES)] = MATCHES
 
     @model_validator(mode="after")
-    def _check_curves_and_matches(self) -> Self:
+    def _check_curve_and_matches(self) -> Self:
         if MATCHES[0] not in self.matches:
             raise fields.refusal("matches", f"give {MATCHES[0]} among them: it decides the claim")
-        for curve in self.curves:
-            if curve.models != ROLES or curve.kinds != ("fraction",) or len(curve.variants) > 1:
-                remedy = "give each models [small, large] and fractions, no kinds, no variants"
-                raise fields.refusal("curves", remedy, show=False)
-            if not {0, 0.4, 1} <= set(curve.fractions):
-                remedy = "give each fractions with 0, 0.4 and 1 among them"
-                raise fields.refusal("curves", remedy, show=False)
+        curve = self.curves[0]
+        if len(self.curves) > 1 or curve.models != TWO or not curve.is_row:
+            remedy = "give one of models [small, large], with one steps and guidance, no variants"
+            raise fields.refusal("curves", remedy, show=False)
+        if curve.kinds != ("fraction",) or not {0, 0.4, 1} <= set(curve.fractions):
+            remedy = "give one of fractions with 0, 0.4 and 1 among them, no kinds"
+            raise fields.refusal("curves", remedy, show=False)
         return self
 
     def plan(self, settings: Reproduction, *, trial: bool = False) -> tuple[CurvePoint, ...]:
         """As every figure's, for each matching; all large is one run, which none changes."""
-        self._check_pair()
         by = {
             match: plan_points(self.curves, self._settings(settings, match), trial=trial)
             for match in self.matches
@@ -111,29 +110,12 @@ class MatchingFigure(Figure):
         ]
         return fraction_panels(shown, None, ())
 
-    def _check_pair(self) -> None:
-        names = tuple(spec.name for spec in configured_pair(self.pair).denoisers)
-        if names != ROLES:
-            raise UserError(
-                f"paper.pair={self.pair}: has denoisers {', '.join(names)}; choose a pair of small "
-                "and large"
-            )
-
     def _settings(self, settings: Reproduction, match: str) -> Reproduction:
-        """With the figure's own pair, whose large model has weights of another name."""
-        pairs = settings.scale.pairs | {ROLES: self.pair}
-        weights = {
-            role: settings.weights[name]
-            for role, name in (("small", "small"), ("large", "uvit"))
-            if name in settings.weights
-        }
-        return settings.model_copy(
-            update={
-                "scale": settings.scale.model_copy(update={"pairs": pairs}),
-                "overrides": (*settings.overrides, f"++pair.denoisers.small.match={match}"),
-                "weights": weights,
-            }
-        )
+        """With the figure's own pair, under a matching."""
+        field = f"paper.{settings.scale.name}.pair"
+        own = of_own_pair(settings, self.pair, self.weights, field)
+        matched = f"++pair.denoisers.small.match={match}"
+        return own.model_copy(update={"overrides": (*own.overrides, matched)})
 
 
 def _named(point: CurvePoint, match: str, experiment: PairExperiment) -> CurvePoint:

@@ -13,13 +13,13 @@ from tstitch.config import fields
 from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.kept import measure_once
 from tstitch.paper.figure.measure import ModelCache, Result
+from tstitch.paper.figure.own_pair import TWO
 from tstitch.paper.figure.plan import CurvePoint
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.orders_plan import (
     ANCHORS,
     FIRST,
     LABEL,
-    MODELS,
     STEPS,
     STITCH,
     explicit,
@@ -91,9 +91,8 @@ class OrdersFigure(Figure):
     @model_validator(mode="after")
     def _check_anchors(self) -> Self:
         for curve in self.curves:
-            single = (curve.steps, curve.guidance, curve.kinds, curve.variants)
             ends = sorted(shares[0] for shares in curve.shares) == sorted(ANCHORS)
-            if curve.models != MODELS or not ends or any(len(values) > 1 for values in single):
+            if curve.models != TWO or not (ends and curve.is_row):
                 raise fields.refusal(
                     "curves",
                     "give each [small, large], one steps and guidance, and fractions [0, 1]",
@@ -138,7 +137,7 @@ class OrdersFigure(Figure):
 
     def _sections(self, settings: Reproduction, large: CurvePoint) -> list[OrderSection]:
         """The stitch sections of all orders for the steps of a run."""
-        steps, path = len(large.experiment.schedule), f"paper.{settings.scale.name}"
+        steps, path = len(large.experiment.step_evaluations), f"paper.{settings.scale.name}"
         if self.small_steps >= steps:
             raise UserError(
                 f"{path}.small_steps={self.small_steps}: choose fewer than the {steps} steps"

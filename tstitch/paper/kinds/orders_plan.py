@@ -8,7 +8,8 @@ import numpy as np
 
 from tstitch.config.groups import group_option
 from tstitch.paper.figure.curves import Curve
-from tstitch.paper.figure.plan import CurvePoint, configured_pair, plan_points
+from tstitch.paper.figure.own_pair import TWO, of_own_pair
+from tstitch.paper.figure.plan import CurvePoint, plan_points
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.experiment import PairExperiment
@@ -19,14 +20,7 @@ ALL_LARGE, ALL_SMALL = "all large", "all small"
 ANCHORS = {0.0: ALL_LARGE, 1.0: ALL_SMALL}  # by fraction
 # Keys of an order: its name, a file in configs/stitch, or its steps.
 LABEL, STITCH, STEPS = "label", "stitch", "models"
-MODELS = ("small", "large")
 Section = dict[str, Any]
-
-
-def of_pair(settings: Reproduction, pair: str) -> Reproduction:
-    """The settings with a pair of two models in place of the scale's."""
-    scale = settings.scale.model_copy(update={"pairs": {MODELS: pair}})
-    return settings.model_copy(update={"scale": scale})
 
 
 def order_section(order: Mapping[str, Any], small: int, steps: int) -> Section:
@@ -68,7 +62,7 @@ def is_open(section: Section, large: CurvePoint, field: str) -> bool:
         schedule = unresolved(section)
         if schedule is not None:
             with errors_of("stitch."):
-                schedule.check(len(large.experiment.schedule), len(MODELS))
+                schedule.check(len(large.experiment.step_evaluations), len(TWO))
     return schedule is not None
 
 
@@ -80,13 +74,8 @@ def plan_pair(
     Raises:
         UserError: a pair of other models than a small and a large one; values that runs refuse.
     """
-    names = tuple(spec.name for spec in configured_pair(pair).denoisers)
-    if names != MODELS:
-        raise UserError(
-            f"paper.{settings.scale.name}.pairs: {pair} has {', '.join(names)}; choose pairs of "
-            f"{' and '.join(MODELS)}"
-        )
-    points = plan_points((curve,), of_pair(settings, pair), trial=trial)
+    weights, field = {role: role for role in TWO}, f"paper.{settings.scale.name}.pairs"
+    points = plan_points((curve,), of_own_pair(settings, pair, weights, field), trial=trial)
     return tuple(
         replace(point, planned=replace(
             point.planned, series=f"{pair}: {point.planned.protocol}",
@@ -106,16 +95,19 @@ def plan_order(
         field: configuration's name of the order, for messages.
 
     Raises:
-        UserError: a schedule that the run refuses, or one of another number of small steps.
+        UserError: a schedule that the run refuses, one of another number of small steps, or one
+            that is not known before.
     """
     with errors_of(f"{field}: ", UserError):
         experiment = large.experiment.with_stitch(section)
-    count = experiment.schedule.count(0)
+    if experiment.online is not None:
+        raise UserError(f"{field}: each image decides its own steps; choose orders of equal cost")
+    count = experiment.step_models.count(0)
     if count != small:
         raise UserError(
             f"{field}: has {count} small steps, not {small}; choose orders of equal cost"
         )
-    shares = (round(small / len(experiment.schedule), 9), 0.0)
+    shares = (round(small / len(experiment.step_evaluations), 9), 0.0)
     planned = replace(large.planned, label=label, experiment=experiment)
     return replace(large, kind=label, shares=(*shares, 1 - shares[0]), planned=planned)
 
@@ -127,7 +119,7 @@ def stand_in(experiment: PairExperiment, small: int, place: int) -> Section:
         place: of the order; others have other schedules, as a rule.
     """
     models = np.random.default_rng(place).permutation(
-        [0] * small + [1] * (len(experiment.schedule) - small)
+        [0] * small + [1] * (len(experiment.step_evaluations) - small)
     )
     return explicit(models.tolist())
 
@@ -136,5 +128,5 @@ def same_schedules(points: Sequence[CurvePoint]) -> list[list[str]]:
     """Labels of orders that came out as one schedule, each list of at least two."""
     found: dict[tuple[int, ...], list[str]] = {}
     for point in points:
-        found.setdefault(point.experiment.schedule, []).append(point.planned.label)
+        found.setdefault(point.experiment.step_models, []).append(point.planned.label)
     return [labels for labels in found.values() if len(labels) > 1]

@@ -11,12 +11,11 @@ from evaluation.report.table import Table, table_lines
 from tstitch.paper.kinds.orders_plan import FIRST, same_schedules
 from tstitch.paper.kinds.orders_rows import Order, Row
 from tstitch.paper.kinds.orders_verdicts import DEFINITIONS, RULE
-from tstitch.paper.report.answers import text
+from tstitch.paper.report.answers import letters, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
 
-LETTERS = "sL"  # of a small and a large step
 DRAWN = ("diversity", "rms")  # beside FID
 
 
@@ -37,7 +36,7 @@ def _table(row: Row) -> Table:
     header += names.values()
     cells = []
     for order in row.every:
-        cell = [order.label, "".join(LETTERS[model] for model in order.models)]
+        cell = [order.label, letters(order.models)]
         cell.append(text(order.result.estimate()))
         cell.append("-" if order is row.large else text(row.rise(order), "+"))
         to_first = order.result.minus(row.first.result)

@@ -24,7 +24,7 @@ class Order:
     @property
     def models(self) -> tuple[int, ...]:
         """Which model runs each step, noisiest first; 0 = small."""
-        return self.result.point.experiment.schedule
+        return self.result.point.experiment.step_models
 
     @property
     def images(self) -> int:

@@ -95,9 +95,8 @@ class PredictFigure(Figure):
     def _check_rows(self) -> Self:
         """Every curve must be one row of two models, from all large to all small."""
         for curve in self.curves:
-            single = (curve.steps, curve.guidance, curve.kinds, curve.variants)
             ends = {shares[ROLES.index(curve.models[-1])] for shares in curve.shares} >= {0.0, 1.0}
-            if len(curve.models) > 2 or any(len(values) > 1 for values in single):
+            if len(curve.models) > 2 or not curve.is_row:
                 needs = "give each two models, one steps, guidance, kind, variant"
                 raise fields.refusal("curves", needs)
             if curve.kinds != ("fraction",) or not ends:

@@ -25,6 +25,11 @@ def text(value: Interval, sign: str = "") -> str:
     return shown(value.value, value.low, value.high, sign)
 
 
+def letters(models: Iterable[int]) -> str:
+    """`sLLs`: a letter for each step of a small and a large model."""
+    return "".join("sL"[model] for model in models)
+
+
 def rows(results: Iterable[Result]) -> list[list[Result]]:
     """Points that are compared with one another, each row by fraction."""
     found: dict[tuple[Any, ...], list[Result]] = {}
