@@ -22,7 +22,14 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_SCRIPT_LINES = 400, 60, 30
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 # tstitch.config.cli.instantiate hands a section's keys on to the class that the section names.
-KEYWORDS_ALLOWED = {("tstitch/config/cli.py", "instantiate")}
+# A hook in a network of diffusers, and its methods, take what the network's own take.
+KEYWORDS_ALLOWED = {
+    ("tstitch/config/cli.py", "instantiate"),
+    ("tstitch/pipelines/hook.py", "new_forward"),
+    ("tstitch/pipelines/together.py", "method"),
+    ("tstitch/pipelines/together.py", "_compile"),
+    ("tstitch/pipelines/together.py", "_cache_context"),
+}
 DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
 
 
@@ -290,6 +297,7 @@ IMPORT_ALL = """
 import contextlib, importlib, io, logging, os, sys
 import numpy as np
 import torch, timm.layers, timm.models.vision_transformer, tqdm, hydra  # may do as they like
+import diffusers.hooks, diffusers.modular_pipelines  # too
 
 def state():
     return {
