@@ -22,10 +22,11 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_SCRIPT_LINES = 400, 60, 30
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 # tstitch.config.cli.instantiate hands a section's keys on to the class that the section names.
-# A hook in a network of diffusers, and its methods, take what the network's own take.
+# What stands in for methods of diffusers takes what they take.
 KEYWORDS_ALLOWED = {
     ("tstitch/config/cli.py", "instantiate"),
     ("tstitch/pipelines/hook.py", "new_forward"),
+    ("tstitch/pipelines/recorder.py", "step"),
     ("tstitch/pipelines/together.py", "method"),
     ("tstitch/pipelines/together.py", "_compile"),
     ("tstitch/pipelines/together.py", "_cache_context"),

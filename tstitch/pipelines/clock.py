@@ -120,4 +120,4 @@ def _place_of(t: Any, timesteps: Any) -> int | None:
         return None
     if t.untyped_storage().data_ptr() != timesteps.untyped_storage().data_ptr():
         return None
-    return (t.storage_offset() - timesteps.storage_offset()) // timesteps.stride(0)
+    return int(t.storage_offset() - timesteps.storage_offset()) // timesteps.stride(0)

@@ -1,6 +1,5 @@
 """The steps of a pipeline's run, read off its scheduler, and the network that runs each."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi
 from typing import Any

@@ -21,7 +21,7 @@ from tstitch.runtime.errors import UserError
 HOOK = "tstitch"
 
 
-class StitchHook(ModelHook):  # type: ignore[misc]
+class StitchHook(ModelHook):
     """Diverts the calls of the large network: `new_forward` is all there is to stitching.
 
     The large network stays a component of the pipeline, so that adapters, saving and offloading
@@ -136,21 +136,21 @@ def attach(network: nn.Module, hook: StitchHook) -> None:
     HookRegistry.check_if_exists_or_initialize(network).register_hook(hook, HOOK)
 
 
-def detach(network: nn.Module) -> StitchHook:
+def detach(network: Any) -> StitchHook:
     """Takes it off, and returns it."""
     hook = hook_of(network)
     assert hook is not None
-    network._diffusers_hook.remove_hook(HOOK, recurse=False)  # type: ignore[union-attr, operator]
+    network._diffusers_hook.remove_hook(HOOK, recurse=False)
     return hook
 
 
-def check_outermost(network: nn.Module) -> None:
+def check_outermost(network: Any) -> None:
     """Refuses hooks around ours: they would see the steps of all networks as one's.
 
     Raises:
         UserError: there is one.
     """
-    order = network._diffusers_hook._hook_order  # type: ignore[union-attr]
+    order = network._diffusers_hook._hook_order
     if order[-1] != HOOK:
         raise UserError(
             f"pipe: hook {order[-1]} was put around the stitch and would mix up the networks; use "

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import nn
 
+from tstitch.pipelines.compatibility.adapters import RESIDUALS, check_control
 from tstitch.runtime.errors import UserError
 
 # Inputs of distilled guidance, and the config of networks that take them.
@@ -17,6 +18,8 @@ def fit_inputs(small: nn.Module, large: nn.Module, inputs: dict[str, Any]) -> di
         UserError: what would be ignored in silence.
     """
     _check_image_prompt(small, large)
+    if any(inputs.get(name) is not None for name in RESIDUALS):
+        check_control(large, small)
     skipped = inputs.get("skip_layers")
     if skipped:
         depth = len(getattr(small, "transformer_blocks", ()))

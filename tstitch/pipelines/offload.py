@@ -77,6 +77,6 @@ def _sequential_device(network: nn.Module) -> Any:
         hook = getattr(module, "_hf_hook", None)
         hooks = getattr(hook, "hooks", (hook,))
         for one in hooks:
-            if getattr(one, "offload", False) is True:
+            if one is not None and getattr(one, "offload", False) is True:
                 return one.execution_device
     return None
