@@ -40,7 +40,7 @@ NETWORKS = [
     ("Lumina2", {}, {"cap_feat_dim": 16}, ("cap_feat_dim=16", "8")),
     ("HunyuanDiT", {}, {"attention_head_dim": 16, "num_attention_heads": 1}, ("head_dim=16", "8")),
     ("CogVideoX-ddim", {**ROTARY, "attention_head_dim": 16},
-     {"attention_head_dim": 16, "num_attention_heads": 1}, ("positional_embeddings=False", "sines")),
+     {"attention_head_dim": 16, "num_attention_heads": 1}, ("_embeddings=False", "sines")),
     ("CogVideoX-ddim", {**ROTARY, "attention_head_dim": 16},
      {**ROTARY, "attention_head_dim": 32}, ("attention_head_dim=32", "16")),
 ]  # fmt: skip
@@ -117,6 +117,17 @@ def test_another_class():
         stitch(pipe, FAMILIES["FLUX"].network("small"))
     with pytest.raises(UserError, match="^small=StableDiffusionPipeline: it has no transformer"):
         stitch(pipe, FAMILIES["SD"].make("small"))
+
+
+def test_perturbed_attention():
+    """Catches: steps of the small network without the guidance that the user asked for."""
+    pipe = diffusers.StableDiffusionPAGPipeline(
+        **FAMILIES["SD"].make("large").components,
+        requires_safety_checker=False,
+        pag_applied_layers="mid",
+    )
+    with pytest.raises(UserError, match="^pipe=StableDiffusionPAGPipeline: perturbed attention"):
+        stitch(pipe, FAMILIES["SD"].network("small"))
 
 
 def test_another_flow_shift_is_warned_of():

@@ -154,7 +154,6 @@ UNETS = {
     "SD-img2img": of_sd("Img2Img", {"image": image(), "strength": 0.8}),
     "SD-inpaint": of_sd("Inpaint", {**SIZE, "image": image(), "mask_image": mask()}),
     "SD-ControlNet": of_sd("ControlNet", {"image": image()}, wide_unet, controlnet=controlnet),
-    "SD-PAG": of_sd("PAG", {**SIZE, "pag_scale": 3.0}, pag_applied_layers=lambda: "mid"),
     "SDXL": of_xl("", SIZE),
     "SDXL-img2img": of_xl("Img2Img", {"image": image(), "strength": 0.8}),
     "SDXL-inpaint": of_xl("Inpaint", {**SIZE, "image": image(), "mask_image": mask()}),

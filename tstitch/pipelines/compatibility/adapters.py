@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tstitch.pipelines.compatibility.refusal import refuse_other
+from tstitch.runtime.errors import UserError
 
 CONTROLS = ("controlnet", "adapter")
 # Inputs of networks that hold what a ControlNet or T2I-Adapter adds.
@@ -35,6 +36,19 @@ def check_control(large: Any, small: Any) -> None:
     refuse_other("layers_per_block", _layers(little, count), _layers(big, count), PLACES)
     middle = getattr(big, "mid_block_type", None)
     refuse_other("mid_block_type", getattr(little, "mid_block_type", None), middle, PLACES)
+
+
+def check_perturbed(pipe: Any) -> None:
+    """Refuses pipelines that guide by perturbing layers of their own network.
+
+    Raises:
+        UserError: such a pipeline.
+    """
+    if hasattr(pipe, "set_pag_applied_layers"):
+        raise UserError(
+            f"pipe={type(pipe).__name__}: perturbed attention is set in layers of the large network"
+            ", and the small one would run without; use the pipeline without it, or verify=False"
+        )
 
 
 def has_control(pipe: Any) -> bool:

@@ -5,7 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from tstitch.pipelines.compatibility.adapters import check_control, has_control, warn_of_lora
+from tstitch.pipelines.compatibility.adapters import (
+    check_control,
+    check_perturbed,
+    has_control,
+    warn_of_lora,
+)
 from tstitch.pipelines.compatibility.distilled import check_guidance
 from tstitch.pipelines.compatibility.latents import check_latents, check_texts
 from tstitch.pipelines.compatibility.networks import check_networks
@@ -23,6 +28,7 @@ def check_fit(pipe: Any, large: nn.Module, small: nn.Module, small_pipe: Any) ->
     Raises:
         UserError: one line, with both values.
     """
+    check_perturbed(pipe)
     check_networks(large, small)
     check_positions(large, small)
     check_guidance(large, small)
