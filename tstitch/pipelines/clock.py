@@ -97,7 +97,7 @@ class Clock:
         index = grid.nearest(t)
         if abs(grid.timesteps[index] - t) <= max(CLOSE, abs(t) * ROUNDING):
             return index
-        if hasattr(type(scheduler), "step_index"):
+        if self._last is None and hasattr(type(scheduler), "step_index"):
             return 0  # such a one is unset only before the first step of a whole trajectory
         raise UserError(
             f"timestep={t:g}: it is none of the {len(grid.timesteps)} of {type(scheduler).__name__}"

@@ -110,14 +110,18 @@ def _end_run(self: nn.Module, recurse: bool = True) -> None:
     _hook(self).end_run(self)
 
 
-def check_not_compiled(network: nn.Module, component: str) -> None:
+def check_not_compiled(network: nn.Module, name: str, component: str) -> None:
     """Refuses a network that is a compiled graph, which no hook can enter.
+
+    Args:
+        name: of the argument of `stitch`, for the message.
+        component: of the pipeline.
 
     Raises:
         UserError: it is.
     """
     if hasattr(network, "_orig_mod") or network._compiled_call_impl is not None:
         raise UserError(
-            f"pipe.{component}: it is compiled already; call stitch() first, then "
+            f"{name}: its {component} is compiled already; call stitch() first, then "
             f"pipe.{component}.compile(), which compiles each network"
         )
