@@ -27,6 +27,9 @@ def test_compiled_networks(how):
     assert (found - eager).abs().max() < 1e-4
     assert realised(pipe).models == (0,) * 4 + (1,) * 6
     assert torch.equal(family.run(pipe), found)
+    stitch(pipe, pipe.transformer._diffusers_hook.get_hook("tstitch").smaller[0], 0.2)
+    family.run(pipe)
+    assert realised(pipe).models.count(0) == 2
     if how == "whole":
         unstitch(pipe)
         assert (family.run(pipe) - family.run(family.make("large"))).abs().max() < 1e-4

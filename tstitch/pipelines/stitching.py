@@ -58,7 +58,7 @@ def stitch(
     chosen = choose_schedule(fraction, axis, boundary, schedule)
     component = component_of(pipe)
     large = getattr(pipe, component)
-    check_not_compiled(large, "pipe", component)
+    check_not_compiled(large, component)
     smaller = [network_of(one, "small", component) for one in given]
     _check_distinct([*smaller, large])
     guidance = None if small_guidance is None else SmallGuidance(small_guidance, pipe)
@@ -68,7 +68,6 @@ def stitch(
     if hook_of(large) is not None:
         unstitch(pipe)
     for network in smaller:
-        check_not_compiled(network, "small", component)
         check_in_place(network, "small")
     device = lift(pipe)
     check_in_place(large, "pipe")

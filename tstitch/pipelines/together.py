@@ -110,18 +110,14 @@ def _end_run(self: nn.Module, recurse: bool = True) -> None:
     _hook(self).end_run(self)
 
 
-def check_not_compiled(network: nn.Module, name: str, component: str) -> None:
-    """Refuses a network that is a compiled graph, which no hook can enter.
-
-    Args:
-        name: of the argument of `stitch`, for the message.
-        component: of the pipeline.
+def check_not_compiled(network: nn.Module, component: str) -> None:
+    """Refuses a large network that is a compiled graph, which no hook can enter.
 
     Raises:
         UserError: it is.
     """
     if hasattr(network, "_orig_mod") or network._compiled_call_impl is not None:
         raise UserError(
-            f"{name}: its {component} is compiled already; call stitch() first, then "
+            f"pipe: its {component} is compiled already; call stitch() first, then "
             f"pipe.{component}.compile(), which compiles each network"
         )
