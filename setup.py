@@ -20,7 +20,7 @@ setup(
         "torch>=2.6",
         "torchvision>=0.21",
         "timm>=1.0",
-        "diffusers>=0.30",
+        "diffusers>=0.35.2",  # its hooks
         "transformers>=4.44",  # the text encoders of diffusers' pipelines
         "safetensors>=0.4",
         "numpy>=1.26",
@@ -41,6 +41,8 @@ setup(
     extras_require={
         # The last two: a test installs a clone without fetching anything.
         "test": [
+            "accelerate>=1.2",  # offload and LoRA of diffusers' pipelines
+            "peft>=0.17",
             "pytest>=8",
             "pytest-xdist>=3.8",
             "ruff>=0.6",

@@ -196,7 +196,22 @@ def test_methods_of_the_network_reach_both():
     assert not torch.equal(SD.run(plain), SD.run(SD.make("small")))
 
 
-def test_images_are_made(pair_of_images=("large", "small")):
+def test_a_rescaled_timestep_is_asked_twice_at_the_start():
+    """Catches: the second of two evaluations of a first step, before any scheduler knows where it
+    is, taken for a stale clock."""
+    family = FAMILIES["Lumina2"]  # gives 1 - t/1000
+    pipe = family.make("large")
+    stitch(pipe, family.network("small"), 0.4)
+    kind = type(pipe)
+    unset = property(lambda self: None, lambda self, value: None)
+    names = {"_current_timestep": unset, "__module__": kind.__module__}
+    pipe.__class__ = type(kind.__name__, (kind,), names)  # as pipelines that do not keep it
+    found = family.run(pipe)
+    assert realised(pipe).evaluations == (8, 12)
+    assert torch.equal(found, swapped_by_hand(family, 4))
+
+
+def test_images_are_made():
     """Catches: a stitch that works for latents and not to the end of a run."""
     family = FAMILIES["SD-inpaint"]
     out = family.run(stitched(family, 1), output_type="np")

@@ -97,8 +97,9 @@ class Clock:
         index = grid.nearest(t)
         if abs(grid.timesteps[index] - t) <= max(CLOSE, abs(t) * ROUNDING):
             return index
-        if self._last is None and hasattr(type(scheduler), "step_index"):
-            return 0  # such a one is unset only before the first step of a whole trajectory
+        at_start = self._last is None or self._last[0] == 0
+        if at_start and hasattr(type(scheduler), "step_index"):
+            return 0  # unset only before the first step of a whole trajectory has ended
         raise UserError(
             f"timestep={t:g}: it is none of the {len(grid.timesteps)} of {type(scheduler).__name__}"
             "; call stitch() on the pipeline that runs"
