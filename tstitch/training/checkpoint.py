@@ -1,9 +1,10 @@
 """What a training resumes from, and the files it leaves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,7 +32,7 @@ class TrainState:
     ema: Ema
     optimizer: torch.optim.Optimizer
     step: int = 0
-    stream: dict[str, float | bool | str | list[int] | None] = field(default_factory=dict)
+    stream: dict[str, Any] = field(default_factory=dict)
 
 
 def new_state(
@@ -53,10 +54,14 @@ def new_state(
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turns what a full or read-only disk raises in the block into a UserError."""
-    remedy = "free space or choose another train.dir; the last checkpoint is kept"
-    with writing_to(folder, "train.dir", remedy, also=(CheckpointError,)):
+def writing(folder: Path, field: str = "train.dir") -> Iterator[None]:
+    """Turns what a full or read-only disk raises in the block into a UserError.
+
+    Args:
+        field: the configuration's name of the folder.
+    """
+    remedy = f"free space or choose another {field}; the last checkpoint is kept"
+    with writing_to(folder, field, remedy, also=(CheckpointError,)):
         yield
 
 
@@ -77,7 +82,28 @@ def save_checkpoint(state: TrainState, folder: Path) -> None:
 
 
 def load_checkpoint(state: TrainState, folder: Path) -> bool:
+    """Continues from checkpoint.pt of a pair's denoiser; False if there is none.
+
+    Raises:
+        UserError: a checkpoint of another network or setting.
+    """
+    names = {name: f"train.{name}" for name in state.stream if name != "process"}
+    return restore(state, folder, "train.dir", names, UNWEIGHTED)
+
+
+def restore(
+    state: TrainState,
+    folder: Path,
+    field: str,
+    names: Mapping[str, str],
+    earlier: Mapping[str, Any],
+) -> bool:
     """Continues from checkpoint.pt; False if there is none.
+
+    Args:
+        field: the configuration's name of the folder.
+        names: the configuration's names of what is in the stream, where they are others.
+        earlier: what the stream of an older checkpoint lacks.
 
     Raises:
         UserError: a checkpoint of another network or setting.
@@ -87,10 +113,9 @@ def load_checkpoint(state: TrainState, folder: Path) -> bool:
         return False
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        for name, value in (UNWEIGHTED | saved.get("stream", {})).items():
+        for name, value in ({**earlier} | saved.get("stream", {})).items():
             if value != state.stream[name]:
-                field = name if name == "process" else f"train.{name}"
-                raise ValueError(f"{field} was {value}, is {state.stream[name]}")
+                raise ValueError(f"{names.get(name, name)} was {value}, is {state.stream[name]}")
         state.network.load_state_dict(saved["model"])
         decay = state.optimizer.param_groups[0]["weight_decay"]
         state.optimizer.load_state_dict(saved["optimizer"])
@@ -101,6 +126,6 @@ def load_checkpoint(state: TrainState, folder: Path) -> bool:
     except Exception as error:  # torch raises many kinds for a damaged or foreign file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"train.dir: {path} does not fit this training ({reason}); choose another train.dir"
+            f"{field}: {path} does not fit this training ({reason}); choose another {field}"
         ) from error
     return True

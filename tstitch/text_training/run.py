@@ -1,0 +1,292 @@
+"""`scripts/train_text.py`: makes a text-to-image pair, stage by stage."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tstitch.config import fields
+from tstitch.config.cli import instantiate, not_a
+from tstitch.data.captioned import CaptionedImages
+from tstitch.files.lock import FolderLock
+from tstitch.files.writing import remove_leftovers, writing_to
+from tstitch.runtime import distributed
+from tstitch.runtime.device import choose_device
+from tstitch.runtime.errors import UserError
+from tstitch.text_training import folders
+from tstitch.text_training.autoencoder import Fidelity, ReconstructionLoss, latent_scale
+from tstitch.text_training.cache import Cache, cache_identity, make_cache, read_cache
+from tstitch.text_training.denoiser import (
+    CaptionsOfAnyStyle,
+    NoiseErrors,
+    NoiseLoss,
+    own_captions,
+)
+from tstitch.text_training.encoder import ContrastiveLoss, Retrieval
+from tstitch.text_training.networks import (
+    build_autoencoder,
+    build_denoiser,
+    build_dual_encoder,
+)
+from tstitch.text_training.preview import save_preview
+from tstitch.text_training.settings import EncoderSettings, Schedule, TextSettings
+from tstitch.text_training.stage import Task, run_stage
+from tstitch.text_training.tokens import load_tokenizer, tokenized, write_tokenizer
+from tstitch.training.preview import averaged_network
+
+PARTS = ("tokenizer", "text_encoder", "vae", "unet", "unet_small", "unet_styled", "judge")
+log = logging.getLogger(__name__)
+
+
+def run_text_training(config: dict[str, Any]) -> None:
+    """Runs text.stages in their order; goes on from the checkpoints in text.dir.
+
+    Raises:
+        UserError: a bad value, unsuitable data, several processes, a checkpoint of another
+            training, a stage that needs one that was not run, or a folder in use.
+    """
+    fields.check_sections(config, ("data", "text"))
+    settings = TextSettings.parse(config["text"])
+    if distributed.world_size() > 1:
+        raise UserError("scripts/train_text.py: one process only; start it with plain python")
+    device = choose_device(settings.device, "text.device")
+    data = instantiate(config["data"], "data")
+    if not isinstance(data, CaptionedImages):
+        raise not_a(config["data"], "data", "set of captioned images")
+    _check_data(settings, data)
+    folder = Path(settings.dir)
+    with writing_to(folder, "text.dir"):
+        (folder / "pair").mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(folder, "text.dir", "training")
+    lock.take()
+    try:
+        for place in (folder, folder / "pair"):
+            remove_leftovers(place)
+        if settings.init is not None:
+            folders.take_over(Path(settings.init), folder / "pair", PARTS)
+        workshop = Workshop(settings, data, device, folder)
+        for stage in (name for name in STAGES if name in settings.stages):
+            log.info("stage %s", stage)
+            STAGES[stage](workshop)
+    finally:
+        lock.release()
+
+
+def _check_data(settings: TextSettings, data: CaptionedImages) -> None:
+    factor = 2 ** (len(settings.vae.widths) - 1)
+    levels = 2 ** (max(len(settings.large.widths), len(settings.small.widths)) - 1)
+    if data.side % (factor * levels):
+        raise UserError(
+            f"text.vae.widths={list(settings.vae.widths)}: with these and those of the U-Nets an "
+            f"image's side {data.side} is no multiple of {factor * levels}; choose fewer widths"
+        )
+    if settings.styled.style not in data.style_names:
+        raise UserError(
+            f"text.styled.style={settings.styled.style!r}: choose one of "
+            f"{', '.join(data.style_names)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all stages work with.
+
+    Args:
+        folder: text.dir.
+    """
+
+    settings: TextSettings
+    data: CaptionedImages
+    device: torch.device
+    folder: Path
+
+    @property
+    def pair(self) -> Path:
+        """What is shipped."""
+        return self.folder / "pair"
+
+    def tokenizer(self) -> Any:
+        """Learned from the training captions, if it is not there yet."""
+        place, tokens = self.pair / "tokenizer", self.settings.tokens
+        if not (place / "tokenizer_config.json").is_file():
+            captions = [self.data.captions[index] for index in self.data.training().tolist()]
+            with writing_to(place, "text.dir"):
+                write_tokenizer(captions, place, tokens.merges, tokens.length)
+        return load_tokenizer(place)
+
+    def cache(self) -> Cache:
+        """Latents and states, which the stage before has made."""
+        return read_cache(self.folder / "cache", cache_identity(self.data, self.pair))
+
+    def train(
+        self, task: Task, schedule: Schedule, target: Path, save: Callable[[Any], None]
+    ) -> None:
+        """Runs a stage and saves its averaged network, unless that is saved already."""
+        task.network.to(self.device)
+        state = run_stage(task, schedule, self.settings, self.device, self.folder / task.name)
+        if not folders.is_saved(target, task.name, state.step):
+            save(averaged_network(state.network, state.ema.weights))
+            folders.note(target, task.name, state.step, schedule.batch_size)
+        log.info("%s: after %d of %d steps in %s", task.name, state.step, schedule.steps, target)
+
+
+def _encoder(workshop: Workshop) -> None:
+    target = workshop.pair / "text_encoder"
+    _dual(workshop, "encoder", workshop.settings.encoder, target, folders.save_text_encoder)
+
+
+def _judge(workshop: Workshop) -> None:
+    target = workshop.pair / "judge"
+    _dual(workshop, "judge", workshop.settings.judge, target, folders.save_dual)
+
+
+def _dual(
+    workshop: Workshop,
+    name: str,
+    settings: EncoderSettings,
+    target: Path,
+    save: Callable[[Any, Path], None],
+) -> None:
+    data, tokenizer = workshop.data, workshop.tokenizer()
+    tokens = tokenized(tokenizer, data.captions)
+    network = _seeded(settings, lambda: build_dual_encoder(settings, tokenizer))
+    task = Task(
+        name=name,
+        network=network,
+        loss=ContrastiveLoss(data, tokens, tokenizer.eos_token_id, settings.shift),
+        measure=Retrieval(data, tokens, workshop.device),
+        indices=data.training(),
+        made_of=folders.digest_lines(data),
+    )
+    workshop.train(task, settings, target, lambda averaged: save(averaged, target))
+
+
+def _vae(workshop: Workshop) -> None:
+    settings, data, device = workshop.settings.vae, workshop.data, workshop.device
+    target = workshop.pair / "vae"
+    network = _seeded(settings, lambda: build_autoencoder(settings, data.side))
+    _begin_as(workshop, network, "AutoencoderKL", "vae")
+    task = Task(
+        name="vae",
+        network=network,
+        loss=ReconstructionLoss(data, settings),
+        measure=Fidelity(data, device),
+        indices=data.training(),
+        made_of=folders.digest_lines(data),
+    )
+
+    def save(averaged: Any) -> None:
+        scale = latent_scale(averaged, data.images[data.training()], device)
+        averaged.register_to_config(scaling_factor=scale)
+        folders.save_network(averaged, target)
+
+    workshop.train(task, settings, target, save)
+
+
+def _cache(workshop: Workshop) -> None:
+    identity = cache_identity(workshop.data, workshop.pair)
+    networks = (
+        folders.load_network("AutoencoderKL", workshop.pair / "vae"),
+        folders.load_network("CLIPTextModel", workshop.pair / "text_encoder"),
+        workshop.tokenizer(),
+    )
+    make_cache(workshop.data, networks, identity, workshop.folder / "cache", workshop.device)
+
+
+def _large(workshop: Workshop) -> None:
+    _unet(workshop, "large")
+
+
+def _small(workshop: Workshop) -> None:
+    _unet(workshop, "small")
+
+
+def _unet(workshop: Workshop, name: str) -> None:
+    settings = workshop.settings.large if name == "large" else workshop.settings.small
+    cache = workshop.cache()
+    channels, side = cache.latents.shape[1:3]
+    width = cache.states.shape[-1]
+    network = _seeded(settings, lambda: build_denoiser(settings, channels, side, width))
+    _begin_as(workshop, network, "UNet2DConditionModel", folders.UNETS[name])
+    loss = NoiseLoss(cache, settings, own_captions, workshop.device)
+    _train_unet(workshop, name, network, loss, settings, cache, workshop.data.training())
+
+
+def _styled(workshop: Workshop) -> None:
+    settings, data, cache = workshop.settings.styled, workshop.data, workshop.cache()
+    network = folders.load_network("UNet2DConditionModel", workshop.pair / "unet")
+    network.requires_grad_(True)
+    captions = CaptionsOfAnyStyle(data, workshop.device)
+    loss = NoiseLoss(cache, settings, captions, workshop.device)
+    training = data.training()
+    chosen = data.styles[training] == data.style_names.index(settings.style)
+    _train_unet(workshop, "styled", network, loss, settings, cache, training[chosen])
+
+
+def _train_unet(
+    workshop: Workshop,
+    name: str,
+    network: Any,
+    loss: NoiseLoss,
+    settings: Any,
+    cache: Cache,
+    indices: torch.Tensor,
+) -> None:
+    data, device = workshop.data, workshop.device
+    target = workshop.pair / folders.UNETS[name]
+    task = Task(
+        name=name,
+        network=network,
+        loss=loss,
+        measure=NoiseErrors(data, cache, device),
+        indices=indices,
+        made_of=cache.identity,
+    )
+    workshop.train(task, settings, target, lambda unet: folders.save_network(unet, target))
+    if workshop.settings.preview.images:
+        places, picture = (target, workshop.pair / "vae"), workshop.folder / name / "preview.png"
+        save_preview(data, cache, places, workshop.settings.preview, picture, device)
+
+
+def _pair(workshop: Workshop) -> None:
+    folders.write_pipeline(workshop.pair)
+
+
+def _seeded(settings: Schedule, build: Callable[[], Any]) -> Any:
+    """A network with the first weights of its seed; the global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return build()
+
+
+def _begin_as(workshop: Workshop, network: nn.Module, kind: str, part: str) -> None:
+    """Gives a network the weights of its part of text.init, if that has one."""
+    if workshop.settings.init is None:
+        return
+    source = Path(workshop.settings.init) / part
+    if not source.is_dir():
+        return
+    other = folders.load_network(kind, source).state_dict()
+    try:
+        network.load_state_dict(other)
+    except RuntimeError as error:
+        raise UserError(
+            f"text.init: {source} is of another size than text.{part.replace('unet', 'U-Net')}; "
+            "choose the sizes of its config.json, or another text.init"
+        ) from error
+
+
+STAGES: dict[str, Callable[[Workshop], None]] = {
+    "encoder": _encoder,
+    "judge": _judge,
+    "vae": _vae,
+    "cache": _cache,
+    "large": _large,
+    "small": _small,
+    "styled": _styled,
+    "pair": _pair,
+}
