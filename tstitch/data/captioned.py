@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -55,6 +56,7 @@ class CaptionedImages:
         """Indices int64 of the images that are held out."""
         return self.held_out.nonzero()[:, 0]
 
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of images, captions and split."""
         digest = hashlib.sha256("\n".join(self.captions).encode())

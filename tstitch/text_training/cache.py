@@ -38,7 +38,7 @@ class Cache:
 def cache_identity(data: CaptionedImages, pair: Path) -> dict[str, str]:
     """Digests of the images, and of the networks of a pair that see them."""
     folders = {"autoencoder": pair / "vae", "text_encoder": pair / "text_encoder"}
-    return {"data": data.digest()} | {k: folder_digest(v) for k, v in folders.items()}
+    return {"data": data.digest} | {k: folder_digest(v) for k, v in folders.items()}
 
 
 def make_cache(

@@ -4,7 +4,8 @@ model_index.json, tokenizer/, text_encoder/, vae/, unet/ (the large one) and sch
 StableDiffusionPipeline; unet_small/ and unet_styled/ are U-Nets for it, judge/ measures.
 """
 
-import os
+import copy
+import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor
 
 from models.checkpoints import save_weights
-from tstitch.data.captioned import CaptionedImages
 from tstitch.files.record import Record
+from tstitch.files.writing import write_text
 from tstitch.runtime.errors import UserError
 from tstitch.text_training.networks import DualEncoder, build_scheduler
 from tstitch.text_training.tokens import load_tokenizer
@@ -25,7 +26,8 @@ from tstitch.training.checkpoint import writing
 FIELD = "text.dir"
 DTYPE = torch.float16
 UNETS = {"large": "unet", "small": "unet_small", "styled": "unet_styled"}
-TOWER = "image.safetensors"
+TEXT, PROJECTION = "text_model.", "text_projection."  # how names in files begin
+TEXT_FILE, TOWER = "model.safetensors", "image.safetensors"
 RECORD = "training.json"
 
 
@@ -59,36 +61,45 @@ def note(folder: Path, stage: str, steps: int, batch_size: int) -> None:
 
 
 def save_network(network: Any, folder: Path) -> None:
-    """Weights in float16 and config.json, each by temporary name and rename."""
-    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    with writing(folder, FIELD):
-        try:
-            network.to(device="cpu", dtype=DTYPE).save_pretrained(scratch, safe_serialization=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / RECORD).unlink(missing_ok=True)
-            for path in sorted(scratch.iterdir()):
-                os.replace(path, folder / path.name)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def save_dual(dual: DualEncoder, folder: Path) -> None:
-    """text/ in transformers' format and image.safetensors (evaluation.features.image_tower)."""
-    save_network(dual.text, folder / "text")
-    with writing(folder, FIELD):
-        state: Mapping[str, Tensor] = dual.tower.state_dict()
-        save_weights(state, folder / TOWER, dtype=DTYPE, metadata={"kind": "ImageTower"})
+    """Weights in float16 and config.json, of a network of diffusers."""
+    config = json.loads(network.to_json_string())
+    config.pop("_name_or_path", None)  # where it was read from, on this machine
+    text = json.dumps(config, indent=2) + "\n"
+    _write(network.state_dict(), text, folder, "diffusion_pytorch_model.safetensors")
 
 
 def save_text_encoder(dual: DualEncoder, folder: Path) -> None:
     """The text half alone, without its projection, as Stable Diffusion has it."""
-    from transformers import CLIPTextModel
+    state = {k: v for k, v in _text_state(dual).items() if k.startswith(TEXT)}
+    _write(state, _text_config(dual, "CLIPTextModel"), folder, TEXT_FILE)
 
-    text = CLIPTextModel(dual.text.config)
-    prefix = "text_model."  # which names begin with depends on the version of transformers
-    whole = {key.removeprefix(prefix): value for key, value in dual.text.state_dict().items()}
-    text.load_state_dict({key: whole[key.removeprefix(prefix)] for key in text.state_dict()})
-    save_network(text, folder)
+
+def save_dual(dual: DualEncoder, folder: Path) -> None:
+    """text/ in transformers' format and image.safetensors (evaluation.features.image_tower)."""
+    config = _text_config(dual, "CLIPTextModelWithProjection")
+    _write(_text_state(dual), config, folder / "text", TEXT_FILE)
+    with writing(folder, FIELD):
+        tower = dual.tower.state_dict()
+        save_weights(tower, folder / TOWER, dtype=DTYPE, metadata={"format": "pt"})
+
+
+def _text_state(dual: DualEncoder) -> dict[str, Tensor]:
+    """By the names of files, which all versions of transformers read."""
+    state = dual.text.state_dict()
+    return {k if k.startswith((TEXT, PROJECTION)) else TEXT + k: v for k, v in state.items()}
+
+
+def _text_config(dual: DualEncoder, kind: str) -> str:
+    config = copy.deepcopy(dual.text.config)
+    config.architectures = [kind]
+    text: str = config.to_json_string()
+    return text
+
+
+def _write(state: Mapping[str, Tensor], config: str, folder: Path, name: str) -> None:
+    with writing(folder, FIELD):
+        save_weights(state, folder / name, dtype=DTYPE, metadata={"format": "pt"})
+        write_text(folder / "config.json", config)
 
 
 def load_network(kind: str, folder: Path) -> Any:
@@ -100,11 +111,12 @@ def load_network(kind: str, folder: Path) -> Any:
     import diffusers
     import transformers
 
-    library = diffusers if hasattr(diffusers, kind) else transformers
+    options: dict[str, Any] = {"local_files_only": True, "torch_dtype": torch.float32}
+    if of_diffusers := hasattr(diffusers, kind):
+        options["low_cpu_mem_usage"] = False  # True needs a further package
     try:
-        network = getattr(library, kind).from_pretrained(
-            folder, local_files_only=True, torch_dtype=torch.float32
-        )
+        library = diffusers if of_diffusers else transformers
+        network = getattr(library, kind).from_pretrained(folder, **options)
     except Exception as error:  # damaged files raise nearly anything
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -124,7 +136,8 @@ def take_over(source: Path, pair: Path, parts: tuple[str, ...]) -> None:
     with writing(pair, FIELD):
         for part in parts:
             if (source / part).is_dir() and not (pair / part).exists():
-                scratch = pair / f".{part}.{os.getpid()}.tmp"
+                scratch = pair / f".{part}.partial"
+                shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
                 shutil.copytree(source / part, scratch)
                 scratch.rename(pair / part)
 
@@ -150,8 +163,3 @@ def write_pipeline(pair: Path) -> None:
     with writing(pair, FIELD):
         pipeline.scheduler.save_pretrained(pair / "scheduler")
         pipeline.save_config(pair)
-
-
-def digest_lines(data: CaptionedImages) -> dict[str, str]:
-    """What a stage that learns from the data keeps of it in its checkpoint."""
-    return {"data": data.digest()}

@@ -54,6 +54,7 @@ def run_text_training(config: dict[str, Any]) -> None:
     if distributed.world_size() > 1:
         raise UserError("scripts/train_text.py: one process only; start it with plain python")
     device = choose_device(settings.device, "text.device")
+    _without_progress_bars()
     data = instantiate(config["data"], "data")
     if not isinstance(data, CaptionedImages):
         raise not_a(config["data"], "data", "set of captioned images")
@@ -74,6 +75,13 @@ def run_text_training(config: dict[str, Any]) -> None:
             STAGES[stage](workshop)
     finally:
         lock.release()
+
+
+def _without_progress_bars() -> None:
+    """transformers would draw one for every network that it loads."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
 
 
 def _check_data(settings: TextSettings, data: CaptionedImages) -> None:
@@ -160,7 +168,7 @@ def _dual(
         loss=ContrastiveLoss(data, tokens, tokenizer.eos_token_id, settings.shift),
         measure=Retrieval(data, tokens, workshop.device),
         indices=data.training(),
-        made_of=folders.digest_lines(data),
+        made_of={"data": data.digest},
     )
     workshop.train(task, settings, target, lambda averaged: save(averaged, target))
 
@@ -176,7 +184,7 @@ def _vae(workshop: Workshop) -> None:
         loss=ReconstructionLoss(data, settings),
         measure=Fidelity(data, device),
         indices=data.training(),
-        made_of=folders.digest_lines(data),
+        made_of={"data": data.digest},
     )
 
     def save(averaged: Any) -> None:
@@ -275,8 +283,8 @@ def _begin_as(workshop: Workshop, network: nn.Module, kind: str, part: str) -> N
         network.load_state_dict(other)
     except RuntimeError as error:
         raise UserError(
-            f"text.init: {source} is of another size than text.{part.replace('unet', 'U-Net')}; "
-            "choose the sizes of its config.json, or another text.init"
+            f"text.init: {source} is a network of another size; choose the sizes of its "
+            "config.json, or another text.init"
         ) from error
 
 
