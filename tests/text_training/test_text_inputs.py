@@ -26,7 +26,7 @@ def error_of(overrides: list[str]) -> str:
         ("text.encoder.heads=3", "text.encoder.heads=3", "divisor of the width 16"),
         ("text.encoder.batch_size=1", "text.encoder.batch_size=1", "of at least 2"),
         ("text.vae.widths=[8,12]", "text.vae.widths=[8, 12]", "multiples of 8"),
-        ("text.vae.widths=[8,8,8,8]", "text.vae.widths=[8, 8, 8, 8]", "fewer widths"),
+        ("text.vae.widths=[8,8,8,8,8]", "text.vae.widths=[8, 8, 8, 8, 8]", "fewer widths"),
         ("text.large.attention=[true]", "text.large.attention=[True]", "each of the 2 widths"),
         ("text.small.attention=[false,false]", "text.small.attention=", "true for one"),
         ("text.large.heads=3", "text.large.heads=3", "divisor of all of [16, 16]"),
@@ -40,7 +40,7 @@ def error_of(overrides: list[str]) -> str:
         ("data.side=48", "data.side=48", "1, 2, 4, 8, 16, 32, 64"),
         ("data.folder=/nowhere", "data.folder=/nowhere", "check the folder"),
         ("text.stages=[cache]", "text.dir: ", "make it by its stage"),
-        ("text.stages=[large]", "text.dir: ", "make it by its stage"),
+        ("text.stages=[large]", "text.stages: no latents", "add cache"),
         ("text.stages=[pair]", "text.dir: ", "make it by its stage"),
     ],
 )

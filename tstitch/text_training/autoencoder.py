@@ -2,9 +2,11 @@
 
 import math
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from tstitch.data.captioned import CaptionedImages
 from tstitch.text_training.settings import AutoencoderSettings
@@ -24,7 +26,7 @@ class ReconstructionLoss:
     def __init__(self, data: CaptionedImages, settings: AutoencoderSettings) -> None:
         self._data, self._settings = data, settings
 
-    def __call__(self, network: nn.Module, indices: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, network: Any, indices: Tensor, generator: torch.Generator) -> Tensor:
         images = to_float(self._data.images[indices.cpu()]).to(indices.device)
         posterior = network.encode(images).latent_dist
         latents = posterior.mean + posterior.std * torch.randn(
@@ -49,7 +51,7 @@ class Fidelity:
     def __init__(self, data: CaptionedImages, device: torch.device) -> None:
         self._images, self._device = data.images[data.kept()[:MEASURED]], device
 
-    def __call__(self, network: nn.Module) -> dict[str, float]:
+    def __call__(self, network: Any) -> dict[str, float]:
         errors, latents = [], []
         for part in self._images.split(BATCH):
             images = to_float(part).to(self._device)
@@ -67,7 +69,7 @@ class Fidelity:
 
 
 @torch.no_grad()
-def latent_scale(network: nn.Module, images: Tensor, device: torch.device) -> float:
+def latent_scale(network: Any, images: Tensor, device: torch.device) -> float:
     """The factor that gives latents of uint8 images (N, 3, S, S) a standard deviation of 1."""
     parts = [
         network.encode(to_float(part).to(device)).latent_dist.mean

@@ -50,8 +50,8 @@ def moved(images: Tensor, shift: int, generator: torch.Generator) -> Tensor:
     """uint8 images (N, C, S, S), all moved alike by up to `shift` pixels each way over white."""
     if not shift:
         return images
-    options = {"generator": generator, "device": generator.device}
-    top, left = torch.randint(0, 2 * shift + 1, (2,), **options).tolist()
+    place = torch.randint(0, 2 * shift + 1, (2,), generator=generator, device=generator.device)
+    top, left = place.tolist()
     side = images.shape[-1]
     padded = F.pad(images, (shift,) * 4, value=WHITE)
     return padded[..., top : top + side, left : left + side]

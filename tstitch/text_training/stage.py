@@ -65,8 +65,8 @@ def run_stage(
             is not finite.
     """
     state = _state(task, schedule, device)
-    section = {name: f"text.{task.name}.{name}" for name in state.stream}
-    if restore(state, folder, FIELD, section, {}):
+    names = {name: f"text.{task.name}.{name}" for name in type(schedule).model_fields}
+    if restore(state, folder, FIELD, names, {}):
         log.info("%s: at step %d of %d", task.name, state.step, schedule.steps)
     if state.step >= schedule.steps:
         return state

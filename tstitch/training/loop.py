@@ -1,7 +1,7 @@
 """The training loop: data parallel, exact to resume, random numbers a function of the step."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -77,8 +77,21 @@ def step_generator(
     return torch.Generator(device).manual_seed(int(word))
 
 
+class Draws(Protocol):
+    """Settings of what a step draws, as configs/train.yaml explains them."""
+
+    @property
+    def timesteps(self) -> tuple[int, int]: ...
+    @property
+    def focus(self) -> tuple[int, int]: ...
+    @property
+    def focus_share(self) -> float: ...
+    @property
+    def label_dropout(self) -> float: ...
+
+
 def draw(
-    x_0: Tensor, y: Tensor, settings: TrainSettings, num_classes: int, generator: torch.Generator
+    x_0: Tensor, y: Tensor, settings: Draws, num_classes: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Timesteps (n,), noise like x_0, and labels with some dropped to the null class.
 
