@@ -1,7 +1,6 @@
 """Stage `vae`: images to latents and back (latent diffusion, arXiv 2112.10752, Sec. 3.1)."""
 
 import math
-
 from typing import Any
 
 import torch
