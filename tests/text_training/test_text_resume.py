@@ -96,3 +96,12 @@ def test_init_gives_what_is_not_made(tmp_path, made, whole):
     assert new[weights] == old[weights]
     assert new["vae/config.json"] == old["vae/config.json"]
     assert torch.load(tmp_path / "large" / "checkpoint.pt", weights_only=True)["step"] == 2
+
+
+def test_init_is_no_stage_of_this_training(tmp_path, made, whole):
+    """Catches: an autoencoder that is trained further and not saved, since the one that it began
+    as had been trained for as many steps.
+    """
+    made(tmp_path, "text.stages=[vae]", f"text.init={whole / 'pair'}")
+    weights = "vae/diffusion_pytorch_model.safetensors"
+    assert shipped(tmp_path)[weights] != shipped(whole)[weights]

@@ -126,7 +126,7 @@ def load_network(kind: str, folder: Path) -> Any:
 
 
 def take_over(source: Path, pair: Path, parts: tuple[str, ...]) -> None:
-    """Copies the parts of another pair that this one lacks.
+    """Copies the parts of another pair that this one lacks, without the records of its stages.
 
     Raises:
         UserError: the source is no folder of a pair.
@@ -138,7 +138,7 @@ def take_over(source: Path, pair: Path, parts: tuple[str, ...]) -> None:
             if (source / part).is_dir() and not (pair / part).exists():
                 scratch = pair / f".{part}.partial"
                 shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
-                shutil.copytree(source / part, scratch)
+                shutil.copytree(source / part, scratch, ignore=shutil.ignore_patterns(RECORD))
                 scratch.rename(pair / part)
 
 

@@ -28,7 +28,9 @@ def write_tokenizer(captions: Iterable[str], folder: Path, merges: int, length: 
     letters = _byte_letters()
     tokens = [*letters, *(letter + WORD_END for letter in letters)]
     tokens += [first + second for first, second in learned]
-    vocabulary = {token: number for number, token in enumerate([*tokens, BEGIN, END])}
+    vocabulary = {
+        token: number for number, token in enumerate(dict.fromkeys([*tokens, BEGIN, END]))
+    }
     settings = {
         "tokenizer_class": "CLIPTokenizer", "model_max_length": length, "do_lower_case": True,
         "bos_token": BEGIN, "eos_token": END, "pad_token": END, "unk_token": END,
