@@ -9,8 +9,7 @@ from torch import Tensor
 
 from .checks import check_integer, check_number
 from .online import Decisions, OnlineSchedule
-
-MOST = 100_000  # steps that an option may name; the run's own are fewer
+from .stitch_base import MOST_STEPS, check_two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +29,13 @@ class SketchRender(OnlineSchedule):
     def __post_init__(self) -> None:
         for name, value in (("earliest", self.earliest), ("latest", self.latest)):
             if value is not None:
-                check_integer(name, value, 0, MOST)
+                check_integer(name, value, 0, MOST_STEPS)
         if check_number("tolerance", self.tolerance, 0, 1) == 0:
             raise ValueError(f"tolerance={self.tolerance}: choose a number above 0, at most 1")
 
     def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
         """The course with the most large steps: `latest` of them."""
-        if num_models != 2:
-            raise ValueError(
-                f"tolerance={self.tolerance}: this stitch schedule takes exactly two denoisers, "
-                f"not {num_models}; use Fractions (stitch=fractions)"
-            )
+        check_two("tolerance", self.tolerance, num_models)
         steps = len(progress)
         most = self.resolved(steps).latest or 0
         return (1,) * most + (0,) * (steps - most)

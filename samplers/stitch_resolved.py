@@ -25,6 +25,11 @@ class ResolvedSchedule(StitchSchedule):
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "models"}
 
     @property
+    def small_steps(self) -> int | None:
+        """How many steps of the small denoiser are asked for; None = as many as it takes."""
+        return None
+
+    @property
     @abstractmethod
     def title(self) -> str:
         """The target in letters, digits and `.`, to name a directory."""
@@ -43,7 +48,13 @@ class ResolvedSchedule(StitchSchedule):
                 f"models=None: stitch={self.name} is resolved by scripts/sample.py alone; choose "
                 "stitch=fraction or fractions here"
             )
-        return Explicit(models=self.models).assign(progress, num_models)
+        models = Explicit(models=self.models).assign(progress, num_models)
+        if self.small_steps not in (None, models.count(0)):
+            raise ValueError(
+                f"models={list(models)}: has {models.count(0)} steps of the small denoiser, not "
+                f"steps={self.small_steps}; leave models null, or choose stitch=explicit"
+            )
+        return models
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +112,10 @@ class TopK(ResolvedSchedule):
         check_integer("seed", self.seed, 0, MAX_SEED)
 
     @property
+    def small_steps(self) -> int:
+        return self.steps
+
+    @property
     def title(self) -> str:
         return f"topk{self.steps}"
 
@@ -137,6 +152,10 @@ class Search(ResolvedSchedule):
         check_integer("population", self.population, 2, 10**6)
         check_integer("generations", self.generations, 0, 10**6)
         check_integer("seed", self.seed, 0, MAX_SEED)
+
+    @property
+    def small_steps(self) -> int | None:
+        return self.steps
 
     @property
     def title(self) -> str:

@@ -86,6 +86,24 @@ def test_padded_batches_bring_their_noise(ldm, whole, tmp_path):
     assert np.mean(np.abs(images.astype(int) - whole) <= 1) > 0.98
 
 
+def test_images_that_decide_keep_their_noise(words, tmp_path):
+    """Catches: null conditions of a batch's neighbours once its images part."""
+    own = [word for word in words if not word.startswith("stitch.")]
+
+    def run(name: str, *more: str) -> dict[str, np.ndarray]:
+        more = ("sampler.steps=10", f"run.dir={tmp_path}/{name}", *more)
+        with np.load(run_sampling(compose("sample", [*own, *more])) / "samples.npz") as archive:
+            return dict(archive)
+
+    found = run("decided", "stitch=sketch_render", "stitch.earliest=2", "stitch.tolerance=0.1")
+    large = found["steps"][:, 1]
+    assert len(set(large.tolist())) > 1
+    for count in set(large.tolist()):
+        plan = f"stitch.models={[1] * count + [0] * (10 - count)}"
+        planned = run(f"plan{count}", "stitch=explicit", plan)["arr_0"]
+        assert np.array_equal(planned[large == count], found["arr_0"][large == count])
+
+
 def test_two_processes_make_the_same_images(run_script, words, whole, tmp_path):
     """Catches: null conditions of a rank's own."""
     done = run_script("sample.py", *words, f"run.dir={tmp_path}/run", processes=2)

@@ -40,6 +40,21 @@ def test_again_and_resumed(run, sample, images, tmp_path):
     assert (again / "schedule.json").read_bytes() == stored
 
 
+def test_two_processes(run, command, images, tmp_path):
+    """Catches: a rank that searches for itself, or samples before it knows the schedule."""
+    done = command(*SEARCH, f"run.dir={tmp_path}/run", processes=2)
+    assert done.returncode == 0, done.stderr
+    assert content(tmp_path / "run") == content(run)
+    assert (images(tmp_path / "run") == images(run)).all()
+
+
+def test_another_setting_is_another_run(run, refusal):
+    """Catches: a schedule kept for a search or a run that it was not found for."""
+    for words in (("stitch.generations=1",), ("run.seed=5",), ("guidance=auto",)):
+        message = refusal(run, *SEARCH, *words)
+        assert "belongs to another run (its schedule is for steps 2, inputs 3, popul" in message
+
+
 def test_cost_is_told_before(command, tmp_path):
     """Catches: hours of search without a word."""
     done = command(*SEARCH, "stitch.generations=1", f"run.dir={tmp_path}/run")

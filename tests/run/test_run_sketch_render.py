@@ -172,6 +172,29 @@ def test_a_sweep(tmp_path, tiny, measured):
     assert "sketch_render" in (folder / "report.md").read_text()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_guided_by_the_small_one(tmp_path, command, sample, images, processes):
+    """Catches: a guide that is given other images than those of the large denoiser's steps, or
+    whose evaluations are not counted; ranks that decide differently."""
+    words = (*OPEN, "stitch.tolerance=0.02", "guidance=auto")
+    run = tmp_path / "run"
+    done = command(f"run.dir={run}", *words, processes=processes)
+    assert done.returncode == 0, done.stderr
+    steps = steps_of(run)
+    assert len(set(steps[:, 1].tolist())) > 1
+    for large in set(steps[:, 1].tolist()):
+        plan = f"stitch.models={[1] * large + [0] * (STEPS - large)}"
+        planned = sample(tmp_path / str(large), *SIZES, "stitch=explicit", plan, "guidance=auto")
+        own = steps[:, 1] == large
+        levels = np.abs(images(planned)[own].astype(int) - images(run)[own])
+        assert levels.max() <= 1
+    rows = read_metrics(run)["denoisers"]
+    counts = [rows[name]["evaluations_per_image"] for name in ("small", "large")]
+    assert counts == [STEPS, steps[:, 1].mean()]
+    flops = sum(row["evaluations_per_image"] * row["flops_per_evaluation"] for row in rows.values())
+    assert read_metrics(run)["flops_per_image"] == pytest.approx(flops, abs=1)
+
+
 def test_in_a_notebook(tiny, decided, images):
     """Catches: the plan given for the steps that ran; other images than a run's."""
     sampler = load("fashion_mnist", *tiny, *OPEN)

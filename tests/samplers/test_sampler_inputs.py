@@ -183,6 +183,7 @@ MISFITS = [
     (Last(steps=5), 2, "steps=5: choose at most 4"),
     (Random(steps=5), 2, "steps=5: choose at most 4"),
     (TopK(steps=5), 2, "steps=5: choose at most 4"),
+    (TopK(steps=2, models=[0, 1, 1, 1]), 2, r"models=\[.*\]: has 1 steps .* not steps=2; leave"),
     (TopK(steps=2), 2, "models=None: stitch=topk is resolved by scripts/sample.py alone"),
     (Fractions(fractions=[0.4, 0.6]), 1, r"fractions=\[0.4, 0.6\]: choose 1 numbers with sum 1"),
     (Fractions(fractions=[0.4]), 3, r"fractions=\[0.4\]: choose 3 numbers with sum 1"),

@@ -88,8 +88,9 @@ def _read(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     if before != key:
         kept = ", ".join(f"{name} {value}" for name, value in target.items() if value is not None)
         raise UserError(
-            f"run.dir={folder}: belongs to another run (its schedule is for {kept}, or for other "
-            "weights, sampler or engine); choose another run.dir, or run.overwrite=true"
+            f"run.dir={folder}: belongs to another run (its schedule is for {kept}, or for "
+            "another seed, sampler, guidance, engine or other weights); choose another run.dir, or "
+            "run.overwrite=true"
         )
     return schedule
 
