@@ -17,6 +17,11 @@ class Measured:
     replicates: tuple[float, ...] = ()  # without each group of images; empty = not kept
     flags: tuple[str, ...] = ()  # why it means little (evaluation.metrics.flags)
 
+    @property
+    def interval(self) -> Interval:
+        """The value between its bounds."""
+        return Interval(self.value, self.low, self.high)
+
     def minus(self, other: Self) -> Interval:
         """The paired difference to the same metric of another run, on the same image indices.
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from evaluation.metrics.jackknife import Interval
 from evaluation.metrics.measured import Measured
 from evaluation.paired.catalogue import PAIRED
 from evaluation.report.strips import Column, Strip, draw_strips
@@ -55,7 +54,7 @@ def _paired_names(row: Row) -> dict[str, str]:
 
 
 def _shown(entry: Measured | None) -> str:
-    return "-" if entry is None else text(Interval(entry.value, entry.low, entry.high))
+    return "-" if entry is None else text(entry.interval)
 
 
 def draw_orders(row: Row) -> "Picture":
@@ -75,7 +74,6 @@ def draw_orders(row: Row) -> "Picture":
 
 
 def _strip(row: Row, order: Order, keys: Sequence[str]) -> Strip:
-    values = [row.rise(order)]
-    values += [Interval(m.value, m.low, m.high) for m in (order.paired[key] for key in keys)]
+    values = [row.rise(order), *(order.paired[key].interval for key in keys)]
     anchor = order in (row.large, row.small)
     return Strip(order.label, order.models, values, beside=anchor, strong=order.label == FIRST)

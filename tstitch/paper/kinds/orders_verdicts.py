@@ -81,9 +81,9 @@ def judge_diversity(row: Row) -> Verdict | None:
     other = best.paired["diversity"]
     return Verdict(
         found.answer,
-        f"first keeps {text(Interval(own.value, own.low, own.high))} of the diversity of all "
+        f"first keeps {text(own.interval)} of the diversity of all "
         f"large; most of the others {best.label}, "
-        f"{text(Interval(other.value, other.low, other.high))}; {found.note}",
+        f"{text(other.interval)}; {found.note}",
     )
 
 
@@ -98,11 +98,7 @@ def _kept_more(order: Order, first: Order) -> Interval:
 def closest(row: Row) -> str:
     """Which order is nearest to all large, and the place of first."""
     ordered = sorted(row.orders, key=lambda order: order.paired["rms"].value)
-    shown = {
-        order.label: text(Interval(m.value, m.low, m.high))
-        for order in ordered
-        if (m := order.paired["rms"])
-    }
+    shown = {order.label: text(order.paired["rms"].interval) for order in ordered}
     nearest, first = ordered[0], row.first
     place = f"{ordered.index(first) + 1} of {len(ordered)}, {shown[first.label]}"
     return f"{nearest.label}, RMS {shown[nearest.label]} of 255; first is {place}"
