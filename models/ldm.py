@@ -154,9 +154,8 @@ def _averaged(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[
     joined = {name: AVERAGED + (UNET + name).replace(".", "") for name in own}
     missing = [name for name in joined.values() if name not in tensors]
     if missing:
-        raise Misfit(
-            f": has no averaged weights ({missing[0]}, and {len(missing) - 1} more); set ema=false"
-        )
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise Misfit(f": has no averaged weights ({missing[0]}{more}); set ema=false")
     return {name: tensors[other] for name, other in joined.items()}
 
 

@@ -93,7 +93,7 @@ class VQSpace(AutoencoderSpace):
         """
         if self._network is None:
             with blank_parameters():
-                network = _Decoding(self._build(), self._attends, self._layers)
+                network = VQDecoder(self._build(), self._attends, self._layers)
             if self.vq == RANDOM:
                 _randomize(network)
             else:
@@ -167,7 +167,7 @@ class VQSpace(AutoencoderSpace):
         return model
 
 
-class _Decoding(nn.Module):
+class VQDecoder(nn.Module):
     """The decoding half of a VQModel as files of weights are read into it."""
 
     def __init__(self, model: Any, attends: list[bool], layers: int) -> None:
