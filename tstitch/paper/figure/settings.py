@@ -98,11 +98,11 @@ class Weights(fields.Settings):
     small: fields.Text | None
     medium: fields.Text | None
     large: fields.Text | None
-    uvit: fields.Text | None  # the large model of Table 5
-    ldm_s: fields.Text | None  # of Table 1
-    ldm: fields.Text | None
-    unet_s: fields.Text | None  # of Table 1 in miniature
-    unet: fields.Text | None
+    uvit: fields.Text | None = None  # the large model of Table 5
+    ldm_s: fields.Text | None = None  # of Table 1
+    ldm: fields.Text | None = None
+    unet_s: fields.Text | None = None  # of Table 1 in miniature
+    unet: fields.Text | None = None
 
 
 def _weights(config: Any) -> dict[str, str]:
