@@ -64,7 +64,7 @@ def error_of(overrides: list[str]) -> str:
         ("train.snapshots=[0]", "train.snapshots=[0]", "list of whole numbers from 1 to 6"),
         ("train.dir=''", "train.dir=''", "non-empty"),
         ("train.stepz=5", "train.stepz: unknown key", "did you mean train.step"),
-        ("+train.stepz=5", "train.stepz: unknown key", "choose one of denoiser"),
+        ("+train.stepz=5", "train.stepz: unknown key", "choose one of steps"),
         ("train.steps=[1", "train.steps=[1", "cannot be parsed"),
         ("data=imagenet", "data=imagenet", "choose one of cifar10"),
         ("pair=fashion", "pair=fashion", "choose one of"),

@@ -7,10 +7,10 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from samplers import NUM_TIMESTEPS
 from tstitch.config import fields
 from tstitch.config.settings import Device
+from tstitch.training.rate import DrawSettings, NumSteps, RateSettings
 
 STAGES = ("encoder", "judge", "vae", "cache", "large", "small", "styled", "pair")
 GROUPS = 8  # of the group norms: widths are multiples
-NumSteps = Annotated[int, fields.whole(0)]
 Widths = Annotated[
     tuple[int, ...],
     fields.Rule(
@@ -19,42 +19,15 @@ Widths = Annotated[
     ),
     fields.wholes(GROUPS),
 ]
-Timesteps = Annotated[
-    tuple[int, int],
-    fields.Rule(
-        lambda span: len(span) == 2 and span[0] < span[1],
-        f"give [first,end] with 0 <= first < end <= {NUM_TIMESTEPS}",
-    ),
-    fields.wholes(0, NUM_TIMESTEPS),
-]
 
 
-class Schedule(fields.Settings):
+class Schedule(RateSettings):
     """What all stages that train have; described in configs/train_text.yaml."""
 
-    steps: fields.Count
+    decays_by = 3
+
     minutes: Annotated[float, fields.number(0)] | None
-    batch_size: fields.Count
-    learning_rate: fields.NotNegative
-    warmup_steps: NumSteps
-    decay_steps: int
-    weight_decay: fields.NotNegative
-    grad_clip: fields.NotNegative
-    ema_decay: fields.Share
     measure_every: NumSteps
-    seed: fields.Seed
-
-    @field_validator("decay_steps", mode="before")
-    @classmethod
-    def _check_decay_steps(cls, value: Any, info: ValidationInfo) -> Any:
-        steps = info.data.get("steps", 1)
-        return steps // 3 if value is None else fields.whole(0, steps)(value)
-
-    def learning_rate_at(self, step: int) -> float:
-        """Linear warm-up, constant, then linear decay to zero over the last decay_steps."""
-        up = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        down = min(1.0, (self.steps - step) / self.decay_steps) if self.decay_steps else 1.0
-        return self.learning_rate * min(up, down)
 
 
 class EncoderSettings(Schedule):
@@ -87,14 +60,8 @@ class AutoencoderSettings(Schedule):
     mean_weight: fields.NotNegative
 
 
-class DrawnSettings(Schedule):
-    """How timesteps and captions are drawn."""
-
-    label_dropout: fields.Share
-    timesteps: Timesteps
-    focus: Timesteps
-    focus_share: fields.Share
-    noise_weight_limit: Annotated[float, fields.number(1)]
+class DrawnSettings(DrawSettings, Schedule):
+    """What all trainings of U-Nets have."""
 
 
 class DenoiserSettings(DrawnSettings):
