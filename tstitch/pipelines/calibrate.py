@@ -6,14 +6,13 @@ from typing import Any
 import torch
 
 from samplers.checks import check_integer
+from samplers.stitch_base import MAX_SEED
 from tstitch.pipelines.components import component_of
 from tstitch.pipelines.disagreement import Disagreement
 from tstitch.pipelines.hook import hook_of
 from tstitch.pipelines.recorder import Recorder
 from tstitch.pipelines.stitching import realised, stitch, unstitch
 from tstitch.runtime.errors import UserError, errors_of
-
-MAX_SEED = 2**32 - 1
 
 
 def calibrate(
