@@ -1,7 +1,7 @@
 """Folders of weights as diffusers and transformers save them, on this machine or from the hub.
 
-A source is a local folder, or a hub name `owner/name` with the folder in it, if any:
-`CompVis/stable-diffusion-v1-4/unet`.
+A source is a local folder, `shipped:FOLDER` below models/pretrained/, or a hub name `owner/name`
+with the folder in it, if any: `CompVis/stable-diffusion-v1-4/unet`.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import Any
 from models.download import DownloadError, one_line, sha256_of
 
 CONFIG, SCHEDULER = "config.json", "scheduler_config.json"
+SHIPPED, PRETRAINED = "shipped:", Path(__file__).parent / "pretrained"
 # Sharded or whole, safetensors first; of diffusers, then of transformers.
 WEIGHTS = tuple(
     stem + ending
@@ -38,7 +39,15 @@ def naming(argument: str) -> Iterator[None]:
 
 def is_local(source: str) -> bool:
     """Whether a source is a folder of this machine; what begins like a path is one."""
-    return source.startswith(("/", ".", "~")) or (source != "" and Path(source).exists())
+    begins = source.startswith(("/", ".", "~", SHIPPED))
+    return begins or (source != "" and Path(source).exists())
+
+
+def local_folder(source: str) -> Path:
+    """Where a local source is; nothing need be there."""
+    if source.startswith(SHIPPED):
+        return PRETRAINED / source.removeprefix(SHIPPED)
+    return Path(source).expanduser()
 
 
 def find_file(source: str, name: str) -> Path | None:
@@ -48,7 +57,7 @@ def find_file(source: str, name: str) -> Path | None:
         DownloadError: no such folder, no hub name, or the hub cannot be reached.
     """
     if is_local(source):
-        folder = Path(source).expanduser()
+        folder = local_folder(source)
         if not folder.is_dir():
             kind = "is a file, not a folder" if folder.exists() else "no such folder"
             raise DownloadError(f"{source}: {kind}; give a folder that holds {CONFIG}")
@@ -81,7 +90,7 @@ def read_config(source: str) -> dict[str, Any]:
     path = find_file(source, CONFIG)
     if path is None:
         parts = ("unet", "transformer", "text_encoder")
-        held = [p for p in parts if is_local(source) and (Path(source).expanduser() / p).is_dir()]
+        held = [p for p in parts if is_local(source) and (local_folder(source) / p).is_dir()]
         hint = f"; give {source}/{held[0]}" if held else "; give the folder of one network"
         raise DownloadError(f"{source}: has no {CONFIG}{hint}")
     return _read_object(source, path)
@@ -95,7 +104,7 @@ def read_scheduler(source: str) -> dict[str, Any] | None:
     """
     path = find_file(source, SCHEDULER)  # a repository that is one network
     if path is None and is_local(source):
-        beside = Path(source).expanduser().resolve().parent / "scheduler" / SCHEDULER
+        beside = local_folder(source).resolve().parent / "scheduler" / SCHEDULER
         path = beside if beside.is_file() else None
     elif path is None and source.count("/") > 1:
         path = find_file("/".join([*source.split("/")[:2], "scheduler"]), SCHEDULER)

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.autoencoder_space import AutoencoderSpace
 from models.checkpoints import load_autoencoder
 from models.download import one_line, sha256_of
-from models.folders import is_local, naming
+from models.folders import is_local, local_folder, naming
 from models.images import are_finite, check_counts, checked, to_uint8
 from models.latent_scale import LatentScale
 from models.precision import DTYPES
@@ -68,7 +68,8 @@ class VAESpace(AutoencoderSpace):
     The constructor checks what is cheap; the network is loaded by `load` or when first needed.
 
     Args:
-        vae: folder from `save_pretrained`, with safetensors, or a Hugging Face name `owner/name`.
+        vae: folder from `save_pretrained`, with safetensors, `shipped:FOLDER`, or a Hugging Face
+            name `owner/name`.
         size: side of the square latents.
         channels: of the latents.
         scale: latents handed out are the autoencoder's own, less `shift`, times this. None =
@@ -102,7 +103,7 @@ class VAESpace(AutoencoderSpace):
         self._given = {"scale": scale, "shift": shift}
         self._scale: LatentScale | None = None  # known with the config.json
         self.remarks: list[str] = []
-        if Path(self.vae).expanduser().is_file():
+        if local_folder(self.vae).is_file():
             raise self._error("is a file; give its folder, with the config.json")
         self._is_local = is_local(self.vae)
         if not self._is_local and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.vae):
@@ -194,7 +195,7 @@ class VAESpace(AutoencoderSpace):
     def _folder(self) -> Path:
         """The folder of configuration and weights, fetched from the hub or its cache."""
         if self._is_local:
-            return Path(self.vae).expanduser()
+            return local_folder(self.vae)
         import huggingface_hub
 
         try:

@@ -16,10 +16,10 @@ MAX_ROW_LABEL = 240  # pixels; longer ones are broken
 FONT_SIZE = 12
 
 
-def cell_size(side: int, lines: int = 1) -> tuple[int, int]:
-    """Width and height in pixels that an image of this side takes in a grid."""
-    enlarged = side * _enlargement(side)
-    return enlarged + MARGIN, enlarged + lines * LINE_HEIGHT + MARGIN
+def cell_size(shape: tuple[int, int], lines: int = 1) -> tuple[int, int]:
+    """Width and height in pixels that an image (height, width) takes in a grid."""
+    height, width = (side * _enlargement(shape[1]) for side in shape)
+    return width + MARGIN, height + lines * LINE_HEIGHT + MARGIN
 
 
 def draw_grid(
@@ -28,13 +28,13 @@ def draw_grid(
     """Images in rows, each under its label.
 
     Args:
-        images: uint8 (N, S, S, 3).
+        images: uint8 (N, H, W, 3).
         labels: N texts; one too long for its cell is shortened.
         columns: images per row; None = a square.
         lines: of a label; more than one are for texts, which are broken at spaces.
     """
     columns = columns or math.ceil(math.sqrt(len(images)))
-    cell_width, cell_height = cell_size(images.shape[1], lines)
+    cell_width, cell_height = cell_size(images.shape[1:3], lines)
     rows = math.ceil(len(images) / columns)
     size = (columns * cell_width + MARGIN, rows * cell_height + MARGIN)
     canvas = Image.new("RGB", size, "white")

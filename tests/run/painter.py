@@ -35,7 +35,7 @@ class Painting(Experiment):
             evaluation=EvaluationSettings.parse(config["evaluation"]),
             tracking=TrackingSettings.parse(config["tracking"]),
             name=pair["name"],
-            image_size=28,
+            image_shape=(28, 28),
             conditions=tuple(pair["words"]),
             has_prompts=True,
             denoisers={"coarse": 1, "fine": 1},
@@ -81,7 +81,7 @@ class Painter:
         return {}
 
     def draw(self, indices, labels, *, seed):
-        side = self.experiment.image_size
+        side, _ = self.experiment.image_shape
         grain = PerImageRandomness(seed, indices, (side, side, 1)).initial()
         return grain.numpy(), [GREYS[self.experiment.conditions[label]] for label in labels]
 

@@ -95,7 +95,7 @@ def _identity(experiment: Experiment) -> dict[str, Any]:
     """What was measured, for whoever takes the numbers for another run's."""
     return {
         "pair": experiment.name,
-        "image_size": experiment.image_size,
+        "image_size": experiment.image_shape[0],
         "networks": {
             name: {"gmacs": size.flops / 2e9, "parameters": size.parameters}
             for name, size in experiment.costs().items()

@@ -1,11 +1,13 @@
 """From a configuration to the experiment that its pair is for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tstitch.config.cli import locate
 from tstitch.maker.protocol import Experiment
 from tstitch.runtime.errors import UserError
 
+PROMPTS = "prompts"  # of the whole configuration, and of the pair
 FIELD = "made_by"  # of the pair: the class of its experiments
 DENOISERS = "tstitch.sampling.experiment.PairExperiment"  # of pairs that name none
 
@@ -19,9 +21,23 @@ def parse_experiment(config: dict[str, Any], stitched: bool = True) -> Experimen
     Raises:
         UserError: the first bad field.
     """
+    config = _with_prompts(config)
     pair = config.get("pair")
     name = (isinstance(pair, dict) and pair.get(FIELD)) or DENOISERS
     made_by = locate(name, f"pair.{FIELD}")
     if not isinstance(made_by, type) or not issubclass(made_by, Experiment):
         raise UserError(f"pair.{FIELD}={name}: is no Experiment")
     return made_by.parse(config, stitched)
+
+
+def _with_prompts(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration, its own prompts in place of the pair's."""
+    given = config.get(PROMPTS)
+    own = {key: value for key, value in config.items() if key != PROMPTS}
+    if given is None:
+        return own
+    pair = config.get("pair")
+    if not isinstance(pair, Mapping) or pair.get(PROMPTS) is None:
+        name = pair.get("name") if isinstance(pair, Mapping) else pair
+        raise UserError(f"{PROMPTS}={given}: pair {name} has classes; choose run.classes, or a pair of prompts")
+    return own | {"pair": {**pair, PROMPTS: given}}

@@ -169,7 +169,7 @@ class Experiment(ABC):
     evaluation: EvaluationSettings
     tracking: TrackingSettings
     name: str  # of the pair
-    image_size: int  # side of the images in pixels
+    image_shape: tuple[int, int]  # height and width in pixels
     conditions: tuple[str, ...]  # what an image may be of, by label
     has_prompts: bool  # whether these are texts, which a run keeps beside its images
     denoisers: dict[str, int]  # its own network evaluations in one step of each, small to large
@@ -203,7 +203,7 @@ class Experiment(ABC):
 
         Returns:
             sampler: `_target_`, steps and options; stitch: `_target_` and arguments; guidance:
-            scale, and the number of channels that it is on; with a denoiser's name under `guide`
+            scale, and the number of channels that it is on if not all; with a denoiser's name under `guide`
             it is autoguidance.
         """
 

@@ -9,15 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-import models
 from models.checkpoints import CheckpointError, find_entry, load_weights
 from models.download import fetch, sha256_of
-from models.folders import fetch_folder, folder_digest
+from models.folders import PRETRAINED, SHIPPED, fetch_folder, folder_digest
 from tstitch.runtime.errors import errors_of
 
-SHIPPED, HUB = "shipped:", "hub:"
+HUB = "hub:"
 RANDOM = "random"
-PRETRAINED = Path(models.__file__).parent / "pretrained"
 RANDOM_SEED, RANDOM_STD = 0, 0.02
 RANDOM_DIGEST = "random, a stream per parameter"  # earlier ones came from one stream
 LONG_READ = ("", "ema", "model", "state_dict")  # entries of a file that were read ever since

@@ -1,7 +1,8 @@
 """The hook in the large network of a pipeline that hands steps over to smaller ones."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from tstitch.pipelines.realised import Realised, summarise
 from tstitch.runtime.errors import UserError
 
 HOOK = "tstitch"
+Around = Callable[[int, Sequence[Any], Mapping[str, Any]], AbstractContextManager[Any]]
 
 
 class StitchHook(ModelHook):
@@ -32,6 +34,9 @@ class StitchHook(ModelHook):
         clock: of the pipeline.
         schedule: resolved anew at the beginning of every run.
         guidance: of the small network.
+
+    Attributes:
+        around: network, arguments and keywords of a call -> what it runs in: for clocks.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class StitchHook(ModelHook):
         self.clock = clock
         self.schedule = schedule
         self._guidance = guidance
+        self.around: Around = _alone
         self._models: tuple[int, ...] = ()
         self._evaluations: list[tuple[int, int]] = []
 
@@ -85,6 +91,13 @@ class StitchHook(ModelHook):
         model = self._choose(module, args, kwargs)
         if self._guidance is not None:
             self._guidance.apply(self.clock.pipe, model)
+        with self.around(model, args, kwargs):
+            return self.run_network(model, module, args, kwargs)
+
+    def run_network(
+        self, model: int, module: nn.Module, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """What a network says to a call of the large one, whatever the schedule."""
         if model == len(self.smaller):
             return self.fn_ref.original_forward(*args, **kwargs)
         small = self.smaller[model]
@@ -123,6 +136,12 @@ class StitchHook(ModelHook):
                 f"replaced {type(module).__name__}.forward after stitch() (DeepCache, cache-dit, "
                 "another network): call stitch() last"
             )
+
+
+def _alone(
+    model: int, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def hook_of(network: nn.Module) -> StitchHook | None:

@@ -37,7 +37,7 @@ def larger_run(directory: RunDirectory, experiment: Experiment) -> int:
     held = count_images(samples)
     if held <= run.num_images:
         return 0
-    if is_whole(samples, held, experiment.image_size, directory.verified):
+    if is_whole(samples, held, experiment.image_shape, directory.verified):
         return held
     shards = scan(directory.shards, directory.identity.fingerprint, directory.verified)
     missing = open_units(cut(held, run.batch_size), shards)

@@ -116,10 +116,11 @@ def _method(protocol: RunProtocol, denoisers: list[str]) -> list[str]:
             parts = [f"{denoisers[k]} {len(list(run))}" for k, run in groupby(models)]
             lines.append(f"- Steps, noisiest first: {', '.join(parts)}.")
     if guidance := protocol.guidance:
-        scale, channels = guidance["scale"], guidance["channels"]
+        scale, channels = guidance["scale"], guidance.get("channels")
+        where = "all channels" if channels is None else f"the first {channels} channels"
         own = "".join(f", of {name} {value}" for name, value in guidance.get("scales", {}).items())
         kind = f"Autoguidance by {guidance['guide']}" if "guide" in guidance else "Guidance"
-        lines.append(f"- {kind}: scale {scale}{own}, on the first {channels} channels.")
+        lines.append(f"- {kind}: scale {scale}{own}, on {where}.")
     if process := protocol.process:
         lines.append(f"- Process of noise: {_values(process)}.")
     for name, seen in (protocol.predictions or {}).items():

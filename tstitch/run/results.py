@@ -43,17 +43,17 @@ def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Uni
     Raises:
         UserError: not writable.
     """
-    run, size = experiment.run, experiment.image_size
+    run, shape = experiment.run, experiment.image_shape
     samples, verified = directory.path / SAMPLES, directory.verified
     owner = directory.identity.fingerprint
     units = cut(run.num_images, run.batch_size)
     with writing(directory.path):
         shards = scan(directory.shards, owner, verified)
-        whole = is_whole(samples, run.num_images, size, verified)
+        whole = is_whole(samples, run.num_images, shape, verified)
         finished = not shards and whole and _read_metrics(directory.path, run.num_images)
         missing = [] if finished else open_units(units, shards)
         packed = count_images(samples)
-        if missing and packed and is_whole(samples, packed, size, verified):
+        if missing and packed and is_whole(samples, packed, shape, verified):
             done = {index for unit in shards for index in unit.indices}
             unpack(samples, directory.shards, owner, run.batch_size, done)
             missing = open_units(units, scan(directory.shards, owner, verified))
@@ -111,12 +111,12 @@ def _write_whole(
     Args:
         collect: metrics out of what each shard says of its batch.
     """
-    run, size = experiment.run, experiment.image_size
+    run, shape = experiment.run, experiment.image_shape
     folder, verified = directory.path, directory.verified
     with writing(folder):
         samples = folder / SAMPLES
         shards = listed(directory.shards)
-        whole = is_whole(samples, run.num_images, size, verified)
+        whole = is_whole(samples, run.num_images, shape, verified)
         metrics = _read_metrics(folder, run.num_images) if whole else None
         if metrics is None:
             _remove_stale(folder, whole)
@@ -127,7 +127,7 @@ def _write_whole(
                 verified,
                 num_images=run.num_images,
                 batch_size=run.batch_size,
-                size=size,
+                image_shape=shape,
             )
             metrics = _realised(collect(times), experiment, samples)
             _write_documents(folder, experiment, metrics)
@@ -135,7 +135,7 @@ def _write_whole(
             export_images(folder)
         # Those of more images are a larger run's that was stopped.
         inside = shards and all(unit.end <= run.num_images for unit in shards)
-        if not run.keep_shards and inside and is_whole(samples, run.num_images, size):
+        if not run.keep_shards and inside and is_whole(samples, run.num_images, shape):
             remove_shards(directory.shards)
         verified.save()
     return FinishedRun(folder, metrics)
@@ -143,13 +143,13 @@ def _write_whole(
 
 def _write_first(larger: FinishedRun, identity: Identity, experiment: Experiment) -> FinishedRun:
     """The files of the first images of a finished run with more of them."""
-    run, size = experiment.run, experiment.image_size
+    run, shape = experiment.run, experiment.image_shape
     folder = first_folder(larger.folder, run.num_images)
     samples, verified = folder / SAMPLES, VerifiedFiles(folder, identity.fingerprint)
     with writing(folder):
         folder.mkdir(exist_ok=True)
         remove_leftovers(folder)
-        whole = is_whole(samples, run.num_images, size, verified)
+        whole = is_whole(samples, run.num_images, shape, verified)
         metrics = _read_metrics(folder, run.num_images) if whole else None
         if metrics is None or metrics.fingerprint != identity.fingerprint:
             _remove_stale(folder, whole=False)
@@ -205,7 +205,7 @@ def _write_documents(folder: Path, experiment: Experiment, metrics: RunMetrics) 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:
     lines = PROMPT_LINES if experiment.has_prompts else 1
-    width, height = cell_size(experiment.image_size, lines)
+    width, height = cell_size(experiment.image_shape, lines)
     columns = max(1, min(GRID_COLUMNS, GRID_SIDE // width))
     count = min(experiment.run.num_images, columns * max(1, GRID_SIDE // height))
     images = next(stream_rows(folder / SAMPLES, IMAGES, count))

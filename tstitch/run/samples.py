@@ -49,14 +49,14 @@ def read_steps(path: Path) -> np.ndarray | None:
 
 
 def is_whole(
-    path: Path, num_images: int, image_size: int, verified: VerifiedFiles | None = None
+    path: Path, num_images: int, image_shape: tuple[int, int], verified: VerifiedFiles | None = None
 ) -> bool:
     """Whether samples.npz holds exactly these images, every checksum right.
 
     Args:
         verified: it is not read if it is among these, else added; None = it is read.
     """
-    shapes = {IMAGES: (num_images, image_size, image_size, 3), LABELS: (num_images,)}
+    shapes = {IMAGES: (num_images, *image_shape, 3), LABELS: (num_images,)}
     if has_steps(path):
         shapes[STEPS] = (num_images, RowReader(path, STEPS).shape[1])
     known = verified is not None and verified.holds(path)
@@ -74,7 +74,7 @@ def write_samples(
     *,
     num_images: int,
     batch_size: int,
-    size: int,
+    image_shape: tuple[int, int],
 ) -> list[dict[str, Any]]:
     """Streams the images of the shards into samples.npz, one shard in memory at a time.
 
@@ -82,7 +82,7 @@ def write_samples(
         shards: good ones that cover the images.
         owner: the run's fingerprint.
         verified: gets the shards and samples.npz.
-        size: side of the images.
+        image_shape: height and width of the images.
 
     Returns:
         The shards' times, one entry for each shard used.
@@ -108,7 +108,7 @@ def write_samples(
             yield shard.images[rows]
 
     with NpzWriter(path) as writer:
-        writer.add(IMAGES, (num_images, size, size, 3), np.dtype(np.uint8), images())
+        writer.add(IMAGES, (num_images, *image_shape, 3), np.dtype(np.uint8), images())
         writer.add_array(LABELS, np.concatenate(labels))
         if steps:
             writer.add_array(STEPS, np.array(steps, np.int32))

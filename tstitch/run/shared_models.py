@@ -68,8 +68,7 @@ class SharedModels:
         if settings.enabled:
             kept = before.evaluator if before is not None and self._measures_as(before) else None
             evaluator = self.evaluator = kept or Evaluator(settings, self.engine.device)
-            size = experiment.image_size
-            evaluator.check_size(size, size, f"pair={experiment.name}")
+            evaluator.check_size(*experiment.image_shape, f"pair={experiment.name}")
             space, digest = evaluator.space, evaluator.identity.reference
             self.floors = distributed.on_main(lambda: read_floors(settings.floor, space, digest))
 

@@ -64,7 +64,7 @@ class PairExperiment(Experiment):
             evaluation=EvaluationSettings.parse(config["evaluation"]),
             tracking=TrackingSettings.parse(config["tracking"]),
             name=pair.name,
-            image_size=pair.space.image_size,
+            image_shape=(pair.space.image_size,) * 2,
             conditions=pair.class_names,
             has_prompts=isinstance(pair.condition, Prompts),
             denoisers={name: guidance.evaluations(name) for name in names},

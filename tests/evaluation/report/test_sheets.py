@@ -17,7 +17,7 @@ def plain(count: int, side: int, level: int = 0) -> np.ndarray:
 )
 def test_cells_are_enlarged_by_whole_factors(side, enlarged):
     """Catches: cells too narrow for a label, blurred images, large images enlarged."""
-    assert cell_size(side) == (enlarged + MARGIN, enlarged + LINE_HEIGHT + MARGIN)
+    assert cell_size((side, side)) == (enlarged + MARGIN, enlarged + LINE_HEIGHT + MARGIN)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_cells_are_enlarged_by_whole_factors(side, enlarged):
 )  # fmt: skip
 def test_size(count, columns, shape):
     """Catches: a last row that is cut off, rows and columns exchanged."""
-    width, height = cell_size(28)
+    width, height = cell_size((28, 28))
     grid = draw_grid(plain(count, 28), [""] * count, columns)
     assert grid.size == (shape[1] * width + MARGIN, shape[0] * height + MARGIN)
 
@@ -36,7 +36,7 @@ def test_images_stand_where_they_belong():
     """Catches: transposed images, a column-wise order, interpolated pixels."""
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28, 3)).astype(np.uint8)
     grid = np.asarray(draw_grid(images, list("abcdef"), columns=4))
-    width, height = cell_size(28)
+    width, height = cell_size((28, 28))
     for index, image in enumerate(images):
         top = MARGIN + index // 4 * height + LINE_HEIGHT
         left = MARGIN + index % 4 * width
@@ -48,8 +48,8 @@ def test_images_stand_where_they_belong():
 def label_strip(labels: list[str], index: int) -> np.ndarray:
     """Pixels over one image of a grid in one row."""
     grid = np.asarray(draw_grid(plain(len(labels), 28, 255), labels, columns=len(labels)))
-    left = MARGIN + index * cell_size(28)[0]
-    return grid[MARGIN : MARGIN + LINE_HEIGHT, left : left + cell_size(28)[0]]
+    left = MARGIN + index * cell_size((28, 28))[0]
+    return grid[MARGIN : MARGIN + LINE_HEIGHT, left : left + cell_size((28, 28))[0]]
 
 
 def test_labels_are_drawn_over_their_image():

@@ -1,0 +1,213 @@
+"""A stitched pipeline of diffusers over prompts: the second maker of images, as configured."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from evaluation.cost.flops import NetworkCost
+from models.download import sha256_of
+from samplers import OnlineSchedule, StitchSchedule
+from tstitch.config import fields
+from tstitch.config.cli import identified, instantiate, not_a
+from tstitch.config.groups import all_large
+from tstitch.config.settings import GuidanceSettings, RunSettings
+from tstitch.engine.settings import Engine, EngineSettings
+from tstitch.maker.identity import Identity
+from tstitch.maker.protocol import SECTIONS, Experiment, Weights
+from tstitch.pipeline_runs.control import image_files
+from tstitch.pipeline_runs.loaded import LoadedPipeline
+from tstitch.pipeline_runs.maker import PipelineMaker
+from tstitch.pipeline_runs.plan import Plan
+from tstitch.pipeline_runs.scheduler import PipelineScheduler
+from tstitch.pipeline_runs.section import PipelineSection
+from tstitch.runtime.errors import UserError, errors_of
+from tstitch.scoring.settings import EvaluationSettings
+from tstitch.tracking.tracker import TrackingSettings
+
+CHANNELS = 0  # of guidance: pipelines guide all of them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineExperiment(Experiment):
+    """Everything that a run needs to know before a pipeline is loaded."""
+
+    plan: Plan
+    scale: float
+    frames: int = 1
+
+    @classmethod
+    def parse(cls, config: dict[str, Any], stitched: bool = True) -> Self:
+        fields.check_sections(config, SECTIONS)
+        section = PipelineSection.parse(config["pair"])
+        networks = {str(name): section.of_network(name) for name in section.networks}
+        if not stitched:
+            config = config | {"stitch": all_large(len(networks))}
+        plan = Plan(section, networks, _sampler(config["sampler"], section))
+        scale = _scale(config["guidance"], section)
+        models, evaluations = plan.models(_stitch(config["stitch"])), _evaluations(plan)
+        in_step = 2 if section.guided and scale > 1 else 1
+        assert plan.blanks
+        return cls(
+            config=config,
+            run=RunSettings.parse(
+                config["run"], context={"num_classes": len(section.prompts)}
+            ),
+            engine=_engine(config["engine"]),
+            evaluation=EvaluationSettings.parse(config["evaluation"]),
+            tracking=TrackingSettings.parse(config["tracking"]),
+            name=section.name,
+            image_shape=(section.frames * section.height, section.width),
+            frames=section.frames,
+            conditions=section.prompts,
+            has_prompts=True,
+            denoisers=dict.fromkeys(networks, in_step),
+            schedule=tuple(m for m, n in zip(models, evaluations, strict=True) for _ in range(n)),
+            title=_title(plan, scale),
+            plan=plan,
+            scale=scale,
+        )
+
+    @property
+    def step_evaluations(self) -> tuple[int, ...]:
+        return _evaluations(self.plan)
+
+    def folder_name(self, schedule: str) -> str:
+        """`pndm50-SCHEDULE-cfg7.5`."""
+        name = type(self.plan.scheduler).__name__.removesuffix("Scheduler").lower()
+        return f"{name}{self.plan.sampler.steps}-{schedule}-cfg{self.scale:g}"
+
+    def protocol(self) -> dict[str, dict[str, Any]]:
+        scheduler = type(self.plan.scheduler)
+        return {
+            "sampler": {
+                "_target_": f"diffusers.{scheduler.__name__}",
+                "steps": self.plan.sampler.steps,
+                **self.plan.sampler.options,
+            },
+            "stitch": self.config["stitch"],
+            "guidance": {"scale": self.scale},
+        }
+
+    def costs(self) -> dict[str, NetworkCost]:
+        return self.plan.costs
+
+    def fetch(self) -> None:
+        """Networks and all other parts of the pipeline that runs."""
+        self.weights()
+        self.plan.parts_digests()
+
+    def weights(self) -> dict[str, Weights]:
+        return {name: Weights(self.plan.weights_digest(name)) for name in self.denoisers}
+
+    def identity(self, weights: Mapping[str, Weights], engine: Engine) -> Identity:
+        section = self.plan.section
+        texts = json.dumps([*section.prompts, section.negative_prompt]).encode()
+        scheduler = self.plan.scheduler
+        options = {k: v for k, v in scheduler.config.items() if not k.startswith("_")}
+        values = {
+            "pipeline": section.pipeline,
+            "weights": {name: w.sha256 for name, w in weights.items()},
+            "parts": self.plan.parts_digests(),
+            "prompts": hashlib.sha256(texts).hexdigest(),
+            "size": [section.frames, section.height, section.width],
+            "sampler": {"scheduler": type(scheduler).__name__, "steps": self.plan.sampler.steps}
+            | {"options": json.loads(json.dumps(options, default=str))},
+            "options": dict(section.options),
+            "schedule": [*self.schedule],
+            "guidance": {"scale": self.scale},
+            "run": {
+                "seed": self.run.seed,
+                "classes": self.config["run"]["classes"],
+                "dtype": engine.precision,
+            },
+            "engine": engine.identity(),
+            **self._additions(),
+        }
+        return Identity(values)
+
+    def _additions(self) -> dict[str, Any]:
+        """LoRAs and control images."""
+        section, found = self.plan.section, {}
+        loras = {name: own.lora for name, own in self.plan.networks.items() if own.lora}
+        if loras:
+            found["loras"] = {name: _digest(place) for name, place in loras.items()}
+        if section.control is not None:
+            files = [sha256_of(path) for path in image_files(section.control)]
+            found["control"] = {"scale": section.control.scale, "images": files}
+        return found
+
+    def load(self, engine: Engine) -> LoadedPipeline:
+        """The pipeline that runs, stitched."""
+        return LoadedPipeline(self.plan, engine)
+
+    def maker(self, loaded: LoadedPipeline) -> PipelineMaker:
+        """Makes the images with this experiment's schedule."""
+        return PipelineMaker(self, loaded)
+
+
+def _sampler(section: Any, pair: PipelineSection) -> PipelineScheduler:
+    own = pair.scheduler
+    with errors_of("pair.scheduler."):
+        default = PipelineScheduler(own.scheduler, own.options, own.steps)
+    sampler = instantiate(section, "sampler")
+    if not isinstance(sampler, PipelineScheduler):
+        name = type(sampler).__name__
+        raise UserError(
+            f"sampler={name.lower()}: pair {pair.name} is a pipeline with schedulers of its own; "
+            "choose sampler=scheduler, and sampler.scheduler=CLASS of diffusers"
+        )
+    return sampler.over(default)
+
+
+def _stitch(section: Any) -> StitchSchedule:
+    stitch = instantiate(section, "stitch")
+    if not isinstance(stitch, StitchSchedule):
+        raise not_a(section, "stitch", "StitchSchedule")
+    if isinstance(stitch, OnlineSchedule):
+        kind = type(stitch).__name__
+        raise UserError(f"stitch={kind}: it decides per image, which pipelines cannot; choose another")
+    return stitch
+
+
+def _scale(section: Any, pair: PipelineSection) -> float:
+    if isinstance(section, Mapping) and "guide" in section:
+        raise UserError("guidance=auto: pipelines cannot; choose guidance=cfg")
+    from tstitch.config.settings import GuidanceSection
+
+    default = pair.guidance.over(GuidanceSettings(1.0, CHANNELS))
+    given = GuidanceSection.parse(section).over(default)
+    if given.channels != CHANNELS:
+        raise UserError(f"guidance.channels={given.channels}: pipelines guide all; set null")
+    return given.scale
+
+
+def _engine(section: Any) -> EngineSettings:
+    engine = EngineSettings.parse(section)
+    if engine.cuda_graphs:
+        raise UserError("engine.cuda_graphs=true: pipelines cannot be recorded; choose auto")
+    # Published pipelines are made to run in half precision.
+    return engine.model_copy(update={"cuda_graphs": False, "sixteen_bits": True})
+
+
+def _evaluations(plan: Plan) -> tuple[int, ...]:
+    """Of each step: two of a step of an order-2 scheduler, or of PNDM's doubled timestep."""
+    counts = Counter(plan.grid.step_of[: len(plan.grid.timesteps)])
+    return tuple(counts[step] for step in range(len(plan.grid.times)))
+
+
+def _title(plan: Plan, scale: float) -> str:
+    name = type(plan.scheduler).__name__.removesuffix("Scheduler")
+    return f"{name} {plan.sampler.steps} steps, guidance {scale:g}"
+
+
+def _digest(place: str) -> str:
+    """Of a local file or folder; the name of what is on the hub."""
+    path = Path(place).expanduser()
+    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
+    if not path.exists():
+        return place
+    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()

@@ -1,0 +1,192 @@
+"""Images and videos of prompts, by a stitched pipeline."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.cost.timing import StageTimer
+from samplers.randomness import STEP, PerImageRandomness, image_generator
+from tstitch.engine.settings import Engine
+from tstitch.maker.protocol import DECODE, DENOISE, LOOP
+from tstitch.pipeline_runs.control import control_images
+from tstitch.pipeline_runs.decoding import DecodeMark
+from tstitch.pipeline_runs.loaded import LoadedPipeline
+from tstitch.pipelines.schedule import choose_schedule
+from tstitch.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from tstitch.pipeline_runs.experiment import PipelineExperiment
+
+Call = tuple[int, Sequence[Any], Mapping[str, Any]]  # step, arguments and keywords of a network
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the images of a batch begin with.
+
+    Args:
+        x_T: float32 (N, ...) on the host.
+        inputs: of the pipeline's call, beside.
+        noise: seed and indices, of the scheduler's noise.
+    """
+
+    x_T: Tensor
+    inputs: dict[str, Any]
+    noise: tuple[int, tuple[int, ...]]
+
+    def generators(self) -> list[torch.Generator]:
+        """Of the scheduler's noise, one for each image, at their beginning."""
+        seed, indices = self.noise
+        return [image_generator(seed, index, STEP) for index in indices]
+
+
+class PipelineMaker:
+    """A SteppedMaker (tstitch.maker.protocol).
+
+    Args:
+        experiment: whose images it makes.
+        loaded: of its pair.
+    """
+
+    def __init__(self, experiment: "PipelineExperiment", loaded: LoadedPipeline) -> None:
+        self.experiment, self._loaded = experiment, loaded
+        self._schedule = choose_schedule(None, None, None, list(experiment.step_models))
+        self._calls: dict[int, list[Call]] = {}  # of the first step, by size of the batch
+
+    @property
+    def engine(self) -> Engine:
+        """How it computes."""
+        return self._loaded.engine
+
+    def prepare(self, every: bool = False) -> dict[str, float]:
+        """Nothing: what is compiled is compiled in the first batch."""
+        return {}
+
+    def draw(self, indices: Sequence[int], labels: Tensor, *, seed: int) -> Batch:
+        """x_T of image i is that of any other run with this seed, space and index."""
+        section, plan = self.experiment.plan.section, self.experiment.plan
+        drawn = PerImageRandomness(seed, indices, plan.latent_shape)
+        chosen = labels.tolist()
+        inputs: dict[str, Any] = {"prompt": [section.prompts[label] for label in chosen]}
+        if section.guided and section.negative_prompt is not None:
+            inputs["negative_prompt"] = [section.negative_prompt] * len(chosen)
+        if section.control is not None:
+            images = control_images(section.control, chosen, (section.width, section.height))
+            inputs |= {"image": images, "controlnet_conditioning_scale": section.control.scale}
+        return Batch(drawn.initial(), inputs, (seed, tuple(indices)))
+
+    @torch.no_grad()
+    def sample(self, batch: Batch, timer: StageTimer) -> "Made":
+        """The images of a batch, whole, on the host."""
+        begin = timer.mark()
+        with DecodeMark(self._loaded.pipe, timer) as decoding:
+            out = self._run(batch, timer, "np")
+        end = timer.mark()
+        middle = decoding.mark if decoding.mark is not None else end
+        timer.add(LOOP, begin, middle)
+        timer.add(DECODE, middle, end)
+        found = out.frames if hasattr(out, "frames") else out.images
+        return Made(np.asarray(found), self.experiment.image_shape)
+
+    @torch.no_grad()
+    def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
+        """The pipeline's latents, before they are images."""
+        with timer.stage(LOOP):
+            out = self._run(batch, timer, "latent")
+        found: Tensor = out.frames if hasattr(out, "frames") else out.images
+        return found.float()
+
+    @torch.no_grad()
+    def evaluate(self, model: int, batch: Batch) -> None:
+        """One step of a network, as the pipeline calls it in its first step."""
+        size = len(batch.x_T)
+        if size not in self._calls:
+            self._calls[size] = self._first_calls(batch)
+        hook, network = self._loaded.hook, self._loaded.network
+        for _, arguments, keywords in self._calls[size]:
+            hook.run_network(model, network, arguments, dict(keywords))
+
+    def _first_calls(self, batch: Batch) -> list[Call]:
+        calls: list[Call] = []
+        hook = self._loaded.hook
+
+        def keep(model: int, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+            calls.append((hook.step, arguments, keywords))
+            return StageTimer(torch.device("cpu")).stage("kept")
+
+        self._run(batch, StageTimer(torch.device("cpu")), "latent", around=keep)
+        first = self.experiment.step_evaluations[0]
+        mine = [call for call in calls if call[0] == calls[0][0]]
+        return mine[: max(1, len(mine) // first)]
+
+    def _run(self, batch: Batch, timer: StageTimer, output: str, around: Any = None) -> Any:
+        experiment, loaded = self.experiment, self._loaded
+        section, hook = experiment.plan.section, loaded.hook
+        names = list(experiment.denoisers)
+
+        def clocked(model: int, *call: Any) -> AbstractContextManager[None]:
+            return timer.stage(DENOISE + names[model])
+
+        hook.schedule, hook.around = self._schedule, around or clocked
+        inputs = {
+            **section.options,
+            **batch.inputs,
+            "height": section.height,
+            "width": section.width,
+            "num_inference_steps": experiment.plan.sampler.steps,
+            "guidance_scale": experiment.scale,
+            "latents": batch.x_T.to(self.engine.device, self.engine.dtype),
+            "generator": batch.generators(),
+            "output_type": output,
+            **({"num_frames": section.frames} if section.frames > 1 else {}),
+        }
+        try:
+            out = loaded.pipe(**inputs)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            reason = " ".join(str(error).split())
+            raise UserError(f"pair.pipeline={section.pipeline}: {reason}") from error
+        self._check_steps()
+        return out
+
+    def _check_steps(self) -> None:
+        """Refuses a run of other steps than those that were planned and are reported."""
+        ran, planned = self._loaded.hook.realised, self.experiment.step_models
+        assert ran is not None
+        if ran.models != planned:
+            raise UserError(
+                f"pair.pipeline={self.experiment.plan.section.pipeline}: it ran {ran}, and "
+                f"{len(planned)} steps were planned; give sampler.steps that it takes"
+            )
+
+
+class Made:
+    """Images that are there already.
+
+    Args:
+        values: float (N, H, W, 3), or (N, F, H, W, 3), in [0, 1].
+        shape: of an image; the frames of a video are below each other.
+    """
+
+    def __init__(self, values: np.ndarray, shape: tuple[int, int]) -> None:
+        self._values, self._shape = values, shape
+
+    def wait(self) -> np.ndarray:
+        """uint8 (N, H, W, 3).
+
+        Raises:
+            UserError: values that are not finite.
+        """
+        values = self._values.reshape(len(self._values), *self._shape, 3)
+        if not np.isfinite(values).all():
+            raise UserError(
+                "run.dtype: the pipeline made images that are not finite; choose run.dtype=bf16 or "
+                "fp32, or another autoencoder (pair.components.vae)"
+            )
+        return (values * 255).round().astype(np.uint8)
