@@ -39,5 +39,7 @@ def _with_prompts(config: dict[str, Any]) -> dict[str, Any]:
     pair = config.get("pair")
     if not isinstance(pair, Mapping) or pair.get(PROMPTS) is None:
         name = pair.get("name") if isinstance(pair, Mapping) else pair
-        raise UserError(f"{PROMPTS}={given}: pair {name} has classes; choose run.classes, or a pair of prompts")
+        raise UserError(
+            f"{PROMPTS}={given}: pair {name} has classes; choose run.classes, or a pair of prompts"
+        )
     return own | {"pair": {**pair, PROMPTS: given}}

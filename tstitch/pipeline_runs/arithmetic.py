@@ -66,7 +66,9 @@ def count_cost(network: nn.Module, shape: tuple[int, ...], given: int | None) ->
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             network(**INPUTS[name](network.config, shape), return_dict=False)
     except Exception as error:
-        raise ValueError(f"its {name} cannot be counted ({' '.join(str(error).split())})") from error
+        raise ValueError(
+            f"its {name} cannot be counted ({' '.join(str(error).split())})"
+        ) from error
     return NetworkCost(parameters, counter.get_total_flops())
 
 

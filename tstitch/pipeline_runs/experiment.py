@@ -53,9 +53,7 @@ class PipelineExperiment(Experiment):
         assert plan.blanks
         return cls(
             config=config,
-            run=RunSettings.parse(
-                config["run"], context={"num_classes": len(section.prompts)}
-            ),
+            run=RunSettings.parse(config["run"], context={"num_classes": len(section.prompts)}),
             engine=_engine(config["engine"]),
             evaluation=EvaluationSettings.parse(config["evaluation"]),
             tracking=TrackingSettings.parse(config["tracking"]),
@@ -169,7 +167,9 @@ def _stitch(section: Any) -> StitchSchedule:
         raise not_a(section, "stitch", "StitchSchedule")
     if isinstance(stitch, OnlineSchedule):
         kind = type(stitch).__name__
-        raise UserError(f"stitch={kind}: it decides per image, which pipelines cannot; choose another")
+        raise UserError(
+            f"stitch={kind}: it decides per image, which pipelines cannot; choose another"
+        )
     return stitch
 
 

@@ -39,7 +39,9 @@ class PipelineScheduler:
                 f"scheduler={self.scheduler}: diffusers has no such class; e.g. PNDMScheduler"
             )
         if not isinstance(self.options, Mapping):
-            raise ValueError(f"options={self.options}: give a mapping, e.g. {{timestep_spacing: leading}}")
+            raise ValueError(
+                f"options={self.options}: give a mapping, e.g. {{timestep_spacing: leading}}"
+            )
         if self.steps is not None and not (
             type(self.steps) is int and 1 <= self.steps <= MAX_STEPS
         ):

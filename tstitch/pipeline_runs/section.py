@@ -13,9 +13,11 @@ from tstitch.pair.section import A_NAME, A_TEXT
 from tstitch.pipeline_runs.scheduler import MAX_STEPS
 
 A_PIPELINE = fields.Rule(
-    lambda v: isinstance(v, str)
-    and isinstance(getattr(diffusers, v, None), type)
-    and issubclass(getattr(diffusers, v), diffusers.DiffusionPipeline),
+    lambda v: (
+        isinstance(v, str)
+        and isinstance(getattr(diffusers, v, None), type)
+        and issubclass(getattr(diffusers, v), diffusers.DiffusionPipeline)
+    ),
     "give a pipeline class of diffusers, e.g. StableDiffusionPipeline",
 )
 A_MAPPING = fields.Rule(fields.is_a(Mapping), "give a mapping of names and values")
