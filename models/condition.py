@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.folders import local_folder
+
 
 @dataclass(frozen=True, slots=True)
 class Classes:
@@ -111,14 +113,14 @@ class Prompts:
 
 
 def read_prompts(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Prompts given as a list, or as the path of a text file with one a line.
+    """Prompts given as a list, or as the path of a text file with one a line (also shipped:PATH).
 
     Raises:
         ValueError: no texts, or a file that cannot be read; the message has no field's name.
     """
     if isinstance(value, str):
         try:
-            with open(value, encoding="utf-8") as file:
+            with open(local_folder(value), encoding="utf-8") as file:
                 lines = [line.strip() for line in file]
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is no UTF-8"

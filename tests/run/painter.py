@@ -43,6 +43,9 @@ class Painting(Experiment):
             title="painting",
         )
 
+    def with_stitch(self, section):
+        return type(self).parse(self.config | {"stitch": section})
+
     def folder_name(self, schedule):
         return f"painting-{schedule}"
 

@@ -194,6 +194,14 @@ class Experiment(ABC):
         """
 
     @abstractmethod
+    def with_stitch(self, section: dict[str, Any]) -> Self:
+        """The same run under another stitch schedule.
+
+        Raises:
+            UserError: a schedule that does not fit.
+        """
+
+    @abstractmethod
     def folder_name(self, schedule: str) -> str:
         """The title and a schedule in letters, digits and `_.-`, to name a directory."""
 

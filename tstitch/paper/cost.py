@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.cost.flops import NetworkCost
+from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.plan import CurvePoint
 from tstitch.paper.figure.throughput import Throughput, identity
-from tstitch.sampling.experiment import PairExperiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Cost:
 
 def count_cost(points: Sequence[CurvePoint]) -> Cost:
     """Arithmetic of the points; nothing of it is looked for on the disk."""
-    runs: dict[str, tuple[PairExperiment, int]] = {}
+    runs: dict[str, tuple[Experiment, int]] = {}
     for point in points:
         key = _identity(point.experiment)
         images = max(point.images, runs[key][1] if key in runs else 0)
@@ -91,15 +91,14 @@ def _missing(others: dict[tuple[float, ...], str], throughput: Throughput) -> st
     )
 
 
-def _networks(experiment: PairExperiment) -> str:
-    pair = experiment.pair
-    return repr(([(spec.name, spec.network) for spec in pair.denoisers], pair.space.shape))
+def _networks(experiment: Experiment) -> str:
+    pair: dict[str, Any] = experiment.config["pair"]
+    sections = (pair.get(key, {}) for key in ("denoisers", "networks"))
+    networks = {name: one.get("network", one) for part in sections for name, one in part.items()}
+    return repr((networks, experiment.image_shape))
 
 
-def _identity(experiment: PairExperiment) -> str:
-    weights: dict[str, Any] = {s.name: s.weights for s in experiment.pair.denoisers}
-    parts = (
-        _networks(experiment), weights, experiment.config["sampler"], experiment.guidance,
-        experiment.schedule, [(s.process, s.match) for s in experiment.pair.denoisers],
-    )  # fmt: skip
-    return repr(parts)
+def _identity(experiment: Experiment) -> str:
+    config = experiment.config
+    method = experiment.protocol()["guidance"]
+    return repr((config["pair"], config["sampler"], method, experiment.schedule))

@@ -28,7 +28,8 @@ def latent_shape(network: nn.Module, vae: Config, size: tuple[int, int, int]) ->
     """
     frames, height, width = size
     factor, stride = _factors(vae)
-    channels: int = network.config["in_channels"]  # type: ignore[union-attr, index]
+    config: Any = network.config
+    channels: int = config["in_channels"]
     shape = (channels, height // factor, width // factor)
     if stride is None:
         return shape
@@ -77,7 +78,7 @@ def _meta(*shape: int) -> Tensor:
 
 
 def _unet(config: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-    inputs = {
+    inputs: dict[str, Any] = {
         "sample": _meta(1, *shape),
         "timestep": _meta(1),
         "encoder_hidden_states": _meta(1, CLIP_TOKENS, config.cross_attention_dim),

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from evaluation.cost.flops import NetworkCost
 from models.download import sha256_of
 from samplers import OnlineSchedule, StitchSchedule
 from tstitch.config import fields
-from tstitch.config.cli import identified, instantiate, not_a
+from tstitch.config.cli import instantiate, not_a
 from tstitch.config.groups import all_large
 from tstitch.config.settings import GuidanceSettings, RunSettings
 from tstitch.engine.settings import Engine, EngineSettings
@@ -48,7 +48,7 @@ class PipelineExperiment(Experiment):
             config = config | {"stitch": all_large(len(networks))}
         plan = Plan(section, networks, _sampler(config["sampler"], section))
         scale = _scale(config["guidance"], section)
-        models, evaluations = plan.models(_stitch(config["stitch"])), _evaluations(plan)
+        schedule = _schedule(plan, config["stitch"])
         in_step = 2 if section.guided and scale > 1 else 1
         assert plan.blanks
         return cls(
@@ -63,7 +63,7 @@ class PipelineExperiment(Experiment):
             conditions=section.prompts,
             has_prompts=True,
             denoisers=dict.fromkeys(networks, in_step),
-            schedule=tuple(m for m, n in zip(models, evaluations, strict=True) for _ in range(n)),
+            schedule=schedule,
             title=_title(plan, scale),
             plan=plan,
             scale=scale,
@@ -72,6 +72,10 @@ class PipelineExperiment(Experiment):
     @property
     def step_evaluations(self) -> tuple[int, ...]:
         return _evaluations(self.plan)
+
+    def with_stitch(self, section: dict[str, Any]) -> Self:
+        config = self.config | {"stitch": section}
+        return replace(self, config=config, schedule=_schedule(self.plan, section))
 
     def folder_name(self, schedule: str) -> str:
         """`pndm50-SCHEDULE-cfg7.5`."""
@@ -129,7 +133,8 @@ class PipelineExperiment(Experiment):
 
     def _additions(self) -> dict[str, Any]:
         """LoRAs and control images."""
-        section, found = self.plan.section, {}
+        section = self.plan.section
+        found: dict[str, Any] = {}
         loras = {name: own.lora for name, own in self.plan.networks.items() if own.lora}
         if loras:
             found["loras"] = {name: _digest(place) for name, place in loras.items()}
@@ -171,6 +176,12 @@ def _stitch(section: Any) -> StitchSchedule:
             f"stitch={kind}: it decides per image, which pipelines cannot; choose another"
         )
     return stitch
+
+
+def _schedule(plan: Plan, section: Any) -> tuple[int, ...]:
+    """Of each evaluation of the schedule."""
+    steps = zip(plan.models(_stitch(section)), _evaluations(plan), strict=True)
+    return tuple(model for model, count in steps for _ in range(count))
 
 
 def _scale(section: Any, pair: PipelineSection) -> float:

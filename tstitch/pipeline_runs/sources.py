@@ -71,7 +71,7 @@ def blank_network(source: str, field: str) -> nn.Module:
         raise UserError(f"{field}={source}: diffusers has no {config.get('_class_name')}")
     try:
         with torch.device("meta"):
-            return kind.from_config(config).eval()  # type: ignore[attr-defined, no-any-return]
+            return kind.from_config(config).eval()  # type: ignore[attr-defined]
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{field}={source}: cannot be built ({reason})") from error

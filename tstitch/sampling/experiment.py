@@ -82,11 +82,6 @@ class PairExperiment(Experiment):
         return self.sampler.evaluations
 
     def with_stitch(self, section: dict[str, Any]) -> Self:
-        """The same run under another stitch schedule.
-
-        Raises:
-            UserError: a schedule that does not fit.
-        """
         config = self.config | {"stitch": section}
         sampler = _parse_sampler(config, _parse_stitch(config), self.pair)
         changed = replace(self, config=config, sampler=sampler, schedule=_schedule(sampler))

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any, cast
+from typing import Any
 
 from tstitch.config.cli import compose, override
 from tstitch.config.groups import group_option
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import Experiment
 from tstitch.pair.spec import PairSpec, parse_pair
 from tstitch.paper.figure.curves import ROLES, Curve, Shares
 from tstitch.paper.figure.settings import Reproduction
@@ -39,9 +41,23 @@ class CurvePoint:
     planned: PlannedPoint
 
     @property
-    def experiment(self) -> PairExperiment:
+    def experiment(self) -> Experiment:
         """The checked run."""
-        return cast(PairExperiment, self.planned.experiment)  # planned here
+        return self.planned.experiment
+
+    @property
+    def of_denoisers(self) -> PairExperiment:
+        """The same, of a pair of denoisers: figures that look into trajectories have no other.
+
+        Raises:
+            UserError: its images are made by something else.
+        """
+        experiment = self.experiment
+        if not isinstance(experiment, PairExperiment):
+            raise UserError(
+                f"paper.pair={experiment.name}: this figure needs a pair of denoisers, not a pipeline"
+            )
+        return experiment
 
     @property
     def fraction(self) -> float:
@@ -81,12 +97,13 @@ def plan_points(
                 given = _given(variant, weights, trial)
                 base = _base(curve, settings, (steps, guidance), roles, shares, given)
                 experiment = base.with_stitch(_stitch(kind, roles, shares))
+                method = experiment.protocol()
                 if scored and not experiment.evaluation.enabled:
                     raise UserError(NOT_SCORED)
                 points.append(
                     CurvePoint(
-                        place, curve.models, curve.sampler, experiment.sampler.steps,
-                        experiment.guidance.scale, kind, shares, variant, curve.images,
+                        place, curve.models, curve.sampler, method["sampler"]["steps"],
+                        method["guidance"]["scale"], kind, shares, variant, curve.images,
                         curve.paper_values[number] if curve.paper_values else {},
                         curve.expected.error, roles,
                         _planned(curve, variant, kind, shares, experiment),
@@ -111,7 +128,7 @@ def _base(
     roles: tuple[str, ...],
     shares: Shares,
     weights: dict[str, str],
-) -> PairExperiment:
+) -> Experiment:
     """The run of the largest of some models, with the weights of a variant."""
     steps, guidance = protocol
     used = {role for role, share in zip(ROLES, shares, strict=True) if share}
@@ -128,7 +145,7 @@ def _base(
 
 
 def _planned(
-    curve: Curve, variant: str, kind: str, shares: Shares, experiment: PairExperiment
+    curve: Curve, variant: str, kind: str, shares: Shares, experiment: Experiment
 ) -> PlannedPoint:
     name = experiment.title
     fraction = None
@@ -178,7 +195,7 @@ def configured_pair(name: str) -> PairSpec:
 
 
 @cache
-def _all_large(pair: str, overrides: tuple[str, ...]) -> PairExperiment:
+def _all_large(pair: str, overrides: tuple[str, ...]) -> Experiment:
     """The run of a pair's largest model; checked once, whatever the schedules."""
     config = compose("sample", [f"pair={pair}", *overrides])
-    return PairExperiment.parse(config, stitched=False)
+    return parse_experiment(config, stitched=False)

@@ -77,7 +77,7 @@ class FootprintFigure(SampledFigure):
         self, settings: Reproduction, cache: ModelCache, results: list[Result]
     ) -> list[Footprint]:
         images = self.probe.images
-        experiment = probe_point(self.probe, settings, self.models).experiment
+        experiment = probe_point(self.probe, settings, self.models).of_denoisers
         # One batch, as large as asked for, whatever the runs of other figures have.
         config = experiment.config | {"run": experiment.config["run"] | {"batch_size": images}}
         run = experiment.run.model_copy(update={"batch_size": images})

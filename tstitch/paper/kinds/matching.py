@@ -10,6 +10,7 @@ from pydantic import model_validator
 from evaluation.report.panels import Panel
 from samplers import MATCHES
 from tstitch.config import fields
+from tstitch.maker.protocol import Experiment
 from tstitch.paper.figure.base import Answer, Figure, FigureData
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.figure.own_pair import TWO, OwnWeights, of_own_pair
@@ -18,7 +19,6 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_fractions import brightness
 from tstitch.paper.kinds.curves_picture import fraction_panels
 from tstitch.paper.report.answers import fid_course, listed, rises, rows, text
-from tstitch.sampling.experiment import PairExperiment
 
 NAMES = {"snr": "log-SNR", "t": "t"}
 # FID of DiT-S alone: in Table 5, and with the same sampler and steps in its own process (Fig. 8).
@@ -118,7 +118,7 @@ class MatchingFigure(Figure):
         return own.model_copy(update={"overrides": (*own.overrides, matched)})
 
 
-def _named(point: CurvePoint, match: str, experiment: PairExperiment) -> CurvePoint:
+def _named(point: CurvePoint, match: str, experiment: Experiment) -> CurvePoint:
     """The point as a variant of its curve."""
     variant = variant_of(match)
     series = f"{point.planned.series}, {variant}"

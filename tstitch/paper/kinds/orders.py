@@ -115,7 +115,7 @@ class OrdersFigure(Figure):
                 section = order.section
                 if order.is_open:
                     models = self.found.get((row, order.label))
-                    waiting = stand_in(large.experiment, self.small_steps, place)
+                    waiting = stand_in(large.of_denoisers, self.small_steps, place)
                     section = waiting if models is None else explicit(models)
                 points.append(
                     plan_order(large, order.label, section, self.small_steps, order.field)
