@@ -35,6 +35,8 @@ class Curve(fields.Settings):
     kinds: Annotated[tuple[str, ...], fields.EACH_ONCE, fields.names(SCHEDULES)] = ("fraction",)
     simplex: tuple[tuple[float, ...], ...] = ()
     mixes: Annotated[tuple[Any, ...], MIXES] = ()
+    pair: fields.Text | None = None  # of small and large, in place of the scale's
+    overrides: Annotated[tuple[str, ...], fields.words("run.dtype=bf16")] = ()  # of its runs
     images: int = Field(None, validate_default=True)
     # Other weights by model, by label; None = still to be given.
     variants: dict[str, dict[str, str | None]] = {"": {}}
@@ -70,6 +72,8 @@ class Curve(fields.Settings):
 
     @model_validator(mode="after")
     def _check_schedules(self) -> Self:
+        if self.pair is not None and self.models != ("small", "large"):
+            raise fields.refusal("pair", "is of small and large; give the curve these models")
         if len(self.models) > 2 and self.kinds != ("fraction",):
             raise fields.refusal("kinds", "choose [fraction]; the others are for two models")
         if self.fractions and len(self.models) != 2:

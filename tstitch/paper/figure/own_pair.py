@@ -1,11 +1,10 @@
 """Settings of a figure whose small and large model are no pair of the scale."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from tstitch.config import fields
 from tstitch.config.cli import compose
-from tstitch.paper.figure.plan import configured_pair
 from tstitch.paper.figure.settings import Reproduction, Weights
 from tstitch.runtime.errors import UserError
 
@@ -37,7 +36,8 @@ def of_own_pair(
     Raises:
         UserError: no such pair, or one of other models.
     """
-    names = tuple(spec.name for spec in configured_pair(pair).denoisers)
+    section = _section(pair)
+    names = tuple(section.get("denoisers") or section["networks"])
     if names != TWO:
         raise UserError(
             f"{field}={pair}: has {', '.join(names)}; choose a pair of {' and '.join(TWO)}"
@@ -57,4 +57,9 @@ def of_own_pair(
 
 def _space(pair: str) -> set[str]:
     """What the space of a pair can be told."""
-    return set(compose("sample", [f"pair={pair}"])["pair"]["space"])
+    return set(_section(pair).get("space", ()))
+
+
+def _section(pair: str) -> dict[str, Any]:
+    section: dict[str, Any] = compose("sample", [f"pair={pair}"])["pair"]
+    return section

@@ -12,6 +12,7 @@ from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment
 from tstitch.pair.spec import PairSpec, parse_pair
 from tstitch.paper.figure.curves import ROLES, Curve, Shares
+from tstitch.paper.figure.own_pair import of_own_pair
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.experiment import PairExperiment
@@ -90,12 +91,15 @@ def plan_points(
     """
     points = []
     for place, curve in enumerate(curves):
+        own = settings
+        if curve.pair is not None:
+            own = of_own_pair(settings, curve.pair, {}, f"paper.curves.{place}.pair")
         for steps, guidance in product(curve.steps, curve.guidance):
             schedules = product(curve.variants.items(), curve.kinds, curve.shares)
             for number, ((variant, weights), kind, shares) in enumerate(schedules):
                 roles = curve.models if whole else _members(shares, curve.models)
                 given = _given(variant, weights, trial)
-                base = _base(curve, settings, (steps, guidance), roles, shares, given)
+                base = _base(curve, own, (steps, guidance), roles, shares, given)
                 experiment = base.with_stitch(_stitch(kind, roles, shares))
                 method = experiment.protocol()
                 if scored and not experiment.evaluation.enabled:
@@ -137,7 +141,7 @@ def _base(
     overrides = [
         override("run.root", settings.root), f"run.num_images={curve.images}",
         f"sampler={curve.sampler}", f"sampler.steps={steps}", f"guidance.scale={guidance}",
-        *settings.scale.overrides, *settings.overrides,
+        *settings.scale.overrides, *curve.overrides, *settings.overrides,
         *(override(f"pair.denoisers.{names[role]}.weights", sources[role])
           for role in ROLES if role in sources and role in names),
     ]  # fmt: skip
@@ -152,6 +156,7 @@ def _planned(
     if kind == "fraction" and len(curve.models) == 2:
         fraction = shares[ROLES.index(curve.models[0])]
     series = f"{name}, {' + '.join(curve.models)}" + (f", {variant}" if variant else "")
+    series += f", {curve.pair}" if curve.pair else ""
     mix = shares if len(curve.models) > 2 else None
     label = schedule_label(kind, curve.models, shares)
     return PlannedPoint(name, series, label, fraction, mix, experiment)

@@ -16,6 +16,7 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.curves_fractions import FRACTION_TESTS
 from tstitch.paper.kinds.curves_mixes import MIX_TESTS
 from tstitch.paper.kinds.curves_picture import fraction_panels, mix_panels
+from tstitch.paper.kinds.curves_texts import TEXT_TESTS
 from tstitch.paper.kinds.curves_timing import (
     TIMING_TESTS,
     Timing,
@@ -33,7 +34,7 @@ class CurvesFigure(Figure):
     kind: ClassVar = "curves"
     needs_curves: ClassVar = True
     shows_paper: ClassVar = True
-    claim_tests: ClassVar = FRACTION_TESTS | MIX_TESTS | TIMING_TESTS
+    claim_tests: ClassVar = FRACTION_TESTS | MIX_TESTS | TIMING_TESTS | TEXT_TESTS
 
     timing: TimingSettings | None = None
     pair: fields.Text | None = None  # of small and large, in place of the scale's

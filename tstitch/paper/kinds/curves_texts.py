@@ -1,0 +1,67 @@
+"""Tests of claims about text-to-image pairs: FID and alignment against the fraction."""
+
+from collections.abc import Callable
+
+from tstitch.paper.figure.base import Answer, FigureData
+from tstitch.paper.report.answers import all_of, fid_course, listed, need, rises, rows, text
+
+BETTER_TO = 0.3  # the paper's Table 2: FID is below that of fraction 0 up to here
+EARLY = 0.5
+SAID = ("clip_score", "subject_retrieval", "style_retrieval")
+
+
+def c12(data: FigureData) -> Answer:
+    row = rows(data.results)[0]
+    changes = rises(row, 0, BETTER_TO)
+    course = fid_course(changes, row[0])
+    better = [f for f, change in changes.items() if change.high < 0]
+    worse = [f for f, change in changes.items() if change.low > 0]
+    # Better at one of the fractions and worse at none; no better at any is no better.
+    answer = False if worse else True if better else None
+    return answer, (
+        f"FID(0) {text(row[0].estimate())}: {listed(changes)}; below FID(0) at "
+        f"{_some(better)}, above at {_some(worse)}; not to rise: {course.note}{_alignment(data)}"
+    )
+
+
+def c24(data: FigureData) -> Answer:
+    answers, parts = [], []
+    for row in rows(data.results):
+        changes = rises(row, 0, 0.4)
+        course = fid_course(changes, row[0])
+        answers.append(course.answer)
+        name = row[0].point.experiment.name
+        parts.append(f"{name}: FID(0) {text(row[0].estimate())}; {listed(changes)}; {course.note}")
+    return all_of(answers), ". ".join(parts)
+
+
+def c25(data: FigureData) -> Answer:
+    row = rows(data.results)[0]
+    need(row[0], *SAID[:1])
+    changes = rises(row, 0, EARLY, SAID[0])
+    better = [f for f, change in changes.items() if change.low > 0]
+    worse = [f for f, change in changes.items() if change.high < 0]
+    answer = True if better else False if worse else None
+    ends = f"CLIP score {text(row[0].estimate(SAID[0]))} at 0, {text(row[-1].estimate(SAID[0]))} at"
+    return answer, (
+        f"{ends} {row[-1].point.fraction:g}; to 0: {listed(changes)}; above at {_some(better)}, "
+        f"below at {_some(worse)}{_alignment(data, SAID[1:])}"
+    )
+
+
+def _alignment(data: FigureData, metrics: tuple[str, ...] = SAID) -> str:
+    """What else is known of the images and their prompts, at 0 and to it."""
+    row, parts = rows(data.results)[0], []
+    for metric in metrics:
+        if metric in row[0].metrics:
+            name = row[0].metrics[metric].name
+            changes = rises(row, 0, EARLY, metric)
+            parts.append(f"{name} {text(row[0].estimate(metric))} at 0; {listed(changes)}")
+    return "".join(f". {part}" for part in parts)
+
+
+def _some(fractions: list[float]) -> str:
+    return ", ".join(f"{f:g}" for f in fractions) or "none"
+
+
+TEXT_TESTS: dict[str, Callable[[FigureData], Answer]] = {"C12": c12, "C24": c24, "C25": c25}
