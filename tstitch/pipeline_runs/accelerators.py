@@ -1,0 +1,94 @@
+"""Training-free accelerations of others in the networks of a pair: DeepCache and token merging."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from torch import nn
+
+from tstitch.runtime.errors import UserError
+
+REMEDY = "pip install {}"
+
+
+class Accelerator(ABC):
+    """Changes networks in place, before they are stitched.
+
+    Args:
+        options: of the package's own function.
+    """
+
+    title: str  # in reports
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = dict(options)
+
+    @abstractmethod
+    def apply(self, pipe: Any, networks: Sequence[nn.Module]) -> None:
+        """Changes them.
+
+        Args:
+            pipe: the pipeline that will run them.
+
+        Raises:
+            UserError: the package is missing, or refuses the options or a network.
+        """
+
+    def begin(self) -> None:
+        """Forgets what it kept of the run before."""
+
+
+class DeepCache(Accelerator):
+    """Deep features of a step are kept for the next ones (arXiv 2312.00858); each network has its
+    own. Options: cache_interval, cache_branch_id, of the package DeepCache."""
+
+    title = "DeepCache"
+
+    def apply(self, pipe: Any, networks: Sequence[nn.Module]) -> None:
+        try:
+            from DeepCache import DeepCacheSDHelper
+        except ImportError as error:
+            raise _missing("DeepCache") from error
+        self._helpers = []
+        for network in networks:
+            helper = DeepCacheSDHelper(SimpleNamespace(unet=network, scheduler=pipe.scheduler))
+            _do(self, lambda helper=helper: helper.set_params(**self.options))  # type: ignore[misc]
+            _do(self, helper.enable)
+            self._helpers.append(helper)
+
+    def begin(self) -> None:
+        for helper in self._helpers:
+            helper.cached_output, helper.start_timestep = {}, None
+
+
+class TokenMerging(Accelerator):
+    """Similar tokens are attended to as one (arXiv 2303.17604). Options: ratio, max_downsample, of
+    the package tomesd."""
+
+    title = "ToMe"
+
+    def apply(self, pipe: Any, networks: Sequence[nn.Module]) -> None:
+        try:
+            import tomesd
+        except ImportError as error:
+            raise _missing("tomesd") from error
+        for network in networks:
+            # Places drawn at random would depend on the batch that an image is in.
+            options = {"use_rand": False, **self.options}
+            _do(self, lambda one=network: tomesd.apply_patch(one, **options))  # type: ignore[misc]
+
+
+KINDS: dict[str, type[Accelerator]] = {"deepcache": DeepCache, "tome": TokenMerging}
+
+
+def _missing(package: str) -> UserError:
+    return UserError(f"pair.accelerate: needs the package {package}; {REMEDY.format(package)}")
+
+
+def _do(accelerator: Accelerator, work: Any) -> None:
+    try:
+        work()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"pair.accelerate: {accelerator.title} cannot ({reason})") from error
