@@ -76,7 +76,7 @@ def evaluate(
     if held is None and settings.reference is None:
         raise UserError("reference=None: give the real images, or their statistics")
     evaluator = Evaluator(settings, start_process(config["device"], "device"), held)
-    opened = open_samples(images, "images")
+    opened = open_samples(images, "images", config["prompts"])
     evaluator.check_labels(opened, "images")
     return evaluator.evaluate(opened, "images")
 

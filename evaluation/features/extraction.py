@@ -1,10 +1,11 @@
 """Features of images, batch by batch: the images are never all in memory."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Images(Protocol):
@@ -15,7 +16,11 @@ class Images(Protocol):
 
     @property
     def labels(self) -> np.ndarray | None:
-        """int64 (N,) class of each image, negative where it is unknown."""
+        """int64 (N,) class or prompt of each image, negative where it is unknown."""
+
+    @property
+    def prompts(self) -> tuple[str, ...] | None:
+        """Texts that the labels are numbers of; None = labels are classes."""
 
     def __len__(self) -> int: ...
 
@@ -25,7 +30,11 @@ class Images(Protocol):
 
 @torch.inference_mode()
 def extract(
-    extractor: nn.Module, images: Images, indices: range, batch_size: int, device: torch.device
+    extractor: Callable[[Tensor], dict[str, Tensor]],
+    images: Images,
+    indices: range,
+    batch_size: int,
+    device: torch.device,
 ) -> dict[str, Tensor]:
     """Features of consecutive images: the extractor's dict for all of them, on the CPU.
 

@@ -17,6 +17,7 @@ from evaluation.features.image_files import (
     upright_size,
 )
 from evaluation.features.npz_stream import RowReader, array_names, load_array
+from evaluation.features.resizing import resized
 
 IMAGES, LABELS = "arr_0", "arr_1"
 LAYOUT = "give uint8 (N, H, W, 3), or (N, H, W) for greyscale"
@@ -45,6 +46,7 @@ class ImageSource:
     Attributes:
         height, width: of every image, in pixels.
         labels: int64 (N,) class of each image, negative where it is unknown, or None.
+        prompts: texts that the labels are numbers of, once they are known; None = of classes.
         listing: as given.
 
     Raises:
@@ -60,6 +62,7 @@ class ImageSource:
         self._rows, self._place, self.listing = rows, place, listing
         self.height, self.width = shape[1:3]
         self.labels = None if labels is None else labels.astype(np.int64)
+        self.prompts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return self._rows.shape[0]
@@ -81,7 +84,11 @@ class ImageSource:
 
 
 def open_images(
-    source: str | Path | np.ndarray, field: str, *, need_labels: bool = True
+    source: str | Path | np.ndarray,
+    field: str,
+    *,
+    need_labels: bool = True,
+    side: int | None = None,
 ) -> ImageSource:
     """Opens images without reading them; of a folder, the header of every file is read.
 
@@ -92,6 +99,7 @@ def open_images(
             Reading a compressed npz out of order is slow, see `RowReader`.
         field: name of the setting, for messages.
         need_labels: False = labels that are no integers, one per image, are as good as none.
+        side: of a folder, whose images may then be of any sizes: each is resized to this.
 
     Raises:
         ValueError: nothing there, unreadable, or not such images; one line.
@@ -106,7 +114,7 @@ def open_images(
     listing: Listing | None = None
     with _placed(place):
         if path.is_dir():
-            rows = folder = _FolderRows(path)
+            rows = folder = _FolderRows(path, side)
             listing = folder.listing
         elif not path.is_file():
             raise ValueError("no such file or folder; check the path")
@@ -147,39 +155,45 @@ class _ArrayRows:
 
 
 class _FolderRows:
-    """Image files of a folder, all of one size, decoded when they are read."""
+    """Image files of a folder, all of one size or resized to one, decoded when they are read."""
 
     dtype: np.dtype = np.dtype(np.uint8)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, side: int | None) -> None:
         # A run directory holds a grid of images beside the images themselves.
         names = (path.name for path in folder.glob("*.npz"))
         if archives := sorted(name for name in names if not is_hidden(name)):
             raise ValueError(f"has {archives[0]}, no folder of images alone; give that file")
         self._folder, self.listing = folder, list_images(folder)
-        self._names = self.listing.files
+        self._names, self._side = self.listing.files, side
         if not self._names:
             note = self.listing.note()
             there = f" ({note})" if note else ""
             raise ValueError(
                 f"no images there{there}; give a folder with {', '.join(SUFFIXES)} files"
             )
-        sizes = (self._size(name) for name in self._names)
-        width, height = first = next(sizes)
-        for name, size in zip(self._names[1:], sizes, strict=True):
-            if size != first:
-                differ = f"{self._names[0]} is {width}x{height}, {name} is {size[0]}x{size[1]}"
-                raise ValueError(f"{differ}; give images of one size")
+        width, height = (side, side) if side is not None else self._common_size()
         self.shape: tuple[int, ...] = (len(self._names), height, width, 3)
 
     def read(self, first: int, end: int) -> np.ndarray:
         images = np.empty((end - first, *self.shape[1:]), np.uint8)
         for number, name in enumerate(self._names[first:end]):
             decoded = decode_rgb(self._folder / name, name)
+            if self._side is not None:
+                decoded = resized(decoded, self._side)
             if decoded.shape != images.shape[1:]:
                 raise ValueError(f"{name} has changed; start again")
             images[number] = decoded
         return images
+
+    def _common_size(self) -> tuple[int, int]:
+        sizes = (self._size(name) for name in self._names)
+        width, height = first = next(sizes)
+        for name, size in zip(self._names[1:], sizes, strict=True):
+            if size != first:
+                differ = f"{self._names[0]} is {width}x{height}, {name} is {size[0]}x{size[1]}"
+                raise ValueError(f"{differ}; give images of one size")
+        return first
 
     def _size(self, name: str) -> tuple[int, int]:
         with decodable(self._folder / name, name) as image:

@@ -45,7 +45,7 @@ class Reference:
     class_counts: tuple[int, ...] | None = None
 
 
-def open_reference(path: str | Path, field: str) -> Reference:
+def open_reference(path: str | Path, field: str, side: int | None = None) -> Reference:
     """Opens a reference: statistics are read and checked, images are not read.
 
     Args:
@@ -53,6 +53,7 @@ def open_reference(path: str | Path, field: str) -> Reference:
             num_images, extractor, class_counts, as ADM publishes them (or pytorch-fid: mu, sigma);
             or images alone, in any form that `open_images` takes from a path.
         field: name of the setting, for messages.
+        side: to which images of a folder are resized, which may then be of any sizes.
 
     Returns:
         Images, or the gaussian of "pool", or both are there.
@@ -62,7 +63,7 @@ def open_reference(path: str | Path, field: str) -> Reference:
     """
     file, place = Path(path).expanduser(), f"{field}={path}"
     if file.is_dir() or not file.is_file() or file.suffix.lower() == ".npy":
-        images = open_images(path, field)
+        images = open_images(path, field, side=side)
         return _of_images(images, file)
     try:
         names = array_names(file)
@@ -104,12 +105,12 @@ def _of_images(images: ImageSource, path: Path) -> Reference:
 
 
 def labelled_counts(images: Any) -> tuple[int, ...] | None:
-    """Images per class, by its number; None unless every image has a class.
+    """Images per class, by its number; None unless every image has one, which prompts are not.
 
     Args:
         images: ImageSource, or anything with its labels; None = none.
     """
-    labels = None if images is None else images.labels
+    labels = None if images is None or images.prompts is not None else images.labels
     if labels is None or labels.min() < 0 or labels.max() >= MOST_CLASSES:
         return None
     return tuple(np.bincount(labels).tolist())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from evaluation.metrics.moments import Moments
+from evaluation.metrics.texts import Texts
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ class Samples:
         groups: image indices of every group, here or not.
         dimensions: values per image of each kind of features.
         labels: (N,) int64 class of every image, if all are known.
+        texts: prompts of every image, where the extractor reads them.
         device: where products of features are computed; it must have float64.
         collect: own groups' values -> those of all groups in order, on rank 0; [] on other ranks.
         add: moments -> their sum over ranks, on the device. Both as if one process had all.
@@ -33,6 +35,7 @@ class Samples:
         dimensions: Mapping[str, int],
         *,
         labels: Tensor | None = None,
+        texts: Texts | None = None,
         device: torch.device | str = "cpu",
         collect: Callable[[dict[int, Any]], list[Any]] = lambda own: list(own.values()),
         add: Callable[[Moments], Moments] = lambda moments: moments,
@@ -41,6 +44,7 @@ class Samples:
         self._collect, self._add = collect, add
         self._gathered: dict[str, Tensor | None] = {}
         self.count, self.labels, self.device = groups[-1].stop, labels, device
+        self.texts = texts
 
     def by_group(self, measure: Callable[[range, Mapping[str, Tensor]], T]) -> list[T]:
         """measure(indices, features) of every group, each computed where its features are.

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from models.checkpoints import CheckpointError, find_entry, load_weights
 from models.download import fetch, sha256_of
-from models.folders import PRETRAINED, SHIPPED, fetch_folder, folder_digest
+from models.folders import PRETRAINED, SHIPPED, fetch_folder, find_file, folder_digest
 from tstitch.runtime.errors import errors_of
 
 HUB = "hub:"
@@ -45,6 +46,21 @@ def fetch_weights(source: str, sha256: str | None, field: str) -> Path | None:
         if source.startswith(HUB) or Path(source).expanduser().is_dir():
             return _folder(source.removeprefix(HUB), sha256)
         return fetch(source, sha256=sha256)
+
+
+def fetch_beside(source: str, names: Sequence[str], field: str) -> None:
+    """Fetches further files of a folder of weights, those that it has; a local one has them.
+
+    Args:
+        source, field: as of `fetch_weights`.
+
+    Raises:
+        UserError: the hub cannot be reached.
+    """
+    if source.startswith(HUB):
+        with errors_of(f"{field}: "):
+            for name in names:
+                find_file(source.removeprefix(HUB), name)
 
 
 def _folder(source: str, sha256: str | None) -> Path:

@@ -17,8 +17,9 @@ from tstitch.run.shards import listed
 from tstitch.run.verified import VERIFIED, VerifiedFiles
 from tstitch.runtime.errors import UserError
 from tstitch.schedules.kinds import is_resolved
+from tstitch.scoring.prompts import PROMPTS_FILE
 
-CONFIG_FILE, PROMPTS_FILE = "config.yaml", "prompts.json"
+CONFIG_FILE = "config.yaml"
 SHARDS = "shards"
 SCHEDULE_FILE, SCHEDULE_PICTURE = "schedule.json", "schedule.png"  # of one found by measuring
 SCHEDULE_FILES = (SCHEDULE_FILE, SCHEDULE_PICTURE)

@@ -122,7 +122,7 @@ class SharedModels:
         assert self.evaluator is not None
         images = distributed.everywhere(lambda: open_samples(samples, "samples"))
         if self._experiment.has_prompts:
-            images.labels = None  # they are no classes
+            images.prompts = self._experiment.conditions
         return self.evaluator.evaluate(images, f"samples={samples}")
 
     def _measures_as(self, other: "SharedModels") -> bool:

@@ -29,6 +29,7 @@ from tstitch.scoring.flagging import ClassCounts, flagged
 from tstitch.scoring.reference import prepare_reference
 from tstitch.scoring.samples import report_left_out
 from tstitch.scoring.settings import MIN_IMAGES, EvaluationSettings
+from tstitch.scoring.texts import TextReader
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +57,12 @@ class Evaluator:
     ) -> None:
         self.groups = settings.groups
         self.extractor = LoadedExtractor(settings, device)
+        self._texts = TextReader(settings, self.extractor)
         self._reference = reference or distributed.main_first(lambda: _open_reference(settings))
         self._statistics: ReferenceStatistics | None = None
         self.identity = EvaluationIdentity(
             reference=self._reference.digest,
-            extractor=self.extractor.identity,
+            extractor=self._texts.identity,
             groups=settings.groups,
         )
 
@@ -73,7 +75,8 @@ class Evaluator:
         """All metrics of a set of images; the result is on every rank.
 
         Args:
-            images: with labels, if the class accuracy is wanted.
+            images: with labels, if the class accuracy is wanted; with prompts, if the CLIP score
+                is.
             field: configuration's name and value of the images, for messages.
 
         Raises:
@@ -92,7 +95,7 @@ class Evaluator:
         device = self.extractor.statistics_device
         samples = Samples(
             self.extractor.own_groups(images, groups, field), groups, dimensions,
-            labels=self._known_labels(images, field),
+            labels=self._known_labels(images, field), texts=self._texts.read(images, field),
             device=device, collect=collect_groups, add=lambda total: add_over_ranks(total, device),
         )  # fmt: skip
         estimates: list[tuple[Metric, Estimate]] = []
@@ -132,7 +135,8 @@ class Evaluator:
         """
         self.extractor.check(height, width, field)
         real = self._reference.images
-        if real is not None and (real.height, real.width) != (height, width):
+        seen = self.extractor.seen
+        if real is not None and seen(real.height, real.width) != seen(height, width):
             raise UserError(
                 f"{field}: its images are {width}x{height}, those of the reference "
                 f"{real.width}x{real.height}; choose a reference of that size"
@@ -145,7 +149,9 @@ class Evaluator:
             UserError: naming the field, the label and the image.
         """
         known = self.extractor.num_classes
-        if known is None or images.labels is None or not (images.labels >= known).any():
+        if known is None or images.labels is None or images.prompts is not None:
+            return
+        if not (images.labels >= known).any():
             return
         first = int((images.labels >= known).argmax())
         raise UserError(
@@ -156,7 +162,7 @@ class Evaluator:
     def _known_labels(self, images: Images, field: str) -> Tensor | None:
         """Labels that the classifier knows, all of them; says how many it does not know."""
         known, labels = self.extractor.num_classes, images.labels
-        if known is None or labels is None:
+        if known is None or labels is None or images.prompts is not None:
             return None
         strange = int(((labels < 0) | (labels >= known)).sum())
         if strange:
@@ -179,7 +185,7 @@ class Evaluator:
             if metric.is_share:
                 low, high = max(low, 0.0), min(high, 1.0)
             metrics[metric.key] = Measured(
-                name=metric.name(self.space),
+                name=metric.name(self.extractor.space_of(metric.kinds[0])),
                 value=estimate.value,
                 low=low,
                 high=high,
@@ -196,7 +202,7 @@ class Evaluator:
                     digest=self._reference.digest,
                     num_images=statistics.num_images,
                 ),
-                extractor=self.extractor.identity,
+                extractor=self._texts.identity,
                 device=device_name(self.extractor.device),
                 dtype="float32 features, float64 statistics",
                 versions=versions(),
@@ -209,6 +215,6 @@ def _open_reference(settings: EvaluationSettings) -> Reference:
     folder = Path(source).expanduser()
     path = folder if folder.is_dir() else fetch_file(source, "evaluation.reference")
     with errors_of(""):
-        reference = open_reference(path, "reference")
+        reference = open_reference(path, "reference", settings.resize)
     report_left_out(reference.images, f"reference={source}")
     return reference

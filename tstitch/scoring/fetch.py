@@ -1,13 +1,17 @@
 """Files that an evaluation needs: local, shipped, or downloaded once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from tstitch.pair.weights import RANDOM, fetch_weights
+from tstitch.pair.weights import RANDOM, fetch_beside, fetch_weights
 from tstitch.runtime.errors import UserError
 
 
-def fetch_file(source: str, field: str) -> Path:
-    """The local path of a file given as path, URL or shipped:PATH.
+def fetch_file(source: str, field: str, companions: Sequence[str] = ()) -> Path:
+    """The local path of a file given as path, URL or shipped:PATH, or of a folder of weights.
+
+    Args:
+        companions: files that a folder is wanted with, where it has them.
 
     Raises:
         UserError: no such file, failed download, or another digest than the shipped one.
@@ -15,4 +19,5 @@ def fetch_file(source: str, field: str) -> Path:
     path = fetch_weights(source, None, field)
     if path is None:
         raise UserError(f"{field}={RANDOM}: give a path, a URL or shipped:PATH")
+    fetch_beside(source, companions, field)
     return path

@@ -59,6 +59,11 @@ class DatasetImages:
         """int64 (N,) class of each image."""
         return np.array([self._dataset[i][1] for i in range(self._count)])
 
+    @property
+    def prompts(self) -> tuple[str, ...] | None:
+        """The data set's `prompts`, where its labels are numbers of texts."""
+        return getattr(self._dataset.dataset, "prompts", None)
+
     def read(self, first: int, end: int) -> np.ndarray:
         """Images first..end-1, uint8 (n, H, W, 3)."""
         images = torch.stack([self._dataset[index][0] for index in range(first, end)])

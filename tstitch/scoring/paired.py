@@ -92,6 +92,12 @@ class PairedEvaluator:
                 field, int((known[0] != known[1]).argmax()), self._field,
             )  # fmt: skip
             return None
+        texts = [source.prompts for source in (images, self._images) if source.prompts is not None]
+        if len(texts) == 2 and texts[0] != texts[1]:
+            log.warning(
+                "%s: is of other prompts than %s; no diversity retention", field, self._field
+            )
+            return None
         return known[0] if known else None
 
     def _gathered(

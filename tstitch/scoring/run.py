@@ -23,6 +23,7 @@ class EvaluateSettings(fields.Settings):
     """The whole configuration; described in configs/evaluate.yaml."""
 
     samples: fields.Text
+    prompts: fields.PathText | None
     reference: fields.Text | None
     baseline: fields.Text | None
     output: fields.PathText | None
@@ -46,8 +47,8 @@ def run_evaluation(config: dict[str, Any]) -> None:
     if not settings.enabled:
         raise UserError("reference=null: give the real images or their statistics")
     device = start_process(given.device, "device")
-    images = _everywhere_open(samples, "samples")
-    others = None if baseline is None else _everywhere_open(baseline, "baseline")
+    images = _everywhere_open(samples, "samples", given.prompts)
+    others = None if baseline is None else _everywhere_open(baseline, "baseline", given.prompts)
     if others and len(others) != len(images):
         raise UserError(
             f"baseline={baseline}: holds {len(others)} images, samples {len(images)}; a paired "
@@ -73,9 +74,9 @@ def run_evaluation(config: dict[str, Any]) -> None:
     distributed.on_main(lambda: _show(result, floor, given.output))
 
 
-def _everywhere_open(source: str, field: str) -> ImageSource:
+def _everywhere_open(source: str, field: str, prompts: str | None) -> ImageSource:
     """On rank 0 first: what it downloads, the others find."""
-    return distributed.main_first(lambda: open_samples(source, field))
+    return distributed.main_first(lambda: open_samples(source, field, prompts))
 
 
 def _show(result: Evaluation, floor: Evaluation | None, output: str | None) -> None:

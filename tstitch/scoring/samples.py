@@ -10,23 +10,33 @@ from evaluation.features.images import ImageSource, open_images
 from models.download import is_remote
 from tstitch.runtime.errors import errors_of
 from tstitch.scoring.fetch import fetch_file
+from tstitch.scoring.prompts import find_prompts, take_prompts
 
 log = logging.getLogger(__name__)
 
 
-def open_samples(source: str | Path | np.ndarray, field: str) -> ImageSource:
+def open_samples(
+    source: str | Path | np.ndarray, field: str, prompts: str | None = None
+) -> ImageSource:
     """The images of a file, a folder, a URL (downloaded once) or an array.
 
     Of a folder it says what was left out.
 
+    Args:
+        prompts: file of what they are of; None = the prompts.json beside them, if there is one.
+
     Raises:
-        UserError: not such images.
+        UserError: not such images, or prompts that do not fit them.
     """
     if isinstance(source, str) and is_remote(source):
         source = fetch_file(source, field)
     with errors_of(""):
         images = open_images(source, field)
     report_left_out(images, f"{field}={source}")
+    if prompts is not None:
+        take_prompts(images, prompts, "prompts")
+    elif not isinstance(source, np.ndarray):
+        find_prompts(images, Path(source))
     return images
 
 
