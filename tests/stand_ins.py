@@ -42,3 +42,69 @@ def save_vae(folder: Path, *, latent_channels: int = 4, levels: int = 2, seed: i
         )
         network.save_pretrained(folder)
     return folder
+
+
+def save_judge(folder: Path, captions: list[str], *, seed: int = 0) -> Path:
+    """Saves a random dual encoder with its tokenizer, as scripts/train_text.py lays them out.
+
+    Returns:
+        The file of its image tower; 5 values where texts and images meet, 16 features.
+    """
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    from evaluation.features.image_tower import ImageTower
+    from tstitch.text_training.folders import save_dual
+    from tstitch.text_training.networks import DualEncoder
+    from tstitch.text_training.tokens import load_tokenizer, write_tokenizer
+
+    write_tokenizer(captions, folder / "tokenizer", merges=40, length=12)
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = CLIPTextConfig(
+            vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
+            num_attention_heads=2, max_position_embeddings=12, projection_dim=5,
+            initializer_factor=20.0,  # else all texts are alike
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )  # fmt: skip
+        dual = DualEncoder(CLIPTextModelWithProjection(config), ImageTower((8, 16), 5, 4))
+    save_dual(dual, folder / "judge")
+    return folder / "judge" / "image.safetensors"
+
+
+def save_clip(folder: Path, *, side: int = 20, seed: int = 0) -> Path:
+    """Saves a random CLIPModel with image processor and a tokenizer of letters."""
+    import json
+
+    from transformers import (
+        CLIPConfig,
+        CLIPImageProcessor,
+        CLIPModel,
+        CLIPTextConfig,
+        CLIPVisionConfig,
+    )
+
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    vocabulary = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{c}</w>" for c in letters)]
+    small = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "projection_dim": 6,
+    }  # fmt: skip
+    text = CLIPTextConfig(
+        vocab_size=len(vocabulary), max_position_embeddings=10, bos_token_id=0, eos_token_id=1,
+        pad_token_id=1, initializer_factor=20.0, **small,
+    )  # fmt: skip
+    vision = CLIPVisionConfig(image_size=side, patch_size=10, initializer_factor=20.0, **small)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        config = CLIPConfig(
+            text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=6
+        )
+        CLIPModel(config).save_pretrained(folder)
+    size = {"shortest_edge": side}
+    CLIPImageProcessor(size=size, crop_size={"height": side, "width": side}).save_pretrained(folder)
+    tokens = {token: number for number, token in enumerate(vocabulary)}
+    (folder / "vocab.json").write_text(json.dumps(tokens))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return folder
