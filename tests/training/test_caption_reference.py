@@ -1,4 +1,4 @@
-"""scripts/reference.py of images with captions: prompts are no classes, and the floor has a score."""
+"""scripts/reference.py of images with captions: these are no classes, and the floor has a score."""
 
 import json
 
