@@ -1,8 +1,9 @@
 """Emojis in several styles with captions: the atlases of tstitch/data/emoji/."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from tstitch.data.captioned import CaptionedImages
 
 SHIPPED = Path(__file__).parent / "emoji"
 TILE = 64  # side in the atlases
+T = TypeVar("T")
 
 
 def emoji_set(folder: str | None = None, side: int = TILE) -> CaptionedImages:
@@ -25,12 +27,25 @@ def emoji_set(folder: str | None = None, side: int = TILE) -> CaptionedImages:
     """
     if type(side) is not int or side < 1 or TILE % side:
         raise ValueError(f"side={side}: choose one of {', '.join(map(str, _sides()))}")
+    return _reading(folder, lambda root, meta: _read(root, meta, side))
+
+
+def emoji_subgroups(folder: str | None = None) -> tuple[str, ...]:
+    """Unicode's subgroup of each subject of `emoji_set`, such as `animal-bird`.
+
+    Raises:
+        ValueError: no such folder, or damaged files.
+    """
+    return _reading(folder, lambda _, meta: tuple(str(one["subgroup"]) for one in meta["emoji"]))
+
+
+def _reading(folder: str | None, read: Callable[[Path, dict[str, Any]], T]) -> T:
+    """What a function makes of a folder and its emoji.json."""
     if folder is not None and not (isinstance(folder, str) and folder):
         raise ValueError(f"folder={folder!r}: give the path of a folder, as a text")
     root = SHIPPED if folder is None else Path(folder).expanduser()
     try:
-        meta = json.loads((root / "emoji.json").read_text(encoding="utf-8"))
-        return _read(root, meta, side)
+        return read(root, json.loads((root / "emoji.json").read_text(encoding="utf-8")))
     except OSError as error:  # of Pillow too, for a file that is no image
         reason = error.strerror or " ".join(str(error).split())
         raise ValueError(f"folder={root}: cannot be read ({reason}); check the folder") from error
