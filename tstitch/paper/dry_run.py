@@ -19,7 +19,7 @@ def describe_figures(figures: Sequence[Figure], settings: Reproduction) -> list[
     plans = [figure.plan(settings, trial=True) for figure in figures]
     lines = []
     for figure, points in zip(figures, plans, strict=True):
-        lines += [f"{figure.name}: {figure.title} ({settings.scale.name}: {figure.about})"]
+        lines += [f"{figure.name}: {figure.title} ({settings.scale.label}: {figure.about})"]
         lines += [f"  {_describe_curve(curve)}" for curve in figure.curves]
         if figure.looked_at:
             lines.append(f"  looks at: {figure.looked_at}")

@@ -14,7 +14,7 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.claims import Outcome, check_claims, claims_of, judge
 from tstitch.paper.report.document import render_report, verdict_lines
-from tstitch.paper.report.ledger import render_ledger
+from tstitch.paper.report.ledger import read_verdicts, render_ledger
 from tstitch.paper.report.place import images_of, marked, report_folder
 from tstitch.run.directory import writing
 from tstitch.runtime import distributed
@@ -37,18 +37,23 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
     figures = members or [figure]
     for one in figures:
         check_claims(one)
+    unfit = {one.name: reason for one in figures if (reason := one.unfit(settings))}
+    if unfit and not members:
+        raise UserError(unfit[figure.name])
+    beside = read_verdicts(settings.beside)
     labels = {label for one in figures for curve in one.curves for label in curve.variants}
     for label in settings.checkpoints:
         if label not in labels:
             raise UserError(f"checkpoints.{label}: {figure.name} has no such variant")
     if settings.dry_run:
-        lines = describe_figures(figures, settings)
+        lines = describe_figures([one for one in figures if one.name not in unfit], settings)
+        lines += [f"left out: {reason}" for reason in unfit.values()]
         if distributed.is_main():
             print("\n".join(lines), flush=True)
         return None
     distributed.start()
     # Everything is checked before anything is sampled, by every rank alike.
-    missing = _missing(figures, settings)
+    missing = unfit | _missing([one for one in figures if one.name not in unfit], settings)
     if missing and not members:
         raise UserError(missing[figure.name])
     for name, reason in missing.items():
@@ -63,7 +68,8 @@ def run_reproduction(config: dict[str, Any]) -> Path | None:
 
     def write() -> Path:
         findings = [judge(claim, data, missing) for claim in claims_of(figure)]
-        return _write(Outcome(figure, figures, data, missing, findings, settings, folder))
+        found = Outcome(figure, figures, data, missing, findings, settings, folder, beside)
+        return _write(found)
 
     path = distributed.on_main(write)
     log.info("%s", path)

@@ -11,7 +11,7 @@ from tstitch.config import fields
 from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, plan_points
-from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.figure.settings import USUAL, Reproduction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -39,6 +39,7 @@ class Figure(fields.Settings):
 
     minutes: fields.NotNegative | None = None  # on 2 cores; None = not stated
     about: fields.Text  # what the scale changes
+    of: fields.Text | None = None  # the miniature that has its models; None = any
     curves: tuple[Curve, ...] = Field((), validate_default=True)
     name: str = ""
     title: str = ""
@@ -81,7 +82,23 @@ class Figure(fields.Settings):
 
     def folder(self, settings: Reproduction) -> Path:
         """Where it keeps what has no run directory."""
-        return Path(settings.root) / "paper" / f"{self.name}-{settings.scale.name}"
+        return Path(settings.root) / "paper" / f"{self.name}-{settings.scale.label}"
+
+    def unfit(self, settings: Reproduction) -> str | None:
+        """Why the scale's models are none for it, in one line; None if they are."""
+        scale = settings.scale
+        if self.of not in (None, scale.miniature):
+            return (
+                f"miniature={scale.miniature}: has no models for {self.name}; choose "
+                f"miniature={self.of}"
+            )
+        missing = {role for curve in self.curves for role in curve.models} - set(scale.roles)
+        if missing:
+            return (
+                f"miniature={scale.miniature}: has no {' or '.join(sorted(missing))} model, which "
+                f"{self.name} takes; choose miniature={USUAL}"
+            )
+        return None
 
     def plan(self, settings: Reproduction, *, trial: bool = False) -> tuple[CurvePoint, ...]:
         """Its points, checked; see `plan_points`."""

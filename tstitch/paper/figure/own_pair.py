@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 from tstitch.config import fields
 from tstitch.config.cli import compose
-from tstitch.paper.figure.settings import Reproduction, Weights
+from tstitch.paper.figure.settings import TWO, Reproduction, Weights
 from tstitch.runtime.errors import UserError
 
-TWO = ("small", "large")
 SPACE = "pair.space."
 # Of a pair's models: the name that each one's weights have in a command, weights.NAME=.
 OwnWeights = Annotated[

@@ -18,7 +18,7 @@ from tstitch.paper.figure.curves import Curve
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.plan import CurvePoint, denoiser_names, plan_points
-from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.figure.settings import TWO, Reproduction
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
 from tstitch.sampling.pipeline import Batch, Pipeline
@@ -60,7 +60,7 @@ def probe_point(
 class SampledFigure(Figure):
     """A figure that samples some images of its own, by its `probe` section."""
 
-    models: ClassVar[tuple[str, ...]] = ("small", "large")  # of the pair
+    models: ClassVar[tuple[str, ...]] = TWO  # those of the scale that it looks at
 
     probe: ProbeSettings
 
@@ -70,7 +70,12 @@ class SampledFigure(Figure):
 
     def check(self, settings: Reproduction) -> None:
         super().check(settings)
-        probe_point(self.probe, settings, self.models)
+        self.point(settings)
+
+    def point(self, settings: Reproduction) -> CurvePoint:
+        """The run that it looks into, of the models that the scale has."""
+        models = tuple(role for role in self.models if role in settings.scale.roles)
+        return probe_point(self.probe, settings, models)
 
 
 class ProbedFigure(SampledFigure):
@@ -79,7 +84,7 @@ class ProbedFigure(SampledFigure):
     record: ClassVar[type]  # a dataclass of plain JSON
 
     def measure(self, settings: Reproduction, cache: ModelCache, results: list[Result]) -> Any:
-        point = probe_point(self.probe, settings, self.models)
+        point = self.point(settings)
         shared = cache.of(point.experiment)
         key = measurement_key(point.experiment, self, shared)
         found = measure_once(self, settings, key, lambda: look_on_main(self.look, point, shared))

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from tstitch.config import fields
 from tstitch.paper.figure.curves import ROLES
@@ -16,7 +16,9 @@ from tstitch.runtime.errors import UserError
 RESERVED = (
     "pair", "run.dir", "run.root", "run.num_images", "run.overwrite", "guidance", "guidance.guide"
 )  # fmt: skip
-PAIRS = [("small", "large"), ("small", "medium"), ("medium", "large"), ROLES]
+TWO = ("small", "large")
+PAIRS = [TWO, ("small", "medium"), ("medium", "large"), ROLES]
+USUAL = "fashion_mnist"  # the miniature that nothing is named by
 
 
 def _pairs(entries: Any) -> dict[tuple[str, ...], str]:
@@ -24,8 +26,8 @@ def _pairs(entries: Any) -> dict[tuple[str, ...], str]:
         pairs = {tuple(entry["models"]): str(entry["pair"]) for entry in entries}
     except (TypeError, KeyError) as error:
         raise ValueError("give a list of {models: [...], pair: NAME}") from error
-    if set(pairs) != set(PAIRS):
-        raise ValueError("name a pair for each of " + "; ".join(map(str, PAIRS)))
+    if set(pairs) not in ({TWO}, set(PAIRS)):
+        raise ValueError(f"name a pair for {TWO}, or for each of {'; '.join(map(str, PAIRS))}")
     return pairs
 
 
@@ -84,12 +86,39 @@ PATHS = fields.Rule(fields.is_a(Mapping), EXAMPLE)
 
 
 class Scale(fields.Settings):
-    """Which pairs stand for the paper's models; described in configs/scale/."""
+    """Which pairs stand for the paper's models; described in configs/scale/ and miniature/."""
 
     name: fields.Text
+    miniature: fields.Text  # whose models, in miniature
+    about: fields.Text | None  # of these models
     pairs: Annotated[dict[tuple[str, ...], str], BeforeValidator(_pairs)]  # by the models they hold
     images: Images
     overrides: Overrides
+
+    @model_validator(mode="after")
+    def _check_miniature(self) -> Self:
+        if self.name == "full" and self.miniature != USUAL:
+            raise UserError(
+                f"miniature={self.miniature}: is for scale=miniature; leave it out at full scale"
+            )
+        return self
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The models that it has, small to large."""
+        return max(self.pairs, key=len)
+
+    @property
+    def label(self) -> str:
+        """What its reports are named by: miniature, emoji_dit, full."""
+        return self.name if self.miniature == USUAL else self.miniature
+
+    @property
+    def words(self) -> str:
+        """What a command says to have it."""
+        if self.miniature != USUAL:
+            return f" miniature={self.miniature}"
+        return "" if self.name == "miniature" else f" scale={self.name}"
 
 
 class Weights(fields.Settings):
@@ -116,6 +145,7 @@ class Reproduction(fields.Settings):
     scale: Scale
     root: fields.PathText
     report: Annotated[fields.PathText, AfterValidator(_folder)] | None  # null = below root
+    beside: fields.PathText | None  # another ledger's report
     dry_run: fields.Flag
     throughput: Annotated[Throughput, BeforeValidator(_throughput)] | None
     images: Images | None  # in place of the figures' own

@@ -20,7 +20,7 @@ from tstitch.pair.spec import locate_weights
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.kept import measure_once, measurement_key
 from tstitch.paper.figure.measure import ModelCache, Result
-from tstitch.paper.figure.probe import SampledFigure, probe_point
+from tstitch.paper.figure.probe import SampledFigure
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import Untestable
 from tstitch.runtime import distributed
@@ -77,7 +77,7 @@ class FootprintFigure(SampledFigure):
         self, settings: Reproduction, cache: ModelCache, results: list[Result]
     ) -> list[Footprint]:
         images = self.probe.images
-        experiment = probe_point(self.probe, settings, self.models).of_denoisers
+        experiment = self.point(settings).of_denoisers
         # One batch, as large as asked for, whatever the runs of other figures have.
         config = experiment.config | {"run": experiment.config["run"] | {"batch_size": images}}
         run = experiment.run.model_copy(update={"batch_size": images})

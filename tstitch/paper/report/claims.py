@@ -53,6 +53,7 @@ class Outcome(NamedTuple):
     findings: Sequence[Finding]
     settings: Reproduction
     folder: Path  # of the pictures; the report is FOLDER.md
+    beside: Mapping[str, str]  # verdicts of another ledger by claim, if they are to stand beside
 
 
 def read_claims() -> list[Claim]:

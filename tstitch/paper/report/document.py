@@ -19,7 +19,7 @@ from tstitch.paper.report.compare import COUNT, TOLERANCE, compare_with_paper
 def render_report(outcome: Outcome) -> str:
     """The Markdown of one figure; its picture goes into the folder."""
     figure, findings, folder = outcome.figure, outcome.findings, outcome.folder
-    scale, data = outcome.settings.scale.name, outcome.data[outcome.figure.name]
+    scale, data = outcome.settings.scale.label, outcome.data[outcome.figure.name]
     lines = [f"# {figure.title}", "", f"Scale: {scale} ({figure.about})."]
     if figure.minutes:
         lines[-1] += f" Budget: about {figure.minutes:g} minutes on 2 cores."

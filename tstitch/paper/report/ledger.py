@@ -1,5 +1,6 @@
 """The ledger: every claim with our result and verdict, as one Markdown file with pictures."""
 
+import re
 from pathlib import Path
 
 from evaluation.cost.machine import versions
@@ -10,7 +11,9 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.claims import Outcome
 from tstitch.paper.report.compare import TOLERANCE
 from tstitch.paper.report.document import comparison_lines, protocol_lines, resolution, save_picture
+from tstitch.runtime.errors import UserError
 
+VERDICT = re.compile(r"^\| (C\d+) \| [^|]* \| ([^|]*?) \|", re.MULTILINE)
 HEAD = """# The claims of the paper
 
 Every claim of T-Stitch (arXiv 2402.14167 v1): those about DiTs as `scripts/reproduce.py` measures
@@ -35,9 +38,8 @@ def render_ledger(outcome: Outcome) -> str:
     """The Markdown of all figures; their pictures go into the folder."""
     figures, findings, settings = outcome.figures, outcome.findings, outcome.settings
     command = _command(outcome.figure, settings)
-    lines = [HEAD.format(command=command, scale=settings.scale.name, models=_models(settings))]
-    verdicts = [[f.claim.id, f.claim.statement, f.status] for f in findings]
-    lines += table_lines(Table(["claim", "statement", "verdict"], verdicts), numbers=False)
+    lines = [HEAD.format(command=command, scale=settings.scale.label, models=_models(settings))]
+    lines += table_lines(_verdicts(outcome), numbers=False)
     lines += ["", "## The figures", "", *table_lines(_budgets(outcome))]
     lines += ["", READING, TOLERANCE, ""]
     for figure in figures:
@@ -53,16 +55,16 @@ def render_ledger(outcome: Outcome) -> str:
 
 
 def _line(figure: Figure, settings: Reproduction) -> str:
-    scale = "" if settings.scale.name == "miniature" else f" scale={settings.scale.name}"
-    return f"torchrun --nproc_per_node=2 scripts/reproduce.py paper={figure.name}{scale}"
+    command = "torchrun --nproc_per_node=2 scripts/reproduce.py"
+    return f"{command} paper={figure.name}{settings.scale.words}"
 
 
 def _command(ledger: Figure, settings: Reproduction) -> str:
     """The command line, with what was not left as it is."""
-    words = ["scripts/reproduce.py paper=ledger"]
-    words += [] if settings.scale.name == "miniature" else [f"scale={settings.scale.name}"]
+    words = [f"scripts/reproduce.py paper=ledger{settings.scale.words}"]
     words += [] if settings.images is None else [f"images={settings.images}"]
     words += [f"weights.{role}={source}" for role, source in settings.weights.items()]
+    words += [] if settings.beside is None else [f"beside={settings.beside}"]
     for name in ("overrides", "training"):
         if values := getattr(settings, name):
             words.append(f"{name}=[{','.join(values)}]")
@@ -72,14 +74,36 @@ def _command(ledger: Figure, settings: Reproduction) -> str:
 
 
 def _models(settings: Reproduction) -> str:
-    if settings.scale.name == "miniature":
-        return (
-            "The models are the shipped ones (Fashion-MNIST, 0.45, 1.28 and 5.03 M parameters).\n"
-            "FID, precision and recall are those of the features of the shipped Fashion-MNIST\n"
-            "classifier, not Inception's: they cannot be compared with the paper's, and depend on\n"
-            "the number of images."
-        )
-    return f"The models are those of pair {settings.scale.pairs['small', 'medium', 'large']}."
+    scale = settings.scale
+    return scale.about or f"The models are those of pair {scale.pairs[scale.roles]}."
+
+
+def read_verdicts(report: str | None) -> dict[str, str]:
+    """The verdicts in a ledger's report, by claim; none of no report.
+
+    Raises:
+        UserError: no report of a ledger.
+    """
+    if report is None:
+        return {}
+    try:
+        found = dict(VERDICT.findall(Path(report).expanduser().read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise UserError(f"beside={report}: cannot be read ({reason}); check the path") from error
+    if not found:
+        raise UserError(f"beside={report}: has no verdicts; give the .md of paper=ledger")
+    return found
+
+
+def _verdicts(outcome: Outcome) -> Table:
+    """Every claim, its verdict, and that of the report beside, which is named by its file."""
+    rows = [[f.claim.id, f.claim.statement, f.status] for f in outcome.findings]
+    header = ["claim", "statement", "verdict"]
+    if outcome.settings.beside is not None:
+        header.append(f"in {Path(outcome.settings.beside).name}")
+        rows = [[*row, outcome.beside.get(row[0], "-")] for row in rows]
+    return Table(header, rows)
 
 
 def _budgets(outcome: Outcome) -> Table:
