@@ -53,7 +53,7 @@ def test_shipped_autoencoder_is_found_from_anywhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     pair = parse_pair(compose("sample", ["pair=emoji_dit"])["pair"])
     assert pair.space.load().digest().startswith("vae:")
-    with pytest.raises(ValueError, match="vae=shipped:emoji/none: is neither a folder nor a hub"):
+    with pytest.raises(ValueError, match="vae=shipped:emoji/none: is no folder of an Auto"):
         VAESpace("shipped:emoji/none", 8)
 
 
@@ -61,7 +61,7 @@ def test_trained_on_cached_latents_and_sampled(fourfold, tmp_path):
     """Catches: latents that are cached under other names than they are read by; classes lost on
     the way; a denoiser that does not fit its own pair."""
     words = [
-        "pair=emoji_dit", "data=emoji", "data.styles=[firefox]", *fourfold, *TINY,
+        "pair=emoji_dit", "data=emoji", "data.styles=[firefox]", "data.split=test", *fourfold, *TINY,
         "train.latents=cache", "train.denoiser=small", "train.decay_steps=0", "train.batch_size=8",
         "train.device=cpu", "train.dtype=fp32", "train.log_every=1", "train.sample_every=2",
         f"train.dir={tmp_path / 'small'}",
