@@ -211,8 +211,8 @@ class Experiment(ABC):
 
         Returns:
             sampler: `_target_`, steps and options; stitch: `_target_` and arguments; guidance:
-            scale, and the number of channels that it is on if not all; with a denoiser's name under `guide`
-            it is autoguidance.
+            scale, and the number of channels that it is on if not all; with a denoiser's name under
+            `guide` it is autoguidance.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,7 @@ class Accelerator(ABC):
             UserError: the package is missing, or refuses the options or a network.
         """
 
+    @abstractmethod
     def begin(self) -> None:
         """Forgets what it kept of the run before."""
 
@@ -53,7 +55,7 @@ class DeepCache(Accelerator):
         self._helpers = []
         for network in networks:
             helper = DeepCacheSDHelper(SimpleNamespace(unet=network, scheduler=pipe.scheduler))
-            _do(self, lambda helper=helper: helper.set_params(**self.options))  # type: ignore[misc]
+            _do(self, partial(helper.set_params, **self.options))
             _do(self, helper.enable)
             self._helpers.append(helper)
 
@@ -76,7 +78,10 @@ class TokenMerging(Accelerator):
         for network in networks:
             # Places drawn at random would depend on the batch that an image is in.
             options = {"use_rand": False, **self.options}
-            _do(self, lambda one=network: tomesd.apply_patch(one, **options))  # type: ignore[misc]
+            _do(self, partial(tomesd.apply_patch, network, **options))
+
+    def begin(self) -> None:
+        """Nothing is kept."""
 
 
 KINDS: dict[str, type[Accelerator]] = {"deepcache": DeepCache, "tome": TokenMerging}

@@ -56,7 +56,7 @@ class CurvePoint:
         experiment = self.experiment
         if not isinstance(experiment, PairExperiment):
             raise UserError(
-                f"paper.pair={experiment.name}: this figure needs a pair of denoisers, not a pipeline"
+                f"paper.pair={experiment.name}: is a pipeline; this figure needs a pair of denoisers"
             )
         return experiment
 
