@@ -56,7 +56,7 @@ class CurvePoint:
         experiment = self.experiment
         if not isinstance(experiment, PairExperiment):
             raise UserError(
-                f"paper.pair={experiment.name}: is a pipeline; this figure needs a pair of denoisers"
+                f"paper.pair={experiment.name}: is a pipeline; give a pair of denoisers"
             )
         return experiment
 
