@@ -1,7 +1,8 @@
 """The text side of CLIP (arXiv 2103.00020), from a folder of transformers."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def load_frozen(kind: Any, folder: Path) -> Any:
     """
     options = {"local_files_only": True, "output_loading_info": True}
     try:
-        network, report = kind.from_pretrained(folder, **options)
+        with _without_bars():
+            network, report = kind.from_pretrained(folder, **options)
     except Exception as error:  # damaged files raise nearly anything
         raise unreadable(folder, kind.__name__, error) from error
     if missing := sorted(report["missing_keys"]):
@@ -82,6 +84,20 @@ def load_frozen(kind: Any, folder: Path) -> Any:
             f"weights={folder}: is no {kind.__name__} (it lacks {missing[0]}); give another folder"
         )
     return network.float().eval().requires_grad_(False)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without transformers' progress bars, for files that are here already."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def unreadable(folder: Path, what: str, error: Exception) -> ValueError:

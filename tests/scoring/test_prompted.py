@@ -95,12 +95,14 @@ def test_values(run, words, tmp_path, capsys):
 
 
 def test_two_processes(words, run_script, tmp_path):
-    """Catches: texts that a rank leaves out or puts elsewhere, a rank that waits for ever."""
+    """Catches: texts that a rank leaves out or puts elsewhere, a rank that waits for ever, bars of
+    what is loaded in an instant."""
     results = []
     for processes in (0, 2):
         output = tmp_path / f"{processes}.json"
         done = run_script("evaluate.py", *words, f"output={output}", processes=processes)
         assert done.returncode == 0, done.stderr
+        assert "Loading weights" not in done.stderr
         results.append(json.loads(output.read_text())["metrics"])
     assert results[0].keys() == results[1].keys() >= {"clip_score", "style_retrieval"}
     for key, entry in results[0].items():
