@@ -39,6 +39,7 @@ setup(
         "wandb>=0.20",
     ],
     extras_require={
+        "demo": ["gradio>=6"],
         # The last two: a test installs a clone without fetching anything.
         "test": [
             "accelerate>=1.2",  # offload and LoRA of diffusers' pipelines
@@ -50,6 +51,6 @@ setup(
             "types-PyYAML>=6",
             "setuptools>=64",
             "wheel>=0.40",
-        ]  # fmt: skip
+        ],  # fmt: skip
     },
 )

@@ -3,6 +3,7 @@
 y (N,) int64 lies in 0..len(table)-1; len(table) itself is the null condition of guidance.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.folders import local_folder
 
@@ -110,6 +111,13 @@ class Prompts:
             for rows in table.values():
                 rows[-1] = 0
         return table
+
+
+def with_own_table(network: nn.Module) -> nn.Module:
+    """The same weights under a condition table of their own: to `bind` it leaves the other's."""
+    other = copy.copy(network)
+    other._buffers = network._buffers.copy()
+    return other
 
 
 def read_prompts(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -9,9 +9,8 @@ import torch
 
 from evaluation.features.reference import array_reference
 from tstitch.config.cli import compose
-from tstitch.maker.bootstrap import prepare_process
-from tstitch.maker.call import LoadedSampler
-from tstitch.maker.parse import parse_experiment
+from tstitch.notebook.loading import followed, load_words
+from tstitch.notebook.sampler import LoadedSampler
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.start import start_process
 from tstitch.scoring.evaluation import Evaluation
@@ -23,18 +22,22 @@ from tstitch.scoring.settings import EvaluationSettings
 def load(pair: str, *overrides: str) -> LoadedSampler:
     """Loads a pair of configs/pair with the overrides of the command line.
 
+    A schedule that is found by measuring (`stitch=budget`, `topk`, `search`) is measured here.
+
     Args:
         pair: e.g. `fashion_mnist`.
         overrides: e.g. `sampler=ddim`, `stitch.fraction=0.4`, `run.device=cuda`.
+
+    Returns:
+        Called with classes it gives images; `make` their times, too, `under` the same networks
+        under other settings, `disagreement` how far small and large are apart.
 
     Raises:
         tstitch.UserError: a bad value, or weights that are not there or do not fit.
     """
     _check_words([pair, *overrides])
     # One call of any size: nothing is compiled or padded unless asked for.
-    words = [f"pair={pair}", "engine=plain", *overrides]
-    experiment = parse_experiment(compose("sample", words))
-    return LoadedSampler(experiment.maker(experiment.load(prepare_process(experiment)[0])))
+    return LoadedSampler(load_words(followed([f"pair={pair}", "engine=plain"], overrides)))
 
 
 def evaluate(

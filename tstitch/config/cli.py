@@ -22,6 +22,8 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -114,6 +116,22 @@ def compose(config_name: str, overrides: list[str]) -> dict[str, Any]:
             return to_plain(hydra.compose(config_name, [*map(_quoted, overrides)]))
     except (*CONFIG_ERRORS, ValueError) as error:
         raise UserError(describe(error, config_name)) from error
+
+
+def given_words() -> list[str]:
+    """Within a command its overrides as they were typed; of a multirun, those of this job."""
+    return [*HydraConfig.get().overrides.task]
+
+
+def chosen_option(group: str) -> str:
+    """Within a command the file of a configuration group that it was given, or its default."""
+    return str(HydraConfig.get().runtime.choices[group])
+
+
+def options(group: str) -> list[str]:
+    """Within a command the files of a configuration group, those of --config-dir included."""
+    loader = GlobalHydra.instance().config_loader()
+    return sorted(loader.get_group_options(group, ObjectType.CONFIG))
 
 
 def override(key: str, value: str) -> str:

@@ -152,8 +152,13 @@ class PairExperiment(Experiment):
         return LoadedPair(self.pair, engine, self.fetch())
 
     def maker(self, loaded: LoadedPair) -> Pipeline:
-        """The sampler over the loaded denoisers, each as it answers the sampler."""
+        """The sampler over the loaded denoisers, each as it answers the sampler.
+
+        Raises:
+            UserError: other prompts than those loaded, of networks that cannot take them.
+        """
         size = self.run.batch_size
+        loaded = loaded.with_conditions(self.pair)
         denoisers = [
             PairedDenoiser(
                 spec.name,

@@ -1,11 +1,14 @@
 """A pair's networks and space on this rank's device, as the engine runs them."""
 
+import copy
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from models.condition import with_own_table
 from models.guidance import GuidedDenoiser
 from models.precision import lower_products
 from tstitch.config.settings import GuidanceSettings
@@ -15,7 +18,7 @@ from tstitch.engine.offload import TakingTurns
 from tstitch.engine.settings import Engine
 from tstitch.pair.spec import PairSpec, load_network, load_space
 from tstitch.runtime.device import set_matmul_precision
-from tstitch.runtime.errors import errors_of
+from tstitch.runtime.errors import UserError, errors_of
 
 Launched = Callable[..., tuple[Tensor, Tensor | None]]
 """(x, t, y) or (x, t, y, null): a guided network; null is what images bring for that condition."""
@@ -35,6 +38,7 @@ class LoadedPair:
 
     def __init__(self, pair: PairSpec, engine: Engine, weights: Mapping[str, Path | None]):
         self.engine = engine
+        self._bound, self._rebound = _bound(pair), dict[str, LoadedPair]()
         set_matmul_precision(engine.precision)
         stay = torch.device("cpu") if engine.offload else engine.device
         networks: dict[str, nn.Module] = {
@@ -54,6 +58,32 @@ class LoadedPair:
         self._null_class = pair.num_classes
         self._recorder = GraphRecorder(engine.device) if engine.cuda_graphs else None
         self._denoisers: dict[tuple[str, float, int, int], Launched] = {}
+
+    def with_conditions(self, pair: PairSpec) -> "LoadedPair":
+        """The same networks under the prompts of a pair; itself where it has them.
+
+        The last other prompts are kept encoded.
+
+        Args:
+            pair: this one, but for its prompts.
+
+        Raises:
+            UserError: other prompts for networks that are compiled, recorded or take turns.
+        """
+        wanted = _bound(pair)
+        if wanted == self._bound:
+            return self
+        if wanted not in self._rebound:
+            if self._turns is not None or self.engine.static_shapes:
+                raise UserError("pair.prompts: others need another loading, or engine=plain")
+            other = copy.copy(self)
+            other.networks = {n: with_own_table(network) for n, network in self.networks.items()}
+            with errors_of("pair.text_encoder."):
+                pair.condition.bind(other.networks.values(), self.engine.device)
+            other._bound, other._null_class, other._denoisers = wanted, pair.num_classes, {}
+            self._rebound.clear()
+            self._rebound[wanted] = other
+        return self._rebound[wanted]
 
     def null_draw(self, name: str, guidance: GuidanceSettings) -> tuple[int, ...]:
         """Shape of what an image brings along for a network's null condition; empty = nothing."""
@@ -91,3 +121,9 @@ class LoadedPair:
             return denoiser(x, t, *conditions)
 
         return in_turn
+
+
+def _bound(pair: PairSpec) -> str:
+    """What networks know of a pair's conditions: how many they are, of prompts which."""
+    with errors_of("pair.text_encoder."):
+        return json.dumps([pair.num_classes, pair.condition.identity()], sort_keys=True)
