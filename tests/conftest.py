@@ -135,3 +135,41 @@ def text_pipeline(tmp_path_factory, unet_config) -> Path:
     scheduler = {"_class_name": "DDIMScheduler", "prediction_type": "v_prediction"}
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
     return folder
+
+
+@pytest.fixture(scope="session")
+def prompt_pair(tmp_path_factory, text_pipeline, unet_config) -> Path:
+    """Folder for hydra.searchpath or --config-dir: `pair=toy` is two random U-Nets of prompts."""
+    import torch
+    import yaml
+    from diffusers import UNet2DConditionModel
+
+    folder = tmp_path_factory.mktemp("prompt_pair")
+    config = {key: value for key, value in unet_config.items() if key[0] != "_"}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        small = UNet2DConditionModel(**config | {"block_out_channels": [4, 8]})
+        small.save_pretrained(folder / "small")
+    denoisers = {
+        name: {
+            "network": {
+                "_target_": "models.diffusers_denoiser.DiffusersDenoiser", "source": str(source)
+            },
+            "weights": "pretrained",
+            "sha256": None,
+        }
+        for name, source in (("small", folder / "small"), ("large", text_pipeline / "unet"))
+    }  # fmt: skip
+    pair = {
+        "name": "toy",
+        "prompts": ["a cat", "a dog on a mat"],
+        "text_encoder": {"_target_": "models.text_encoder.ClipText", "source": str(text_pipeline)},
+        "space": {"_target_": "models.spaces.PixelSpace", "channels": 3, "size": 8},
+        "process": {"_target_": "samplers.ScaledLinearVP"},
+        "guidance": {"scale": 3},
+        "denoisers": denoisers,
+        "evaluation": None,
+    }
+    (folder / "pair").mkdir()
+    (folder / "pair" / "toy.yaml").write_text(yaml.safe_dump(pair, sort_keys=False))
+    return folder

@@ -6,11 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from tstitch.demo import look
+from tstitch.demo import look, pictures
 from tstitch.demo.answers import EMPTY, answers
 from tstitch.demo.explorer import IN_TURN, Explorer, defaults
 from tstitch.demo.settings import MOST_IMAGES, DemoSettings
 from tstitch.notebook.sampler import LoadedSampler
+from tstitch.runtime.errors import UserError
 
 FRACTION = 0.4  # that the page begins with
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "networks", "concurrency_limit": 1}
@@ -45,10 +46,13 @@ def build_page(
                 )  # fmt: skip
                 line = gr.HTML(elem_id="line")
                 chosen = gr.HTML(look.HINT, elem_id="chosen")
-        gr.Markdown(look.ABOUT_TABLE)
+        gr.Markdown(look.ABOUT_TABLE, elem_classes="ts-about")
         strip = gr.HTML(elem_id="strip")
-        gr.Markdown(look.ABOUT_CURVE)
-        curve = gr.HTML(elem_id="curve")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=280):
+                gr.Markdown(look.ABOUT_CURVE, elem_classes="ts-about")
+            with gr.Column(scale=3):
+                curve = gr.HTML(elem_id="curve")
 
         inputs = [fraction, chosen_pair, *own, images, seed]
         outputs = [line, chosen, strip, curve]
@@ -61,7 +65,11 @@ def build_page(
         )  # fmt: skip
 
         def choose(name: str) -> list[Any]:
-            return [*_own_controls(explorer.sampler(name)), *astuple(EMPTY)]
+            try:
+                return [*_own_controls(explorer.sampler(name)), *astuple(EMPTY)]
+            except UserError as error:
+                line = pictures.message(str(error), bad=True)
+                return [*[gr.skip()] * len(own), line, *[gr.skip()] * (len(outputs) - 1)]
 
         chosen_pair.input(choose, chosen_pair, [*own, *outputs], **ONE_AT_A_TIME)
     return page

@@ -166,4 +166,7 @@ def _count(count: float) -> str:
 
 
 def _milliseconds(made: Made | None) -> str:
-    return "" if made is None else f"{1e3 * made.seconds / len(made.images):.3g}"
+    if made is None:
+        return ""
+    each = 1e3 * made.seconds / len(made.images)
+    return f"{each:.0f}" if each >= 100 else f"{each:.3g}"

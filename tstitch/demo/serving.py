@@ -59,7 +59,9 @@ def serve(page: gr.Blocks, settings: DemoSettings) -> None:
             ssr_mode=False,
             mcp_server=False,
             footer_links=[],
-            theme=gr.themes.Soft(font=[*FONTS], font_mono=["monospace"]),
+            theme=gr.themes.Default(
+                primary_hue="blue", neutral_hue="slate", font=[*FONTS], font_mono=["monospace"]
+            ),
             css=look.CSS,
             app_kwargs={"middleware": [Middleware(FromHereOnly)]},
         )
