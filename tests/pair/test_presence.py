@@ -5,7 +5,7 @@ from tstitch.pair.presence import weights_here
 
 
 def pair(name, *words):
-    return compose("sample", [f"pair={name}", *words])["pair"]
+    return compose("sample", [f"pair={name}", "evaluation=none", *words])["pair"]
 
 
 def test_weights_that_are_here(tmp_path, prompt_pair):

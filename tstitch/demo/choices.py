@@ -8,6 +8,7 @@ from tstitch.pair.presence import weights_here
 from tstitch.runtime.errors import UserError
 
 PAGE = "demo."
+NOT_SCORED = "evaluation=none"
 
 
 def pairs_here() -> list[str]:
@@ -17,7 +18,7 @@ def pairs_here() -> list[str]:
 
 def _is_here(name: str) -> bool:
     try:
-        return weights_here(compose("sample", [f"pair={name}"])["pair"])
+        return weights_here(compose("sample", [f"pair={name}", NOT_SCORED])["pair"])
     except UserError:  # one that leaves something to be given
         return False
 
@@ -41,9 +42,10 @@ def beginning(pair: str, words: Sequence[str]) -> tuple[str, ...]:
     Raises:
         UserError: no such pair, or a bad word.
     """
+    words = followed([NOT_SCORED], words)
     count = len(compose("sample", [f"pair={pair}", *words])["pair"].get("denoisers", ()))
     if count <= 2:
-        return tuple(words)
+        return words
     return followed(["stitch=fractions", stitch_word(0.0, count)], words)
 
 

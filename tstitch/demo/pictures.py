@@ -110,9 +110,11 @@ def curve(apart: Sequence[float], schedule: Sequence[int], names: Sequence[str])
 
     Args:
         apart: relative disagreement, noisiest step first.
-        schedule: the denoiser of each step at the chosen fraction.
+        schedule: the denoiser of each step at the chosen fraction; empty = not known yet.
         names: of the denoisers, small to large.
     """
+    import matplotlib
+
     figure = new_figure(5.6, 2.7)
     axes = figure.add_subplot()
     steps = range(1, len(apart) + 1)
@@ -128,9 +130,11 @@ def curve(apart: Sequence[float], schedule: Sequence[int], names: Sequence[str])
     axes.set_ylabel("relative disagreement")
     axes.set_ylim(bottom=0)
     style(axes)
-    axes.legend(frameon=False, fontsize=9, loc="best")
+    if schedule:
+        axes.legend(frameon=False, fontsize=9, loc="best")
     target = io.StringIO()
-    figure.savefig(target, format="svg", metadata={"Date": None}, transparent=True)
+    with matplotlib.rc_context({"svg.hashsalt": "curve"}):  # the same curve, the same text
+        figure.savefig(target, format="svg", metadata={"Date": None}, transparent=True)
     drawing = target.getvalue()
     label = f"disagreement of {names[0]} and {names[-1]} at each step"
     return (
