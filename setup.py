@@ -39,11 +39,14 @@ setup(
         "wandb>=0.20",
     ],
     extras_require={
-        "demo": ["gradio>=6"],
+        "demo": ["gradio>=6"],  # scripts/demo.py
         # The last two: a test installs a clone without fetching anything.
         "test": [
             "accelerate>=1.2",  # offload and LoRA of diffusers' pipelines
             "peft>=0.17",
+            "nbclient>=0.10",  # docs/tutorial.ipynb
+            "ipykernel>=6",
+            "selenium>=4.20",  # the demo, where Chromium is
             "pytest>=8",
             "pytest-xdist>=3.8",
             "ruff>=0.6",

@@ -190,10 +190,13 @@ def test_no_cycles_of_folders(package):
 
 
 # What knows a maker of images by its protocol alone.
-MACHINERY = ("maker", "run", "sweep", "benchmark", "scoring", "schedules")
+MACHINERY = ("maker", "run", "sweep", "benchmark", "scoring", "schedules", "notebook", "demo")
 NETWORKS_AND_SAMPLERS = ("samplers", "models", "tstitch.pair", "tstitch.sampling")
 # Noise by index, schedules of steps, and files of weights are neither.
-NEITHER = ("samplers.randomness", "samplers.stitch", "models.download", "tstitch.pair.weights")
+NEITHER = (
+    "samplers.randomness", "samplers.stitch", "models.download", "tstitch.pair.weights",
+    "tstitch.pair.presence",
+)  # fmt: skip
 # What a benchmark compares our denoisers with.
 COMPARED = {"tstitch/benchmark/peers.py", "tstitch/benchmark/diffusers_dit.py"}
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from evaluation.cost.timing import StageTimer
-from samplers import PREDICTIONS
 from tstitch.config.fields import MAX_SEED
 from tstitch.data.class_names import labels_of
 from tstitch.data.items import whole_number
@@ -188,8 +187,6 @@ class LoadedSampler:
             )
         maker.prepare(every=True)
         compare = maker.own_prediction if compare is None else compare
-        if compare not in PREDICTIONS:
-            raise UserError(f"compare={compare!r}: choose one of {', '.join(PREDICTIONS)}")
         units = cut(len(labels), maker.experiment.run.batch_size)
         batches = (own._draw(unit, labels, indices, seed) for unit in units)
         return np.concatenate([maker.disagreement(b, compare).numpy() for b in batches], axis=1)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from samplers import Denoiser, Sampler, conversion, sample
-from tstitch.runtime.errors import errors_of
+from samplers import PREDICTIONS, Denoiser, Sampler, conversion, sample
+from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.batch import Batch
 
 LEAST_NORM = 1e-8  # in place of a smaller one, to divide by
@@ -25,8 +25,11 @@ def disagreement(
         (steps, batch.size) float64 on the host: the mean over a step's evaluations.
 
     Raises:
-        UserError: what the sampler asks for does not tell that prediction at some timestep.
+        UserError: no such prediction, or what the sampler asks for does not tell it at some
+            timestep.
     """
+    if compare not in PREDICTIONS:
+        raise UserError(f"stitch.compare={compare}: choose one of {', '.join(PREDICTIONS)}")
     first, last, process = denoisers[0], denoisers[-1], sampler.process
     with errors_of(f"stitch.compare={compare}: "):
         conversions = {
