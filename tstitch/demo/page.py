@@ -108,7 +108,7 @@ def _event(
         seed: float,
     ) -> Iterator[list[str]]:
         condition = prompt if explorer.sampler(pair).takes_prompts else label
-        given = (pair, condition, images, steps, guidance, seed)
+        given = (pair, condition, images, steps, guidance, int(seed))
         for state in answers(explorer, fractions, fraction, every, *given):
             yield [*astuple(state)]
 
