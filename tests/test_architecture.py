@@ -356,7 +356,7 @@ def test_nothing_of_ours_is_ignored_by_git():
     assert done.stdout == ""
 
 
-PLAIN = {"hydra", "paper", "scale"}  # groups of values alone
+PLAIN = {"hydra", "miniature", "paper", "scale"}  # groups of values alone
 ROOTS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
