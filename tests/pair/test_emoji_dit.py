@@ -61,8 +61,8 @@ def test_trained_on_cached_latents_and_sampled(fourfold, tmp_path):
     """Catches: latents that are cached under other names than they are read by; classes lost on
     the way; a denoiser that does not fit its own pair."""
     words = [
-        "pair=emoji_dit", "data=emoji", "data.styles=[firefox]", "data.split=test", *fourfold,
-        *TINY,
+        "pair=emoji_dit", "data=emoji", "data.styles=[firefox]", "data.split=test",
+        *fourfold, *TINY,
         "train.latents=cache", "train.denoiser=small", "train.decay_steps=0", "train.batch_size=8",
         "train.device=cpu", "train.dtype=fp32", "train.log_every=1", "train.sample_every=2",
         f"train.dir={tmp_path / 'small'}",
