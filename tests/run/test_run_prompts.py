@@ -80,7 +80,7 @@ def test_prompts_through_the_command_lines(toy, run_script, tmp_path):
     report = (folder / "report.md").read_text()
     assert f"- Images: {IMAGES} of 3 prompts, classes balanced" in report
     assert "- Guidance: scale 3" in report and "## Quality" in report
-    width, height = cell_size(SIZE, lines=3)
+    width, height = cell_size((SIZE, SIZE), lines=3)
     with Image.open(folder / "grid.png") as grid:
         assert grid.size[1] % height < 5 and grid.size[0] >= IMAGES * width
 

@@ -29,11 +29,10 @@ def latent_shape(network: nn.Module, vae: Config, size: tuple[int, int, int]) ->
     frames, height, width = size
     factor, stride = _factors(vae)
     config: Any = network.config
-    channels: int = config["in_channels"]
-    shape = (channels, height // factor, width // factor)
+    shape = (config.in_channels, height // factor, width // factor)
     if stride is None:
         return shape
-    return (channels, (frames - 1) // stride + 1, *shape[1:])
+    return (config.in_channels, (frames - 1) // stride + 1, *shape[1:])
 
 
 def _factors(vae: Config) -> tuple[int, int | None]:

@@ -14,7 +14,7 @@ from samplers import OnlineSchedule, StitchSchedule
 from tstitch.config import fields
 from tstitch.config.cli import instantiate, not_a
 from tstitch.config.groups import all_large
-from tstitch.config.settings import GuidanceSettings, RunSettings
+from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettings
 from tstitch.engine.settings import Engine, EngineSettings
 from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import SECTIONS, Experiment, Weights
@@ -187,8 +187,6 @@ def _schedule(plan: Plan, section: Any) -> tuple[int, ...]:
 def _scale(section: Any, pair: PipelineSection) -> float:
     if isinstance(section, Mapping) and "guide" in section:
         raise UserError("guidance=auto: pipelines cannot; choose guidance=cfg")
-    from tstitch.config.settings import GuidanceSection
-
     default = pair.guidance.over(GuidanceSettings(1.0, CHANNELS))
     given = GuidanceSection.parse(section).over(default)
     if given.channels != CHANNELS:
