@@ -40,6 +40,7 @@ setup(
     ],
     extras_require={
         "demo": ["gradio>=6"],  # scripts/demo.py
+        "video": ["imageio>=2.31", "imageio-ffmpeg>=0.4.9"],  # run.export=mp4
         # The last two: a test installs a clone without fetching anything.
         "test": [
             "accelerate>=1.2",  # offload and LoRA of diffusers' pipelines

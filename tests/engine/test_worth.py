@@ -68,18 +68,18 @@ def test_without_a_compiler_long_runs_are_recorded():
 
 
 @pytest.mark.parametrize(
-    ("capability", "names_parts", "expected"),
+    ("capability", "half", "expected"),
     [
-        (None, True, "fp32"),  # CPU, mps
-        ((7, 5), True, "fp32"),
-        ((8, 0), True, "fp16"),
-        ((9, 0), True, "fp16"),
-        ((9, 0), False, "tf32"),
+        (None, "fp16", "fp32"),  # CPU, mps
+        ((7, 5), "fp16", "fp32"),
+        ((8, 0), "fp16", "fp16"),
+        ((9, 0), "bf16", "bf16"),
+        ((9, 0), None, "tf32"),
     ],
 )
-def test_precision_of_auto(capability, names_parts, expected):
+def test_precision_of_auto(capability, half, expected):
     """Catches: other bytes on a CPU, a user's network rounded as a whole without being asked."""
-    assert auto_precision(capability, names_parts) == expected
+    assert auto_precision(capability, half) == expected
 
 
 def test_pair_tells_whether_its_networks_name_what_stays_in_float32(tmp_path, monkeypatch):

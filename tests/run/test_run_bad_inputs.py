@@ -134,7 +134,8 @@ BAD = [
     (["run.dir='a\udcffb'"], "run.dir='a\\udcffb'", "in UTF-8"),
     (["run.dir=''"], "run.dir=''", "non-empty"),
     (["run.dir=null", "run.root=''"], "run.root=''", "non-empty"),
-    (["run.export=gif"], "run.export='gif'", "choose one of png"),
+    (["run.export=gif"], "run.export='gif'", "choose one of png, mp4"),
+    (["run.export=mp4"], "run.export=mp4", "makes images; choose png"),
     (["run.overwrite=1"], "run.overwrite=1", "true or false"),
     # engine
     (["engine=fast"], "engine=fast", "choose one of auto, plain"),

@@ -10,6 +10,7 @@ from tstitch.config import fields
 from tstitch.runtime.device import DEVICES, DTYPES
 
 LABELS = ("balanced", "random")
+EXPORTS = ("png", "mp4")
 # What a scale counts from: uncond + s (cond - uncond), as DiT's code has it, or cond +
 # s (cond - uncond), as U-ViT's and Eq. 4 of the T-Stitch paper do: the former of s + 1.
 FORMULAS = {"uncond": 0, "cond": 1}
@@ -34,7 +35,7 @@ class RunSettings(fields.Settings):
     dtype: Annotated[str, fields.one_of(("auto", *DTYPES))]
     overwrite: fields.Flag
     keep_shards: fields.Flag
-    export: Annotated[str, fields.one_of(("png",))] | None
+    export: Annotated[str, fields.one_of(EXPORTS)] | None
 
     @field_validator("classes", mode="plain")
     @classmethod

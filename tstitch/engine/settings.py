@@ -23,7 +23,7 @@ class EngineSettings(fields.Settings):
     """How denoisers are computed, described in configs/engine/auto.yaml; None = auto."""
 
     path = "engine"
-    computed = ("sixteen_bits",)
+    computed = ("sixteen_bits", "half")
 
     compile: AutoFlag
     cuda_graphs: AutoFlag
@@ -31,6 +31,7 @@ class EngineSettings(fields.Settings):
     threads: Annotated[int | None, fields.or_auto(fields.whole(1))]
     keep_memory: AutoFlag
     sixteen_bits: bool = False  # whether every denoiser of the pair names what stays in float32
+    half: str = "fp16"  # what `auto` comes to then, on tensor cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def choose_engines(
     precision = run.dtype
     if precision == "auto":
         capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
-        precision = auto_precision(capability, settings.sixteen_bits)
+        precision = auto_precision(capability, settings.half if settings.sixteen_bits else None)
     choose_dtype(precision, device, "run.dtype")
     _refuse_misfits(settings, device)
     missing = what_is_missing(device) if device.type == "cuda" else None
@@ -127,16 +128,16 @@ def decide(
     )
 
 
-def auto_precision(capability: tuple[int, int] | None, sixteen_bits: bool) -> str:
+def auto_precision(capability: tuple[int, int] | None, half: str | None) -> str:
     """What run.dtype=auto comes to: docs/performance.md says why.
 
     Args:
         capability: compute capability of a CUDA device, None for other devices.
-        sixteen_bits: whether every denoiser names what stays in float32.
+        half: a 16-bit precision that the denoisers can do, if they can.
     """
     if capability is None or capability < TENSOR_CORES:
         return "fp32"
-    return "fp16" if sixteen_bits else "tf32"
+    return half or "tf32"
 
 
 def _refuse_misfits(settings: EngineSettings, device: torch.device) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tstitch.config.cli import locate
+from tstitch.files.videos import check_encoder
 from tstitch.maker.protocol import Experiment
 from tstitch.runtime.errors import UserError
 
@@ -27,7 +28,12 @@ def parse_experiment(config: dict[str, Any], stitched: bool = True) -> Experimen
     made_by = locate(name, f"pair.{FIELD}")
     if not isinstance(made_by, type) or not issubclass(made_by, Experiment):
         raise UserError(f"pair.{FIELD}={name}: is no Experiment")
-    return made_by.parse(config, stitched)
+    experiment = made_by.parse(config, stitched)
+    if experiment.run.export == "mp4":
+        if experiment.frames == 1:
+            raise UserError(f"run.export=mp4: pair {experiment.name} makes images; choose png")
+        check_encoder("run.export=mp4")
+    return experiment
 
 
 def _with_prompts(config: dict[str, Any]) -> dict[str, Any]:

@@ -178,6 +178,8 @@ class Experiment(ABC):
     # schedule, and all that is counted by it here, is the course with the most arithmetic.
     online: str | None = None
     title: str  # what runs that are compared have in common: `DDIM 20 steps, guidance 1.5`
+    frames: int = 1  # of a video, which lie below each other in its image
+    fps: int = 1  # of these, per second
     # By denoiser: the other one that is evaluated once besides in each of its steps.
     guides: dict[str, str] = field(default_factory=dict)
 

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 from evaluation.cost.flops import NetworkCost
@@ -37,7 +35,6 @@ class PipelineExperiment(Experiment):
 
     plan: Plan
     scale: float
-    frames: int = 1
 
     @classmethod
     def parse(cls, config: dict[str, Any], stitched: bool = True) -> Self:
@@ -48,18 +45,19 @@ class PipelineExperiment(Experiment):
             config = config | {"stitch": all_large(len(networks))}
         plan = Plan(section, networks, _sampler(config["sampler"], section))
         scale = _scale(config["guidance"], section)
+        plan.check()
         schedule = _schedule(plan, config["stitch"])
         in_step = 2 if section.guided and scale > 1 else 1
-        assert plan.blanks
         return cls(
             config=config,
             run=RunSettings.parse(config["run"], context={"num_classes": len(section.prompts)}),
-            engine=_engine(config["engine"]),
+            engine=_engine(config["engine"], section.dtype),
             evaluation=EvaluationSettings.parse(config["evaluation"]),
             tracking=TrackingSettings.parse(config["tracking"]),
             name=section.name,
             image_shape=(section.frames * section.height, section.width),
             frames=section.frames,
+            fps=section.fps,
             conditions=section.prompts,
             has_prompts=True,
             denoisers=dict.fromkeys(networks, in_step),
@@ -71,7 +69,7 @@ class PipelineExperiment(Experiment):
 
     @property
     def step_evaluations(self) -> tuple[int, ...]:
-        return _evaluations(self.plan)
+        return self.plan.grid.evaluations
 
     def with_stitch(self, section: dict[str, Any]) -> Self:
         config = self.config | {"stitch": section}
@@ -101,6 +99,7 @@ class PipelineExperiment(Experiment):
         """Networks and all other parts of the pipeline that runs."""
         self.weights()
         self.plan.parts_digests()
+        self._additions()
 
     def weights(self) -> dict[str, Weights]:
         return {name: Weights(self.plan.weights_digest(name)) for name in self.denoisers}
@@ -116,6 +115,7 @@ class PipelineExperiment(Experiment):
             "parts": self.plan.parts_digests(),
             "prompts": hashlib.sha256(texts).hexdigest(),
             "size": [section.frames, section.height, section.width],
+            "float32": sorted(section.float32),
             "sampler": {"scheduler": type(scheduler).__name__, "steps": self.plan.sampler.steps}
             | {"options": json.loads(json.dumps(options, default=str))},
             "options": dict(section.options),
@@ -135,12 +135,13 @@ class PipelineExperiment(Experiment):
         """LoRAs and control images."""
         section = self.plan.section
         found: dict[str, Any] = {}
-        loras = {name: own.lora for name, own in self.plan.networks.items() if own.lora}
+        files = {name: self.plan.lora(name) for name in self.plan.networks}
+        loras = {name: sha256_of(path) for name, path in files.items() if path is not None}
         if loras:
-            found["loras"] = {name: _digest(place) for name, place in loras.items()}
+            found["loras"] = loras
         if section.control is not None:
-            files = [sha256_of(path) for path in image_files(section.control)]
-            found["control"] = {"scale": section.control.scale, "images": files}
+            images = [sha256_of(path) for path in image_files(section.control)]
+            found["control"] = {"scale": section.control.scale, "images": images}
         return found
 
     def load(self, engine: Engine) -> LoadedPipeline:
@@ -180,7 +181,7 @@ def _stitch(section: Any) -> StitchSchedule:
 
 def _schedule(plan: Plan, section: Any) -> tuple[int, ...]:
     """Of each evaluation of the schedule."""
-    steps = zip(plan.models(_stitch(section)), _evaluations(plan), strict=True)
+    steps = zip(plan.models(_stitch(section)), plan.grid.evaluations, strict=True)
     return tuple(model for model, count in steps for _ in range(count))
 
 
@@ -194,29 +195,14 @@ def _scale(section: Any, pair: PipelineSection) -> float:
     return given.scale
 
 
-def _engine(section: Any) -> EngineSettings:
+def _engine(section: Any, half: str) -> EngineSettings:
     engine = EngineSettings.parse(section)
     if engine.cuda_graphs:
         raise UserError("engine.cuda_graphs=true: pipelines cannot be recorded; choose auto")
     # Published pipelines are made to run in half precision.
-    return engine.model_copy(update={"cuda_graphs": False, "sixteen_bits": True})
-
-
-def _evaluations(plan: Plan) -> tuple[int, ...]:
-    """Of each step: two of a step of an order-2 scheduler, or of PNDM's doubled timestep."""
-    counts = Counter(plan.grid.step_of[: len(plan.grid.timesteps)])
-    return tuple(counts[step] for step in range(len(plan.grid.times)))
+    return engine.model_copy(update={"cuda_graphs": False, "sixteen_bits": True, "half": half})
 
 
 def _title(plan: Plan, scale: float) -> str:
     name = type(plan.scheduler).__name__.removesuffix("Scheduler")
     return f"{name} {plan.sampler.steps} steps, guidance {scale:g}"
-
-
-def _digest(place: str) -> str:
-    """Of a local file or folder; the name of what is on the hub."""
-    path = Path(place).expanduser()
-    files = sorted(path.rglob("*.safetensors")) if path.is_dir() else [path]
-    if not path.exists():
-        return place
-    return hashlib.sha256("".join(map(sha256_of, files)).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Images and videos of prompts, by a stitched pipeline."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,14 @@ from tstitch.maker.protocol import DECODE, DENOISE, LOOP
 from tstitch.pipeline_runs.control import control_images
 from tstitch.pipeline_runs.decoding import DecodeMark
 from tstitch.pipeline_runs.loaded import LoadedPipeline
+from tstitch.pipelines.hook import Around
 from tstitch.pipelines.schedule import choose_schedule
 from tstitch.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from tstitch.pipeline_runs.experiment import PipelineExperiment
 
-Call = tuple[int, Sequence[Any], Mapping[str, Any]]  # step, arguments and keywords of a network
+Call = tuple[int, Sequence[Any], Mapping[str, Any]]  # turn, arguments and keywords of a network
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,13 @@ class Batch:
     """What the images of a batch begin with.
 
     Args:
+        size: images wanted; the rows after them are padding.
         x_T: float32 (N, ...) on the host.
         inputs: of the pipeline's call, beside.
         noise: seed and indices, of the scheduler's noise.
     """
 
+    size: int
     x_T: Tensor
     inputs: dict[str, Any]
     noise: tuple[int, tuple[int, ...]]
@@ -55,8 +58,9 @@ class PipelineMaker:
 
     def __init__(self, experiment: "PipelineExperiment", loaded: LoadedPipeline) -> None:
         self.experiment, self._loaded = experiment, loaded
+        self._scheduler = experiment.plan.sampler.build(loaded.scheduler, "sampler")
         self._schedule = choose_schedule(None, None, None, list(experiment.step_models))
-        self._calls: dict[int, list[Call]] = {}  # of the first step, by size of the batch
+        self._calls: dict[int, list[Call]] = {}  # of the first turn, by size of the batch
 
     @property
     def engine(self) -> Engine:
@@ -70,34 +74,41 @@ class PipelineMaker:
     def draw(self, indices: Sequence[int], labels: Tensor, *, seed: int) -> Batch:
         """x_T of image i is that of any other run with this seed, space and index."""
         section, plan = self.experiment.plan.section, self.experiment.plan
-        drawn = PerImageRandomness(seed, indices, plan.latent_shape)
-        chosen = labels.tolist()
+        size = len(indices)
+        missing = self.experiment.run.batch_size - size if self.engine.static_shapes else 0
+        rows = [*range(size), *[size - 1] * missing]
+        padded = tuple(indices[row] for row in rows)
+        drawn = PerImageRandomness(seed, padded, plan.latent_shape)
+        chosen = labels[rows].tolist()
         inputs: dict[str, Any] = {"prompt": [section.prompts[label] for label in chosen]}
         if section.guided and section.negative_prompt is not None:
             inputs["negative_prompt"] = [section.negative_prompt] * len(chosen)
         if section.control is not None:
             images = control_images(section.control, chosen, (section.width, section.height))
-            inputs |= {"image": images, "controlnet_conditioning_scale": section.control.scale}
-        return Batch(drawn.initial(), inputs, (seed, tuple(indices)))
+            name = "control_image" if "control_image" in section.inputs else "image"
+            inputs |= {name: images, "controlnet_conditioning_scale": section.control.scale}
+        return Batch(size, drawn.initial(), inputs, (seed, padded))
 
     @torch.no_grad()
     def sample(self, batch: Batch, timer: StageTimer) -> "Made":
         """The images of a batch, whole, on the host."""
         begin = timer.mark()
         with DecodeMark(self._loaded.pipe, timer) as decoding:
-            out = self._run(batch, timer, "np")
+            out = self._run(batch, "np", self._timed(timer))
         end = timer.mark()
+        self._check_steps()
         middle = decoding.mark if decoding.mark is not None else end
         timer.add(LOOP, begin, middle)
         timer.add(DECODE, middle, end)
         found = out.frames if hasattr(out, "frames") else out.images
-        return Made(np.asarray(found), self.experiment.image_shape)
+        return Made(np.asarray(found)[: batch.size], self.experiment.image_shape)
 
     @torch.no_grad()
     def denoise(self, batch: Batch, timer: StageTimer) -> Tensor:
         """The pipeline's latents, before they are images."""
         with timer.stage(LOOP):
-            out = self._run(batch, timer, "latent")
+            out = self._run(batch, "latent", self._timed(timer))
+        self._check_steps()
         found: Tensor = out.frames if hasattr(out, "frames") else out.images
         return found.float()
 
@@ -108,31 +119,38 @@ class PipelineMaker:
         if size not in self._calls:
             self._calls[size] = self._first_calls(batch)
         hook, network = self._loaded.hook, self._loaded.network
+        if self.engine.offload:
+            network.to(self.engine.device)  # no pipeline brings it there
         for _, arguments, keywords in self._calls[size]:
             hook.run_network(model, network, arguments, dict(keywords))
 
     def _first_calls(self, batch: Batch) -> list[Call]:
+        """What the largest network is called with in the first turn of the loop."""
         calls: list[Call] = []
-        hook = self._loaded.hook
+        pipe, hook = self._loaded.pipe, self._loaded.hook
 
-        def keep(model: int, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
-            calls.append((hook.step, arguments, keywords))
-            return StageTimer(torch.device("cpu")).stage("kept")
+        def keep(model: int, *call: Any) -> AbstractContextManager[None]:
+            if not calls or hook.turn == calls[0][0]:
+                calls.append((hook.turn, *call))
+            pipe._interrupt = True  # the rest of the loop is left out, where the pipeline can
+            return nullcontext()
 
-        self._run(batch, StageTimer(torch.device("cpu")), "latent", around=keep)
-        first = self.experiment.step_evaluations[0]
-        mine = [call for call in calls if call[0] == calls[0][0]]
-        return mine[: max(1, len(mine) // first)]
+        self._run(batch, "latent", keep)
+        return calls
 
-    def _run(self, batch: Batch, timer: StageTimer, output: str, around: Any = None) -> Any:
-        experiment, loaded = self.experiment, self._loaded
-        section, hook = experiment.plan.section, loaded.hook
-        names = list(experiment.denoisers)
+    def _timed(self, timer: StageTimer) -> Around:
+        names = list(self.experiment.denoisers)
 
         def clocked(model: int, *call: Any) -> AbstractContextManager[None]:
             return timer.stage(DENOISE + names[model])
 
-        hook.schedule, hook.around = self._schedule, around or clocked
+        return clocked
+
+    def _run(self, batch: Batch, output: str, around: Around) -> Any:
+        experiment, loaded = self.experiment, self._loaded
+        section, hook = experiment.plan.section, loaded.hook
+        loaded.pipe.scheduler = self._scheduler
+        hook.schedule, hook.around = self._schedule, around
         inputs = {
             **section.options,
             **batch.inputs,
@@ -143,17 +161,15 @@ class PipelineMaker:
             "latents": batch.x_T.to(self.engine.device, self.engine.dtype),
             "generator": batch.generators(),
             "output_type": output,
-            **({"num_frames": section.frames} if section.frames > 1 else {}),
+            **({"num_frames": section.frames} if "num_frames" in section.inputs else {}),
         }
         try:
-            out = loaded.pipe(**inputs)
+            return loaded.pipe(**inputs)
         except (TypeError, ValueError) as error:
             if isinstance(error, UserError):
                 raise
             reason = " ".join(str(error).split())
             raise UserError(f"pair.pipeline={section.pipeline}: {reason}") from error
-        self._check_steps()
-        return out
 
     def _check_steps(self) -> None:
         """Refuses a run of other steps than those that were planned and are reported."""

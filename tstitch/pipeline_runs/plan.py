@@ -1,15 +1,18 @@
 """What is known of a pair of pipelines before its weights are read."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import diffusers
 from torch import nn
 
 from evaluation.cost.flops import NetworkCost
-from models.folders import SCHEDULER, find_file
+from models.folders import CONFIG, SCHEDULER
 from samplers.stitch import StitchSchedule
 from tstitch.pipeline_runs.arithmetic import count_cost, latent_shape
 from tstitch.pipeline_runs.scheduler import PipelineScheduler, planned_grid
@@ -18,14 +21,19 @@ from tstitch.pipeline_runs.sources import (
     blank_network,
     component_config,
     component_name,
+    config_beside,
+    lora_file,
     parts_digest,
     read_index,
     scheduler_config,
     weights_digest,
 )
 from tstitch.pipelines.compatibility.adapters import check_control
-from tstitch.pipelines.compatibility.check import check_fit
+from tstitch.pipelines.compatibility.distilled import check_guidance
+from tstitch.pipelines.compatibility.latents import check_latents
+from tstitch.pipelines.compatibility.networks import check_networks
 from tstitch.pipelines.compatibility.noise import check_noise
+from tstitch.pipelines.compatibility.positions import check_positions
 from tstitch.pipelines.grid import Grid, assign
 from tstitch.runtime.errors import UserError, errors_of
 
@@ -66,21 +74,44 @@ class Plan:
 
     @cached_property
     def blanks(self) -> dict[str, nn.Module]:
-        """The networks on the meta device, checked against each other.
+        """The networks on the meta device."""
+        return {n: blank_network(self.place(n), self._field(n)) for n in self.networks}
+
+    def check(self) -> None:
+        """Refuses what `tstitch.stitch` would, before any weight is read.
 
         Raises:
-            UserError: they cannot hand a step over.
+            UserError: networks that cannot hand a step over, components that the pipeline lacks.
         """
-        found = {n: blank_network(self.place(n), self._field(n)) for n in self.networks}
-        large = found[self.large]
-        for name, network in list(found.items())[:-1]:
+        for name in self.section.components:
+            if name == self.component or not isinstance(self.index.get(name), list):
+                raise UserError(f"pair.components.{name}: no other part of {self.source}")
+        for name, network in list(self.blanks.items())[:-1]:
             with errors_of(f"pair.networks.{name}: ", UserError):
-                if self.networks[name].lora is None:  # it may make up for what differs
-                    check_fit(SimpleNamespace(), large, network, None)
-                if self.section.control is not None:
-                    check_control(large, network)
-                check_noise(self.scheduler, self._scheduler_beside(name))
-        return found
+                self._check_fit(name, network, self.blanks[self.large])
+
+    def _check_fit(self, name: str, network: nn.Module, large: nn.Module) -> None:
+        check_networks(large, network)
+        check_positions(large, network)
+        if self.networks[name].lora is None:  # which may distil it, too
+            check_guidance(large, network)
+        if self.section.control is not None:
+            check_control(large, network)
+        source, field = self.networks[name].source, self._field(name)
+        scheduler = config_beside(source, "scheduler", SCHEDULER, field)
+        if scheduler is not None:
+            check_noise(self.scheduler, PipelineScheduler().build(scheduler, field))
+        vae = config_beside(source, "vae", CONFIG, field)
+        if vae is not None:
+            check_latents(_with_vae(self.vae), _with_vae(vae))
+
+    @cached_property
+    def vae(self) -> dict[str, Any]:
+        """config.json of the autoencoder that decodes."""
+        own = self.section.components.get("vae")
+        if own is not None:
+            return component_config(own, "pair.components.vae")
+        return component_config(f"{self.source}/vae", self._field(self.large))
 
     @cached_property
     def scheduler(self) -> Any:
@@ -98,12 +129,8 @@ class Plan:
     @cached_property
     def latent_shape(self) -> tuple[int, ...]:
         """Of one image or video."""
-        section = self.section
-        place = section.components.get("vae", f"{self.source}/vae")
-        vae = component_config(place, "pair.components.vae" if "vae" in section.components
-                               else self._field(self.large))  # fmt: skip
-        size = (section.frames, section.height, section.width)
-        return latent_shape(self.blanks[self.large], vae, size)
+        size = (self.section.frames, self.section.height, self.section.width)
+        return latent_shape(self.blanks[self.large], self.vae, size)
 
     @cached_property
     def costs(self) -> dict[str, NetworkCost]:
@@ -130,6 +157,11 @@ class Plan:
         own = self.networks[name]
         return own.network or f"{own.source}/{self.component}"
 
+    def lora(self, name: str) -> Path | None:
+        """The file of a network's LoRA, downloaded if need be; None if it has none."""
+        place = self.networks[name].lora
+        return None if place is None else lora_file(place, f"pair.networks.{name}.lora")
+
     def weights_digest(self, name: str) -> str:
         """SHA-256 of a network's files, downloaded if need be."""
         return weights_digest(self.place(name), self._field(name))
@@ -154,14 +186,14 @@ class Plan:
         except ValueError as error:
             raise UserError(f"{field}: {error}; give {field}.flops of an evaluation") from error
 
-    def _scheduler_beside(self, name: str) -> Any:
-        """The scheduler that a smaller network was saved with; None if there is none."""
-        source = self.networks[name].source
-        with errors_of(f"{self._field(name)}="):
-            if find_file(f"{source}/scheduler", SCHEDULER) is None:
-                return None
-        return PipelineScheduler().build(scheduler_config(source, self._field(name)), "sampler")
-
     def _field(self, name: str) -> str:
         own = self.networks[name]
         return f"pair.networks.{name}.{'network' if own.network else 'source'}"
+
+
+def _with_vae(config: Mapping[str, Any]) -> Any:
+    """What check_latents asks of a pipeline."""
+    kind = getattr(diffusers, str(config.get("_class_name")), None)
+    known = {} if kind is None else inspect.signature(kind).parameters
+    defaults = {name: one.default for name, one in known.items()}
+    return SimpleNamespace(vae=SimpleNamespace(config=SimpleNamespace(**{**defaults, **config})))

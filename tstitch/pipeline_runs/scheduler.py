@@ -10,6 +10,8 @@ from tstitch.pipelines.grid import Grid
 from tstitch.runtime.errors import UserError
 
 MAX_STEPS = 1000
+# Their noise is drawn by the batch, not by the image.
+BATCH_NOISE = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 SHIFT = 1.0  # stands for a shift by the image's size: it moves timesteps, not their number
 
 
@@ -69,6 +71,11 @@ class PipelineScheduler:
         kind = getattr(diffusers, str(name), None)
         if kind is None:
             raise UserError(f"{path}.scheduler={name}: diffusers {diffusers.__version__} has none")
+        if name in BATCH_NOISE:
+            raise UserError(
+                f"{path}.scheduler={name}: its noise belongs to no image; choose another, e.g. "
+                "EulerAncestralDiscreteScheduler"
+            )
         unknown = self.options.keys() - set(kind._get_init_keys(kind))
         if unknown:
             raise UserError(f"{path}.options.{min(unknown)}: {name} does not know it; leave it out")

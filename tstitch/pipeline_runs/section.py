@@ -1,5 +1,6 @@
 """The `pair` section of pairs of pipelines as it is written, checked; nothing is read."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
@@ -24,6 +25,13 @@ A_MAPPING = fields.Rule(fields.is_a(Mapping), "give a mapping of names and value
 NETWORKS = fields.Rule(
     lambda v: isinstance(v, Mapping) and len(v) >= 2, "name at least two, small to large"
 )
+HALVES = ("fp16", "bf16")
+# Inputs of a pipeline that are not left to `options`.
+SET_BY_RUNS = (
+    "prompt", "negative_prompt", "height", "width", "num_frames", "num_inference_steps",
+    "guidance_scale", "latents", "generator", "output_type", "return_dict", "image",
+    "control_image", "controlnet_conditioning_scale",
+)  # fmt: skip
 Mapped = Annotated[dict[str, Any], A_MAPPING]
 Side = Annotated[int, fields.whole(8, 8192)]
 
@@ -70,9 +78,12 @@ class PipelineSection(fields.Settings):
     height: Side
     width: Side
     frames: fields.Count = 1  # of a video
+    fps: fields.Count = 16  # frames per second, of the file of a video
     options: Mapped = {}  # further arguments of the pipeline's call
     guidance: GuidanceSection
     guided: fields.Flag = True  # false = the scale is an input of the network, or means nothing
+    dtype: Annotated[str, fields.one_of(HALVES)] = "fp16"  # what run.dtype=auto comes to on a GPU
+    float32: Annotated[tuple[str, ...], fields.names()] = ()  # components that stay so: [vae]
     scheduler: SchedulerSection
 
     @model_validator(mode="after")
@@ -81,7 +92,20 @@ class PipelineSection(fields.Settings):
             raise fields.refusal("control", f"{self.pipeline} takes none; give null")
         if self.control is None and "ControlNet" in self.pipeline:
             raise fields.refusal("control", f"{self.pipeline} needs one")
+        if self.frames > 1 and "num_frames" not in self.inputs:
+            raise fields.refusal("frames", f"{self.pipeline} makes images; give 1")
+        for name in self.options:
+            if name in SET_BY_RUNS:
+                raise fields.refusal(f"options.{name}", "runs set it; leave it out", show=False)
+            if name not in self.inputs:
+                remedy = f"{self.pipeline} does not take it; leave it out"
+                raise fields.refusal(f"options.{name}", remedy, show=False)
         return self
+
+    @property
+    def inputs(self) -> frozenset[str]:
+        """What a call of the pipeline takes."""
+        return frozenset(inspect.signature(getattr(diffusers, self.pipeline).__call__).parameters)
 
     def of_network(self, name: str) -> NetworkSection:
         """The checked section of one network.

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -10,11 +11,20 @@ import torch
 from torch import nn
 
 from models.download import DownloadError, sha256_of
-from models.folders import SCHEDULER, fetch_folder, find_file, folder_digest, read_config
+from models.folders import (
+    SCHEDULER,
+    fetch_folder,
+    find_file,
+    folder_digest,
+    is_local,
+    local_folder,
+    read_config,
+)
 from tstitch.pipelines.components import NAMES
 from tstitch.runtime.errors import UserError, errors_of
 
 INDEX = "model_index.json"
+LORA = "pytorch_lora_weights.safetensors"
 TEXT_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "spiece.model", "tokenizer_config.json")
 
 
@@ -59,6 +69,18 @@ def component_config(source: str, field: str) -> dict[str, Any]:
         return read_config(source)
 
 
+def config_beside(source: str, part: str, name: str, field: str) -> dict[str, Any] | None:
+    """A configuration in a part of a pipeline; None if it has none.
+
+    Raises:
+        UserError: a file that cannot be had or read.
+    """
+    if is_local(source) and not (local_folder(source) / part).is_dir():
+        return None
+    path = _file(f"{source}/{part}", name, field)
+    return None if path is None else _object(path)
+
+
 def blank_network(source: str, field: str) -> nn.Module:
     """The network of a folder on the meta device: sizes only.
 
@@ -87,6 +109,24 @@ def weights_digest(source: str, field: str) -> str:
         return folder_digest(fetch_folder(source))
 
 
+def lora_file(source: str, field: str) -> Path:
+    """The file of a LoRA, downloaded if need be.
+
+    Args:
+        source: the file, or a folder or hub name that has it under diffusers' name.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    found = _file(source, LORA, field)
+    if found is None:
+        raise UserError(f"{field}={source}: has no {LORA}; give the file of the LoRA")
+    return found
+
+
 def parts_digest(source: str, index: Mapping[str, Any], own: set[str], field: str) -> str:
     """SHA-256 of what a pipeline has beside its denoising network: encoders, tokenizers, VAE.
 
@@ -110,7 +150,7 @@ def parts_digest(source: str, index: Mapping[str, Any], own: set[str], field: st
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _file(source: str, name: str, field: str) -> Any:
+def _file(source: str, name: str, field: str) -> Path | None:
     with errors_of(f"{field}="):
         return find_file(source, name)
 
@@ -122,8 +162,11 @@ def _json(source: str, name: str, otherwise: str) -> dict[str, Any]:
         raise UserError(f"{otherwise}; {error}") from error
     if path is None:
         raise UserError(f"{otherwise}; give the folder that its save_pretrained made")
+    return _object(path)
+
+
+def _object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: cannot be read; get it again") from error
-    return dict(content)

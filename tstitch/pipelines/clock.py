@@ -49,6 +49,12 @@ class Clock:
         return self._scheduler
 
     @property
+    def turn(self) -> int:
+        """Place of the last reading among the scheduler's timesteps; there was one."""
+        assert self._last is not None
+        return self._last[0]
+
+    @property
     def missed(self) -> bool:
         """Whether timesteps were set since the last reading: a run that asked no network here."""
         return getattr(self.scheduler, "timesteps", None) is not self._seen

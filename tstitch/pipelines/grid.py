@@ -1,5 +1,6 @@
 """The steps of a pipeline's run, read off its scheduler, and the network that runs each."""
 
+from collections import Counter
 from dataclasses import dataclass
 from math import pi
 from typing import Any
@@ -30,11 +31,13 @@ class Grid:
         timesteps: those of the scheduler, as its `timesteps` counts them.
         step_of: the step that each of them belongs to.
         times: of each step, the timestep it begins at.
+        evaluations: of each step, how often a network is asked in the loop.
     """
 
     timesteps: tuple[float, ...]
     step_of: tuple[int, ...]
     times: tuple[float, ...]
+    evaluations: tuple[int, ...]
 
     @classmethod
     def read(cls, scheduler: Any) -> "Grid":
@@ -49,7 +52,9 @@ class Grid:
             times = list(dict.fromkeys(used))
             places = {t: i for i, t in enumerate(times)}
             step_of = [places.get(t, len(times) - 1) for t in timesteps]
-        return cls(tuple(timesteps), tuple(step_of), tuple(times))
+        counts = Counter(step_of[: len(used)])
+        evaluations = tuple(counts[step] for step in range(len(times)))
+        return cls(tuple(timesteps), tuple(step_of), tuple(times), evaluations)
 
     def nearest(self, t: float) -> int:
         """Index into `timesteps` of what is closest to t; of equals the first."""

@@ -72,6 +72,11 @@ class StitchHook(ModelHook):
         """Step of the last evaluation."""
         return self._evaluations[-1][0]
 
+    @property
+    def turn(self) -> int:
+        """Turn of the pipeline's loop that the last evaluation was in, from 0."""
+        return self.clock.turn
+
     def initialize_hook(self, module: nn.Module) -> nn.Module:
         """Finds the timestep among the arguments of the network."""
         names = list(inspect.signature(type(module).forward).parameters)

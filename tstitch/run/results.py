@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.features.npz_stream import stream_rows
+from evaluation.report.frames import frame_sheets, sheet_shape
 from evaluation.report.sheets import cell_size, draw_grid
 from tstitch.engine.settings import Engine
 from tstitch.files.pictures import save_image
@@ -13,7 +14,7 @@ from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment, Weights
 from tstitch.maker.units import Unit, cut
 from tstitch.run.directory import RunDirectory, write_config, writing
-from tstitch.run.export import export_images, has_exported
+from tstitch.run.export import FOLDERS, export, is_exported
 from tstitch.run.finished import EVALUATION, GRID, METRICS, REPORT, FinishedRun
 from tstitch.run.first_images import copy_first, first_folder, larger_run, whole_run
 from tstitch.run.metrics import RunMetrics, collect_metrics, realised
@@ -131,8 +132,9 @@ def _write_whole(
             )
             metrics = _realised(collect(times), experiment, samples)
             _write_documents(folder, experiment, metrics)
-        if run.export == "png" or (not whole and has_exported(folder)):
-            export_images(folder)
+        for kind in FOLDERS:
+            if run.export == kind or (not whole and is_exported(folder, kind)):
+                export(folder, kind, experiment.frames, experiment.fps)
         # Those of more images are a larger run's that was stopped.
         inside = shards and all(unit.end <= run.num_images for unit in shards)
         if not run.keep_shards and inside and is_whole(samples, run.num_images, shape):
@@ -161,8 +163,8 @@ def _write_first(larger: FinishedRun, identity: Identity, experiment: Experiment
             metrics = _realised(metrics, experiment, samples)
             _write_documents(folder, experiment, metrics)
         write_config(folder, identity, experiment)
-        if run.export == "png":
-            export_images(folder)
+        if run.export is not None:
+            export(folder, run.export, experiment.frames, experiment.fps)
         verified.save()
     return FinishedRun(folder, metrics)
 
@@ -205,10 +207,11 @@ def _write_documents(folder: Path, experiment: Experiment, metrics: RunMetrics) 
 
 def _write_grid(folder: Path, experiment: Experiment) -> None:
     lines = PROMPT_LINES if experiment.has_prompts else 1
-    width, height = cell_size(experiment.image_shape, lines)
+    frames = experiment.frames
+    width, height = cell_size(sheet_shape(experiment.image_shape, frames), lines)
     columns = max(1, min(GRID_COLUMNS, GRID_SIDE // width))
     count = min(experiment.run.num_images, columns * max(1, GRID_SIDE // height))
-    images = next(stream_rows(folder / SAMPLES, IMAGES, count))
+    images = frame_sheets(next(stream_rows(folder / SAMPLES, IMAGES, count)), frames)
     labels = next(stream_rows(folder / SAMPLES, LABELS, count))
     names = [experiment.conditions[label] for label in labels]
     save_image(draw_grid(images, names, columns=columns, lines=lines), folder / GRID)

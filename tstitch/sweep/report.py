@@ -8,6 +8,7 @@ import numpy as np
 
 from evaluation.cost.machine import versions
 from evaluation.features.npz_stream import stream_rows
+from evaluation.report.frames import frame_sheets
 from evaluation.report.markdown import render_markdown
 from evaluation.report.page import render_page
 from evaluation.report.plots import plot_metrics, plot_pareto
@@ -75,7 +76,8 @@ def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
     members = members[:MAX_COLUMNS]
     rows = min(plan.settings.strip, plan.points[0].experiment.run.num_images)
     samples = [runs[i].folder / SAMPLES for i in members]
-    images = np.stack([next(stream_rows(file, IMAGES, rows)) for file in samples])
+    frames = plan.points[0].experiment.frames
+    images = np.stack([frame_sheets(next(stream_rows(f, IMAGES, rows)), frames) for f in samples])
     labels = next(stream_rows(samples[0], LABELS, rows))
     names = plan.points[0].experiment.conditions
     columns = [plan.points[i].label for i in members]
