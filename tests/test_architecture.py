@@ -25,6 +25,7 @@ SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
 # What stands in for methods of diffusers takes what they take.
 KEYWORDS_ALLOWED = {
     ("tstitch/config/cli.py", "instantiate"),
+    ("tstitch/pipeline_runs/decoding.py", "marked"),
     ("tstitch/pipelines/hook.py", "new_forward"),
     ("tstitch/pipelines/recorder.py", "step"),
     ("tstitch/pipelines/together.py", "method"),
@@ -368,6 +369,17 @@ def groups_of(root: str) -> list[str]:
     return [name.removeprefix("/").split("@")[0] for name in names] + included
 
 
+def chooses_sampler(path: Path) -> bool:
+    """Whether a pair brings its own sampler, which roots that do not sample have no place for."""
+    if path.parent.name not in ("pair", "shared"):
+        return False
+    defaults = yaml.safe_load(path.read_text()).get("defaults", [])
+    shared = [entry.split("@")[0] for entry in defaults if isinstance(entry, str)]
+    return any("override /sampler" in name for entry in defaults for name in entry) or any(
+        chooses_sampler(path.parent / f"{name}.yaml") for name in shared if name != "_self_"
+    )
+
+
 OPTIONS = [
     (root, group, path.stem)
     for root in ROOTS
@@ -376,6 +388,7 @@ OPTIONS = [
     for path in sorted((CONFIGS / group).glob("*.yaml"))
     # `evaluation=pair` hands on what a pair includes.
     if (group, path.stem) != ("evaluation", "pair") or "pair" in groups_of(root)
+    if "sampler" in groups_of(root) or not chooses_sampler(path)
 ]
 
 

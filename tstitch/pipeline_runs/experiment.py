@@ -150,7 +150,7 @@ class PipelineExperiment(Experiment):
 
     def maker(self, loaded: LoadedPipeline) -> PipelineMaker:
         """Makes the images with this experiment's schedule."""
-        return PipelineMaker(self, loaded)
+        return PipelineMaker(self, self.plan, self.scale, loaded)
 
 
 def _sampler(section: Any, pair: PipelineSection) -> PipelineScheduler:

@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -69,7 +69,7 @@ class LoadedPipeline:
         plan, section = self.plan, self.plan.section
         kind = getattr(diffusers, section.pipeline)
         given: dict[str, Any] = {
-            name: self._component(name, place, f"pair.components.{name}", plan.index[name])
+            name: place and self._component(name, place, f"pair.components.{name}")
             for name, place in section.components.items()
         }
         own = plan.networks[plan.large].network
@@ -107,15 +107,12 @@ class LoadedPipeline:
             pipe.load_lora_weights(file.parent, weight_name=file.name)
             pipe.fuse_lora()
 
-    def _component(
-        self, name: str, place: str, field: str, entry: Sequence[str] = ("diffusers", "")
-    ) -> Any:
-        """A part from a folder of its own.
-
-        Args:
-            entry: library and class, where its config.json names none.
-        """
-        library, kind = entry[0], component_config(place, field).get("_class_name", entry[1])
+    def _component(self, name: str, place: str, field: str) -> Any:
+        """A part from a folder of its own, whose config.json names its class."""
+        config, entry = component_config(place, field), self.plan.index.get(name)
+        library, kind = ("diffusers", config.get("_class_name"))
+        if kind is None and isinstance(entry, list):  # of transformers: as in the pipeline
+            library, kind = entry
         with _loading(f"{field}={place}"):
             dtype = torch.float32 if name in self.plan.section.float32 else self.engine.dtype
             return _from_pretrained(getattr(import_module(library), kind), place, dtype, {})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +12,14 @@ from torch import Tensor
 from evaluation.cost.timing import StageTimer
 from samplers.randomness import STEP, PerImageRandomness, image_generator
 from tstitch.engine.settings import Engine
-from tstitch.maker.protocol import DECODE, DENOISE, LOOP
+from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
 from tstitch.pipeline_runs.control import control_images
 from tstitch.pipeline_runs.decoding import DecodeMark
 from tstitch.pipeline_runs.loaded import LoadedPipeline
+from tstitch.pipeline_runs.plan import Plan
 from tstitch.pipelines.hook import Around
 from tstitch.pipelines.schedule import choose_schedule
 from tstitch.runtime.errors import UserError
-
-if TYPE_CHECKING:
-    from tstitch.pipeline_runs.experiment import PipelineExperiment
 
 Call = tuple[int, Sequence[Any], Mapping[str, Any]]  # turn, arguments and keywords of a network
 
@@ -53,12 +51,17 @@ class PipelineMaker:
 
     Args:
         experiment: whose images it makes.
+        plan: of the experiment.
+        scale: of guidance.
         loaded: of its pair.
     """
 
-    def __init__(self, experiment: "PipelineExperiment", loaded: LoadedPipeline) -> None:
+    def __init__(
+        self, experiment: Experiment, plan: Plan, scale: float, loaded: LoadedPipeline
+    ) -> None:
         self.experiment, self._loaded = experiment, loaded
-        self._scheduler = experiment.plan.sampler.build(loaded.scheduler, "sampler")
+        self._plan, self._scale = plan, scale
+        self._scheduler = plan.sampler.build(loaded.scheduler, "sampler")
         self._schedule = choose_schedule(None, None, None, list(experiment.step_models))
         self._calls: dict[int, list[Call]] = {}  # of the first turn, by size of the batch
 
@@ -73,12 +76,12 @@ class PipelineMaker:
 
     def draw(self, indices: Sequence[int], labels: Tensor, *, seed: int) -> Batch:
         """x_T of image i is that of any other run with this seed, space and index."""
-        section, plan = self.experiment.plan.section, self.experiment.plan
+        section = self._plan.section
         size = len(indices)
         missing = self.experiment.run.batch_size - size if self.engine.static_shapes else 0
         rows = [*range(size), *[size - 1] * missing]
         padded = tuple(indices[row] for row in rows)
-        drawn = PerImageRandomness(seed, padded, plan.latent_shape)
+        drawn = PerImageRandomness(seed, padded, self._plan.latent_shape)
         chosen = labels[rows].tolist()
         inputs: dict[str, Any] = {"prompt": [section.prompts[label] for label in chosen]}
         if section.guided and section.negative_prompt is not None:
@@ -147,8 +150,7 @@ class PipelineMaker:
         return clocked
 
     def _run(self, batch: Batch, output: str, around: Around) -> Any:
-        experiment, loaded = self.experiment, self._loaded
-        section, hook = experiment.plan.section, loaded.hook
+        section, loaded, hook = self._plan.section, self._loaded, self._loaded.hook
         loaded.pipe.scheduler = self._scheduler
         hook.schedule, hook.around = self._schedule, around
         inputs = {
@@ -156,8 +158,8 @@ class PipelineMaker:
             **batch.inputs,
             "height": section.height,
             "width": section.width,
-            "num_inference_steps": experiment.plan.sampler.steps,
-            "guidance_scale": experiment.scale,
+            "num_inference_steps": self._plan.sampler.steps,
+            "guidance_scale": self._scale,
             "latents": batch.x_T.to(self.engine.device, self.engine.dtype),
             "generator": batch.generators(),
             "output_type": output,
@@ -177,7 +179,7 @@ class PipelineMaker:
         assert ran is not None
         if ran.models != planned:
             raise UserError(
-                f"pair.pipeline={self.experiment.plan.section.pipeline}: it ran {ran}, and "
+                f"pair.pipeline={self._plan.section.pipeline}: it ran {ran}, and "
                 f"{len(planned)} steps were planned; give sampler.steps that it takes"
             )
 

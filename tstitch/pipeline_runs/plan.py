@@ -83,9 +83,11 @@ class Plan:
         Raises:
             UserError: networks that cannot hand a step over, components that the pipeline lacks.
         """
+        kind = getattr(diffusers, self.section.pipeline)
+        known = inspect.signature(kind).parameters.keys() - {self.component, "scheduler"}
         for name in self.section.components:
-            if name == self.component or not isinstance(self.index.get(name), list):
-                raise UserError(f"pair.components.{name}: no other part of {self.source}")
+            if name not in known:
+                raise UserError(f"pair.components.{name}: choose one of {', '.join(sorted(known))}")
         for name, network in list(self.blanks.items())[:-1]:
             with errors_of(f"pair.networks.{name}: ", UserError):
                 self._check_fit(name, network, self.blanks[self.large])
@@ -172,7 +174,7 @@ class Plan:
         replaced = {self.component, "scheduler", "safety_checker", "feature_extractor"}
         own = parts_digest(self.source, self.index, replaced | section.components.keys(), field)
         others = {
-            name: weights_digest(place, f"pair.components.{name}")
+            name: weights_digest(place, f"pair.components.{name}") if place else "none"
             for name, place in section.components.items()
         }
         if section.control is not None:

@@ -71,7 +71,7 @@ class PipelineSection(fields.Settings):
     evaluation: Any = None  # for configs/evaluation/pair.yaml
     pipeline: Annotated[str, A_PIPELINE]
     networks: Annotated[dict[str, Any], NETWORKS]  # the last one's pipeline runs
-    components: dict[str, fields.Text] = {}  # others in place of its own: {vae: SOURCE}
+    components: dict[str, fields.Text | None] = {}  # others in place of its own; null = without
     control: ControlSection | None = None
     prompts: Annotated[tuple[str, ...], BeforeValidator(read_prompts)]
     negative_prompt: Annotated[str, A_TEXT] | None = None
