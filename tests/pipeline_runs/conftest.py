@@ -77,9 +77,9 @@ def sample():
 @pytest.fixture(scope="session")
 def refusal(sample, tmp_path_factory):
     """refusal(*overrides): the one line that a run ends with, before it has a directory."""
-    folder = tmp_path_factory.mktemp("refused") / "run"
 
     def run(*overrides) -> str:
+        folder = tmp_path_factory.mktemp("refused") / "run"
         with pytest.raises(UserError) as caught:
             sample(folder, *overrides)
         message = str(caught.value)

@@ -43,8 +43,8 @@ def test_stable_diffusion(words, family, compare):
     folders, kind = family("sd"), "StableDiffusionPipeline"
     pipes = [load(kind, folders[size]) for size in ("large", "small")]
     counts, metrics = compare(
-        (*words("sd14_bk_sdm_tiny", "sd"), "sampler.steps=5"), *pipes, (4, 8, 8), height=16, width=16,
-        num_inference_steps=5, guidance_scale=7.5,
+        (*words("sd14_bk_sdm_tiny", "sd"), "sampler.steps=5"), *pipes, (4, 8, 8), height=16,
+        width=16, num_inference_steps=5, guidance_scale=7.5,
     )  # fmt: skip
     assert counts == [[0, 6], [3, 3], [6, 0]] and metrics["nfe_per_image"] == 12
 

@@ -25,9 +25,17 @@ def latent_shape(network: nn.Module, vae: Config, size: tuple[int, int, int]) ->
 
     Returns:
         (C, h, w), or (C, frames, h, w) for videos.
+
+    Raises:
+        ValueError: a size that is no whole number of latents.
     """
     frames, height, width = size
     factor, stride = _factors(vae)
+    for name, side in (("height", height), ("width", width)):
+        if side % factor:
+            raise ValueError(f"{name}={side}: choose a multiple of {factor}, the size of a latent")
+    if stride is not None and (frames - 1) % stride:
+        raise ValueError(f"frames={frames}: choose 1 more than a multiple of {stride}")
     config: Any = network.config
     shape = (config.in_channels, height // factor, width // factor)
     if stride is None:

@@ -9,8 +9,9 @@ from typing import Any, Self
 from evaluation.cost.flops import NetworkCost
 from models.download import sha256_of
 from samplers import OnlineSchedule, StitchSchedule
+from samplers.stitch import Budget, ResolvedSchedule
 from tstitch.config import fields
-from tstitch.config.cli import instantiate, not_a
+from tstitch.config.cli import instantiate, locate, not_a
 from tstitch.config.groups import all_large
 from tstitch.config.settings import GuidanceSection, GuidanceSettings, RunSettings
 from tstitch.engine.settings import Engine, EngineSettings
@@ -41,6 +42,7 @@ class PipelineExperiment(Experiment):
         fields.check_sections(config, SECTIONS)
         section = PipelineSection.parse(config["pair"])
         networks = {str(name): section.of_network(name) for name in section.networks}
+        _check_measured(config["stitch"])
         if not stitched:
             config = config | {"stitch": all_large(len(networks))}
         plan = Plan(section, networks, _sampler(config["sampler"], section))
@@ -157,14 +159,31 @@ def _sampler(section: Any, pair: PipelineSection) -> PipelineScheduler:
     own = pair.scheduler
     with errors_of("pair.scheduler."):
         default = PipelineScheduler(own.scheduler, own.options, own.steps)
-    sampler = instantiate(section, "sampler")
-    if not isinstance(sampler, PipelineScheduler):
-        name = type(sampler).__name__
+    kind = _kind(section, "sampler")
+    if kind is not PipelineScheduler:
         raise UserError(
-            f"sampler={name.lower()}: pair {pair.name} is a pipeline with schedulers of its own; "
-            "choose sampler=scheduler, and sampler.scheduler=CLASS of diffusers"
+            f"sampler._target_={section['_target_']}: pair {pair.name} is a pipeline; choose "
+            "sampler=scheduler, and sampler.scheduler=CLASS of diffusers"
         )
+    sampler: PipelineScheduler = instantiate(section, "sampler")
     return sampler.over(default)
+
+
+def _kind(section: Any, path: str) -> Any:
+    """The class that a section names, None if it names none: instantiate says so."""
+    target = section.get("_target_") if isinstance(section, Mapping) else None
+    return None if target is None else locate(target, f"{path}._target_")
+
+
+def _check_measured(section: Any) -> None:
+    """Refuses schedules that are found by looking into trajectories, before anything is loaded."""
+    kind = _kind(section, "stitch")
+    measured = isinstance(kind, type) and issubclass(kind, ResolvedSchedule)
+    if measured and not issubclass(kind, Budget) and not section.get("models"):
+        raise UserError(
+            f"stitch._target_={section['_target_']}: runs do not look into a pipeline's steps; "
+            "choose another, or give stitch.models (tstitch.calibrate finds some)"
+        )
 
 
 def _stitch(section: Any) -> StitchSchedule:

@@ -88,6 +88,7 @@ class Plan:
         for name in self.section.components:
             if name not in known:
                 raise UserError(f"pair.components.{name}: choose one of {', '.join(sorted(known))}")
+        assert self.grid and self.costs  # what is wrong with these is no misfit
         for name, network in list(self.blanks.items())[:-1]:
             with errors_of(f"pair.networks.{name}: ", UserError):
                 self._check_fit(name, network, self.blanks[self.large])
@@ -132,7 +133,9 @@ class Plan:
     def latent_shape(self) -> tuple[int, ...]:
         """Of one image or video."""
         size = (self.section.frames, self.section.height, self.section.width)
-        return latent_shape(self.blanks[self.large], self.vae, size)
+        network, vae = self.blanks[self.large], self.vae
+        with errors_of("pair."):
+            return latent_shape(network, vae, size)
 
     @cached_property
     def costs(self) -> dict[str, NetworkCost]:
@@ -182,9 +185,9 @@ class Plan:
         return {"pipeline": own, **others}
 
     def _cost(self, name: str) -> NetworkCost:
-        field = f"pair.networks.{name}"
+        field, network, shape = f"pair.networks.{name}", self.blanks[name], self.latent_shape
         try:
-            return count_cost(self.blanks[name], self.latent_shape, self.networks[name].flops)
+            return count_cost(network, shape, self.networks[name].flops)
         except ValueError as error:
             raise UserError(f"{field}: {error}; give {field}.flops of an evaluation") from error
 

@@ -33,10 +33,8 @@ class PipelineScheduler:
     steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.scheduler is not None and not (
-            isinstance(self.scheduler, str)
-            and hasattr(getattr(diffusers, self.scheduler, None), "from_config")
-        ):
+        known = self.scheduler in (None, *BATCH_NOISE) or _is_scheduler(self.scheduler)
+        if not known:
             raise ValueError(
                 f"scheduler={self.scheduler}: diffusers has no such class; e.g. PNDMScheduler"
             )
@@ -67,15 +65,15 @@ class PipelineScheduler:
         Raises:
             UserError: a class or options that cannot be built.
         """
-        name = self.scheduler or config.get("_class_name")
-        kind = getattr(diffusers, str(name), None)
-        if kind is None:
-            raise UserError(f"{path}.scheduler={name}: diffusers {diffusers.__version__} has none")
+        name = str(self.scheduler or config.get("_class_name"))
         if name in BATCH_NOISE:
             raise UserError(
                 f"{path}.scheduler={name}: its noise belongs to no image; choose another, e.g. "
                 "EulerAncestralDiscreteScheduler"
             )
+        if not _is_scheduler(name):
+            raise UserError(f"{path}.scheduler={name}: diffusers {diffusers.__version__} has none")
+        kind = getattr(diffusers, name)
         unknown = self.options.keys() - set(kind._get_init_keys(kind))
         if unknown:
             raise UserError(f"{path}.options.{min(unknown)}: {name} does not know it; leave it out")
@@ -84,6 +82,11 @@ class PipelineScheduler:
         except Exception as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{path}.scheduler={name}: cannot be built ({reason})") from error
+
+
+def _is_scheduler(name: Any) -> bool:
+    kind = getattr(diffusers, name, None) if isinstance(name, str) else None
+    return isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)
 
 
 def planned_grid(scheduler: Any, steps: int, path: str) -> Grid:

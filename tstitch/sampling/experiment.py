@@ -33,6 +33,8 @@ from tstitch.sampling.pipeline import PairedDenoiser, Pipeline
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.tracking.tracker import TrackingSettings
 
+PIPELINES = "tstitch.pipeline_runs.scheduler.PipelineScheduler"  # what they have for samplers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairExperiment(Experiment):
@@ -202,8 +204,14 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
     given: dict[str, Any] = {
         "process": pair.process, "stitch": stitch, "num_models": len(pair.denoisers)
     }  # fmt: skip
+    section = config["sampler"]
+    if isinstance(section, dict) and section.get("_target_") == PIPELINES:
+        raise UserError(
+            f"sampler._target_={PIPELINES}: pair {pair.name} is no pipeline of diffusers; choose "
+            "sampler=ddim, or another of ours"
+        )
     try:
-        sampler = instantiate(config["sampler"], "sampler", **given)
+        sampler = instantiate(section, "sampler", **given)
     except UserError as error:
         # Process and schedule meet the sampler's steps inside it: name the right section.
         field = str(error).removeprefix("sampler.")
