@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from torch import nn
@@ -41,6 +41,18 @@ class Accelerator(ABC):
         """Forgets what it kept of the run before."""
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A pipeline as DeepCache sees it: one network, and whatever scheduler runs."""
+
+    unet: nn.Module
+    pipe: Any
+
+    @property
+    def scheduler(self) -> Any:
+        return self.pipe.scheduler
+
+
 class DeepCache(Accelerator):
     """Deep features of a step are kept for the next ones (arXiv 2312.00858); each network has its
     own. Options: cache_interval, cache_branch_id, of the package DeepCache."""
@@ -54,7 +66,7 @@ class DeepCache(Accelerator):
             raise _missing("DeepCache") from error
         self._helpers = []
         for network in networks:
-            helper = DeepCacheSDHelper(SimpleNamespace(unet=network, scheduler=pipe.scheduler))
+            helper = DeepCacheSDHelper(_Seen(network, pipe))
             _do(self, partial(helper.set_params, **self.options))
             _do(self, helper.enable)
             self._helpers.append(helper)
@@ -85,6 +97,21 @@ class TokenMerging(Accelerator):
 
 
 KINDS: dict[str, type[Accelerator]] = {"deepcache": DeepCache, "tome": TokenMerging}
+
+
+def build_accelerator(section: Mapping[str, Any] | None) -> Accelerator | None:
+    """Of a section `{kind: deepcache, cache_interval: 3}`; None of none.
+
+    Raises:
+        UserError: no such kind.
+    """
+    if section is None:
+        return None
+    options = dict(section)
+    kind = options.pop("kind", None)
+    if kind not in KINDS:
+        raise UserError(f"pair.accelerate.kind={kind}: choose one of {', '.join(KINDS)}")
+    return KINDS[kind](options)
 
 
 def _missing(package: str) -> UserError:

@@ -134,9 +134,11 @@ class PipelineExperiment(Experiment):
         return Identity(values)
 
     def _additions(self) -> dict[str, Any]:
-        """LoRAs and control images."""
+        """LoRAs, control images and accelerations."""
         section = self.plan.section
         found: dict[str, Any] = {}
+        if section.accelerate is not None:
+            found["accelerate"] = dict(section.accelerate)
         files = {name: self.plan.lora(name) for name in self.plan.networks}
         loras = {name: sha256_of(path) for name, path in files.items() if path is not None}
         if loras:
@@ -224,4 +226,6 @@ def _engine(section: Any, half: str) -> EngineSettings:
 
 def _title(plan: Plan, scale: float) -> str:
     name = type(plan.scheduler).__name__.removesuffix("Scheduler")
-    return f"{name} {plan.sampler.steps} steps, guidance {scale:g}"
+    own = plan.accelerator()
+    beside = "" if own is None else f", {own.title}"
+    return f"{name} {plan.sampler.steps} steps, guidance {scale:g}{beside}"

@@ -33,6 +33,7 @@ class LoadedPipeline:
     Attributes:
         pipe: the pipeline of the largest network.
         hook: that hands its steps over.
+        accelerator: of the networks, or None.
         scheduler: configuration of the pipeline's own scheduler, as the pipeline corrects it.
 
     Raises:
@@ -51,6 +52,9 @@ class LoadedPipeline:
         pipe.set_progress_bar_config(disable=True)
         if not engine.offload:
             pipe.to(engine.device)
+        self.accelerator = plan.accelerator()
+        if self.accelerator is not None:
+            self.accelerator.apply(pipe, [*smaller, getattr(pipe, plan.component)])
         self.pipe = stitch(pipe, smaller, schedule=[len(smaller)] * len(plan.grid.times))
         hook = hook_of(self.network)
         assert hook is not None
@@ -115,7 +119,7 @@ class LoadedPipeline:
             library, kind = entry
         with _loading(f"{field}={place}"):
             dtype = torch.float32 if name in self.plan.section.float32 else self.engine.dtype
-            return _from_pretrained(getattr(import_module(library), kind), place, dtype, {})
+            return _from_pretrained(getattr(import_module(library), str(kind)), place, dtype, {})
 
 
 def _fuse(network: Any, kind: Any, component: str, file: Path) -> None:

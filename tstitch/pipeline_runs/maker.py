@@ -153,6 +153,8 @@ class PipelineMaker:
         section, loaded, hook = self._plan.section, self._loaded, self._loaded.hook
         loaded.pipe.scheduler = self._scheduler
         hook.schedule, hook.around = self._schedule, around
+        if loaded.accelerator is not None:
+            loaded.accelerator.begin()
         inputs = {
             **section.options,
             **batch.inputs,

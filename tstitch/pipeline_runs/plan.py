@@ -14,6 +14,7 @@ from torch import nn
 from evaluation.cost.flops import NetworkCost
 from models.folders import CONFIG, SCHEDULER
 from samplers.stitch import StitchSchedule
+from tstitch.pipeline_runs.accelerators import Accelerator, build_accelerator
 from tstitch.pipeline_runs.arithmetic import count_cost, latent_shape
 from tstitch.pipeline_runs.scheduler import PipelineScheduler, planned_grid
 from tstitch.pipeline_runs.section import NetworkSection, PipelineSection
@@ -56,6 +57,10 @@ class Plan:
     def large(self) -> str:
         """Name of the network whose pipeline runs."""
         return list(self.networks)[-1]
+
+    def accelerator(self) -> Accelerator | None:
+        """A new one of the section's, if it names any."""
+        return build_accelerator(self.section.accelerate)
 
     @property
     def source(self) -> str:

@@ -79,6 +79,9 @@ class PipelineSection(fields.Settings):
     width: Side
     frames: fields.Count = 1  # of a video
     fps: fields.Count = 16  # frames per second, of the file of a video
+    accelerate: Mapped | None = (
+        None  # {kind: deepcache, cache_interval: 3}, or {kind: tome, ratio: 0.5}
+    )
     options: Mapped = {}  # further arguments of the pipeline's call
     guidance: GuidanceSection
     guided: fields.Flag = True  # false = the scale is an input of the network, or means nothing
