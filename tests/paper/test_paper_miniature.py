@@ -1,6 +1,7 @@
 """Figures with the models of another miniature: what they run, and what they leave out."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.parse import parse_figure
 from tstitch.paper.run import run_reproduction
 
+ROOT = Path(__file__).parents[2]
 EMOJI = "miniature=emoji_dit"
 # Until the pair has features to compare in, any will do for a plan.
 SCORED = "overrides=['evaluation=fashion_mnist']"
@@ -50,7 +52,10 @@ def test_figures_of_two_models_run_on_it(name):
         (["paper=fig3", EMOJI, "scale=full"], "miniature=emoji_dit: is for scale=miniature; leave"),
         (["paper=fig3", "miniature=mnist"], "miniature=mnist: choose one of emoji_dit, fashion"),
         (["paper=fig3", "beside=/no/such.md"], "beside=/no/such.md: cannot be read (No such"),
-        (["paper=fig3", "beside=README.md"], "beside=README.md: has no verdicts; give the .md of"),
+        (
+            ["paper=fig3", f"beside={ROOT}/README.md"],
+            f"beside={ROOT}/README.md: has no verdicts; give",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_said(refusal, tmp_path, words, message):
@@ -63,7 +68,7 @@ def test_ledger_with_verdicts_beside(trial, tmp_path):
     a page that is written over that of the usual miniature."""
     members = "paper.members=[fig3,fig11,fig5,fig18]"
     words = ["paper=ledger", members, f"root={tmp_path / 'runs'}", *trial]
-    path = run_reproduction(compose("reproduce", [*words, "beside=docs/claims.md"]))
+    path = run_reproduction(compose("reproduce", [*words, f"beside={ROOT / 'docs' / 'claims.md'}"]))
     assert path == tmp_path / "runs" / "paper" / "ledger-emoji_dit.md"
     text = path.read_text()
     assert "| claim | statement | verdict | in claims.md |" in text

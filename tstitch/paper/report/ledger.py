@@ -7,7 +7,7 @@ from evaluation.cost.machine import versions
 from evaluation.report.table import Table, table_lines
 from tstitch.config.groups import figure_section
 from tstitch.paper.figure.base import Figure
-from tstitch.paper.figure.settings import Reproduction
+from tstitch.paper.figure.settings import USUAL, Reproduction
 from tstitch.paper.report.claims import Outcome
 from tstitch.paper.report.compare import TOLERANCE
 from tstitch.paper.report.document import comparison_lines, protocol_lines, resolution, save_picture
@@ -132,6 +132,7 @@ def _section(figure: Figure, outcome: Outcome) -> list[str]:
         lines += [*protocol_lines(data)[:-1], ""]
         lines += [line.replace("## ", "### ") for line in data.figure.tables(data)]
         lines += [line.replace("## ", "### ") for line in comparison_lines(data.results)]
+    remarked = outcome.settings.scale.miniature == USUAL  # remarks are on its models
     for finding in outcome.findings:
         claim = finding.claim
         if claim.sources[-1:] != [figure.name]:
@@ -142,7 +143,7 @@ def _section(figure: Figure, outcome: Outcome) -> list[str]:
             f"- Paper: {claim.paper}.",
             f"- Test: {claim.test}.",
             f"- Ours: {finding.numbers}.",
-            *([f"- Note: {claim.remark}"] if claim.remark else []),
+            *([f"- Note: {claim.remark}"] if remarked and claim.remark else []),
             "",
         ]
     return lines
