@@ -63,14 +63,14 @@ def wait(browser, what):
 
 
 def fill(browser, selector, text):
-    """What a person does: click, select all, type, Enter."""
+    """What a person does: click, select all, type, Enter, and click somewhere else."""
     from selenium.webdriver.common.keys import Keys
 
     (field,) = found(browser, selector)
     field.click()
     field.send_keys(Keys.CONTROL, "a")
     field.send_keys(Keys.BACKSPACE, text, Keys.ENTER if "textarea" not in selector else "")
-    field.send_keys(Keys.TAB)
+    found(browser, "#title")[0].click()
 
 
 def text(browser, selector):
@@ -98,6 +98,10 @@ def test_the_page(address, browser, tmp_path):
     wait(browser, lambda: "At fraction 0.75: 3 small, 1 large" in text(browser, "#chosen"))
     assert len(found(browser, "#strip img")) == 6  # the columns stay
 
+    fill(browser, "#seed input", "")
+    button.click()
+    wait(browser, lambda: "seed: is empty" in text(browser, "#line [role=alert]"))
+    fill(browser, "#seed input", "1")
     fill(browser, "#class input", "Sock")
     button.click()
     wait(browser, lambda: "'Sock' is no class" in text(browser, "#line [role=alert]"))

@@ -72,6 +72,8 @@ def test_the_page_fills_piece_by_piece(explorer):
         ({"condition": "Sock"}, "classes: &#x27;Sock&#x27; is no class"),
         ({"condition": ""}, "classes: "),
         ({"seed": -1}, "seed=-1: choose a whole number"),
+        ({"seed": None}, "seed: is empty; give a number"),
+        ({"fraction": None}, "fraction: is empty; give a number"),
         ({"steps": 5000}, "sampler.steps=5000: "),
     ],
 )

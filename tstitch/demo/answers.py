@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tstitch.demo import look, pictures
 from tstitch.demo.explorer import Asked, Explorer, Seen
@@ -18,20 +19,21 @@ class Answer:
     curve: str
 
 
+Number = TypeVar("Number", int, float)
 EMPTY = Answer("", look.HINT, "", "")
 
 
 def answers(
     explorer: Explorer,
     fractions: Sequence[float],
-    fraction: float,
+    fraction: float | None,
     every: bool,
     pair: str,
     condition: str,
-    images: int,
-    steps: int,
-    guidance: float,
-    seed: int,
+    images: int | None,
+    steps: int | None,
+    guidance: float | None,
+    seed: int | None,
 ) -> Iterator[Answer]:
     """The page after each piece of work; the last one is whole.
 
@@ -39,13 +41,26 @@ def answers(
         fractions: of the columns.
         fraction: the chosen one.
         every: whether all columns are made; else what is there is shown beside the chosen one.
-        pair: and those after it as in `Explorer.ask`.
+        pair: and those after it as in `Explorer.ask`; None = a field that is empty.
     """
     try:
-        asked = explorer.ask(pair, condition, images, steps, guidance, seed)
-        yield from _pieces(explorer, asked, fractions, fraction, every)
+        numbers = (
+            _given("images", images),
+            _given("steps", steps),
+            _given("guidance", guidance),
+            _given("seed", seed),
+        )
+        chosen = _given("fraction", fraction)
+        asked = explorer.ask(pair, condition, *numbers)
+        yield from _pieces(explorer, asked, fractions, chosen, every)
     except UserError as error:
         yield Answer(pictures.message(str(error), bad=True), look.HINT, "", "")
+
+
+def _given(name: str, value: Number | None) -> Number:
+    if value is None:
+        raise UserError(f"{name}: is empty; give a number")
+    return value
 
 
 def _pieces(

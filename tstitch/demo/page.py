@@ -96,19 +96,22 @@ def _own_controls(sampler: LoadedSampler) -> list[Any]:
 
 def _event(
     explorer: Explorer, fractions: Sequence[float], every: bool
-) -> Callable[..., Iterator[list[str]]]:
+) -> Callable[..., Iterator[list[Any]]]:
     def answer(
-        fraction: float,
+        fraction: float | None,
         pair: str,
         label: str,
         prompt: str,
-        steps: int,
-        guidance: float,
-        images: int,
-        seed: float,
-    ) -> Iterator[list[str]]:
+        steps: int | None,
+        guidance: float | None,
+        images: int | None,
+        seed: int | None,
+    ) -> Iterator[list[Any]]:
+        if fraction is None and not every:  # another one is being typed
+            yield [gr.skip()] * len(astuple(EMPTY))
+            return
         condition = prompt if explorer.sampler(pair).takes_prompts else label
-        given = (pair, condition, images, steps, guidance, int(seed))
+        given = (pair, condition or "", images, steps, guidance, seed)
         for state in answers(explorer, fractions, fraction, every, *given):
             yield [*astuple(state)]
 

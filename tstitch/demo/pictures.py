@@ -126,6 +126,7 @@ def curve(apart: Sequence[float], schedule: Sequence[int], names: Sequence[str])
                 [k + 1 for k in own], [apart[k] for k in own],
                 color=_tone(model), s=22, zorder=3, label=f"step of {name}",
             )  # fmt: skip
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("step, noisiest first")
     axes.set_ylabel("relative disagreement")
     axes.set_ylim(bottom=0)
