@@ -9,7 +9,7 @@ from tstitch.demo.choices import beginning, stitch_word
 from tstitch.notebook.sampler import LoadedSampler, Made
 from tstitch.runtime.errors import UserError
 
-IN_TURN = "each another"  # in place of a class
+IN_TURN = "one of each"  # in place of a class
 KEPT = 24  # settings whose images are kept
 WARM_UP = 0.5  # a fraction at which every denoiser runs
 
