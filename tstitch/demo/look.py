@@ -46,8 +46,8 @@ TITLE = """# T-Stitch
 A small denoiser takes the first, noisy steps, a large one the rest; the fraction says how many."""
 HINT = '<p class="ts-hint">Press <b>Make images</b>: the same noise, at every fraction.</p>'
 ABOUT_TABLE = """### The same noise at every fraction
-Steps are those that each denoiser ran. Times are of this machine, measured once; speed is against
-fraction 0."""
+Steps are those that each denoiser ran; speed is against fraction 0. Times are measured once: what
+else this machine does shows in them."""
 ABOUT_CURVE = """### Where the two disagree
 How far the small denoiser's prediction is from the large one's, relative to the latter, along the
 large one's own trajectory; the mean over these images. The colour says who runs the step at the
