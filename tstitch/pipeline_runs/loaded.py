@@ -10,6 +10,8 @@ from typing import Any
 
 import diffusers
 import torch
+from diffusers.utils import logging as diffusers_log
+from transformers.utils import logging as transformers_log
 
 from models.folders import is_local, local_folder
 from tstitch.engine.settings import Engine
@@ -43,8 +45,7 @@ class LoadedPipeline:
     def __init__(self, plan: Plan, engine: Engine) -> None:
         self.plan, self.engine = plan, engine
         set_matmul_precision(engine.precision)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning)
+        with _quiet():
             pipe = self._pipeline()
             smaller = [self._small(name) for name in list(plan.networks)[:-1]]
             self._load_lora(pipe)
@@ -146,6 +147,21 @@ def _offload(pipe: Any, device: torch.device) -> None:
         raise UserError(
             "engine.offload=true: needs accelerate; pip install accelerate, or choose false"
         ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Loads without the libraries' progress bars, one for each part and rank."""
+    shown = [lib for lib in (diffusers_log, transformers_log) if lib.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
 
 
 @contextmanager
