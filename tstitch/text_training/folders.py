@@ -92,8 +92,9 @@ def _text_state(dual: DualEncoder) -> dict[str, Tensor]:
 def _text_config(dual: DualEncoder, kind: str) -> str:
     config = copy.deepcopy(dual.text.config)
     config.architectures = [kind]
-    text: str = config.to_json_string()
-    return text
+    # transformers 5 would compute in the files' float16, beside a pipeline's float32.
+    values = {**json.loads(config.to_json_string()), "dtype": "float32"}
+    return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
 def _write(state: Mapping[str, Tensor], config: str, folder: Path, name: str) -> None:
