@@ -18,6 +18,7 @@ from tstitch.paper.kinds import KINDS
 from tstitch.paper.kinds.curves_timing import Timing
 from tstitch.paper.kinds.footprint import Footprint
 from tstitch.paper.kinds.predict import predict_curves, safe_fraction
+from tstitch.paper.kinds.repeats import Repeat
 from tstitch.paper.kinds.similarity import Similarity
 from tstitch.paper.kinds.spectrum import Spectrum
 from tstitch.paper.kinds.tuning import ALL, BEFORE, OWN
@@ -418,3 +419,50 @@ def test_predictions_find_the_same_switch(tmp_path):
         assert row.predicted["change"] == pytest.approx(row.measured.safe, abs=0.08)
         assert row.predicted["similarity"] == pytest.approx(row.measured.safe, abs=0.15)
     assert found[0].thresholds["change"] != found[1].thresholds["change"]
+
+
+def test_text_to_image_better_up_to_a_third():
+    """Catches: a better FID that is claimed of one that is only no worse, or of the small model's
+    late steps; a rise that is not seen."""
+    early = lambda change: lambda s: 9 + (change if 0 < s.fraction <= 0.3 else 0)  # noqa: E731
+    assert status("C12", data("table2", early(-0.5))) == HOLDS
+    assert status("C12", data("table2", early(0.5))) == FAILS
+    assert status("C12", data("table2", early(0.0))) == UNRESOLVED
+    late = data("table2", lambda s: 9 - (s.fraction > 0.5))
+    assert status("C12", late) == UNRESOLVED
+
+
+def test_alignment_of_a_stylised_model():
+    """Catches: alignment that is judged by the small model alone, or by FID; a score that is
+    missing and taken for one that did not rise."""
+
+    def table(change, last=0.0):
+        score = lambda s: 60 + (change if 0 < s.fraction <= 0.5 else 0) + last * (s.fraction == 1)  # noqa: E731
+        return data("fig2", lambda s: {"fid": 9.0, "clip_score": score(s)})
+
+    assert status("C25", table(2.0)) == HOLDS
+    assert status("C25", table(-2.0)) == FAILS
+    assert status("C25", table(0.0, last=5.0)) == UNRESOLVED
+    assert status("C25", data("fig2", flat(0.5))) == UNTESTED
+
+
+def test_beside_the_accelerations_of_others():
+    """Catches: a pair without any that stands for those with one; a figure that is overlooked."""
+
+    def figure(name, bad=""):
+        rise = flat(0.1)
+        return data(name, lambda s: rise(s) if s.experiment.name == bad else 2.0)
+
+    assert status("C24", figure("fig19"), figure("fig20")) == HOLDS
+    assert status("C24", figure("fig19", "emoji_deepcache"), figure("fig20")) == FAILS
+    assert status("C24", figure("fig19"), figure("fig20", "emoji_tome")) == FAILS
+
+
+def test_runs_in_a_row():
+    """Catches: images that change from run to run; a stand-in whose verdict is SDXL's."""
+    same, other = Repeat("a", 1.0, 8), Repeat("b", 1.0, 8)
+    figure, _ = parsed("fig31")
+    assert status("C26", FigureData(figure, [], [same, other])) == FAILS
+    assert status("C26", FigureData(figure, [], [same, same])) == UNRESOLVED
+    own = figure.model_copy(update={"is_stand_in": False})
+    assert status("C26", FigureData(own, [], [same, same])) == HOLDS
