@@ -68,9 +68,10 @@ def test_files(run, wan, sample, images):
 
 def test_without_the_library(wan, refusal, monkeypatch):
     """Catches: a run that fails once its videos are made."""
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    for name in ("imageio", "imageio_ffmpeg"):
+        monkeypatch.setitem(sys.modules, name, None)
     message = refusal(*wan, "run.export=mp4")
-    assert message == "run.export=mp4: needs imageio_ffmpeg; pip install -e '.[video]'"
+    assert message == "run.export=mp4: needs imageio and imageio_ffmpeg; pip install -e '.[video]'"
 
 
 def test_numbers_of_frames(wan, refusal):

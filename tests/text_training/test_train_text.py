@@ -106,11 +106,11 @@ def test_default_sizes():
     macs, weights = [], []
     for sizes in (settings.small, settings.large):
         with torch.device("meta"):
-            unet = build_denoiser(sizes, 4, 16, settings.encoder.width)
-            x, states = torch.zeros(1, 4, 16, 16), torch.zeros(1, 24, settings.encoder.width)
+            unet = build_denoiser(sizes, 8, 8, settings.encoder.width)
+            x, states = torch.zeros(1, 8, 8, 8), torch.zeros(1, 24, settings.encoder.width)
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 unet(x, torch.zeros(1), states)
         macs.append(counter.get_total_flops() / 2)
         weights.append(sum(p.numel() for p in unet.parameters()))
     assert macs[0] * 7 <= macs[1]
-    assert 2 * (weights[0] + 2 * weights[1]) < 30e6  # bytes in float16
+    assert 2 * (weights[0] + 2 * weights[1]) < 50e6  # bytes in float16
