@@ -40,11 +40,14 @@ setup(
     ],
     extras_require={
         "demo": ["gradio>=6"],  # scripts/demo.py
+        "accelerate": ["DeepCache>=0.1.1", "tomesd>=0.1.3"],  # pair.accelerate
         "video": ["imageio>=2.31", "imageio-ffmpeg>=0.4.9"],  # run.export=mp4
         # The last two: a test installs a clone without fetching anything.
         "test": [
             "accelerate>=1.2",  # offload and LoRA of diffusers' pipelines
             "peft>=0.17",
+            "DeepCache>=0.1.1",
+            "tomesd>=0.1.3",
             "nbclient>=0.10",  # docs/tutorial.ipynb
             "ipykernel>=6",
             "selenium>=4.20",  # the demo, where Chromium is

@@ -4,13 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from tstitch.runtime.errors import UserError
-
-REMEDY = "pip install {}"
 
 
 class Accelerator(ABC):
@@ -21,6 +20,7 @@ class Accelerator(ABC):
     """
 
     title: str  # in reports
+    package: str
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = dict(options)
@@ -33,7 +33,7 @@ class Accelerator(ABC):
             pipe: the pipeline that will run them.
 
         Raises:
-            UserError: the package is missing, or refuses the options or a network.
+            UserError: the package refuses the options or a network.
         """
 
     @abstractmethod
@@ -57,13 +57,11 @@ class DeepCache(Accelerator):
     """Deep features of a step are kept for the next ones (arXiv 2312.00858); each network has its
     own. Options: cache_interval, cache_branch_id, of the package DeepCache."""
 
-    title = "DeepCache"
+    title = package = "DeepCache"
 
     def apply(self, pipe: Any, networks: Sequence[nn.Module]) -> None:
-        try:
-            from DeepCache import DeepCacheSDHelper
-        except ImportError as error:
-            raise _missing("DeepCache") from error
+        from DeepCache import DeepCacheSDHelper
+
         self._helpers = []
         for network in networks:
             helper = DeepCacheSDHelper(_Seen(network, pipe))
@@ -80,13 +78,11 @@ class TokenMerging(Accelerator):
     """Similar tokens are attended to as one (arXiv 2303.17604). Options: ratio, max_downsample, of
     the package tomesd."""
 
-    title = "ToMe"
+    title, package = "ToMe", "tomesd"
 
     def apply(self, pipe: Any, networks: Sequence[nn.Module]) -> None:
-        try:
-            import tomesd
-        except ImportError as error:
-            raise _missing("tomesd") from error
+        import tomesd
+
         for network in networks:
             # Places drawn at random would depend on the batch that an image is in.
             options = {"use_rand": False, **self.options}
@@ -103,7 +99,7 @@ def build_accelerator(section: Mapping[str, Any] | None) -> Accelerator | None:
     """Of a section `{kind: deepcache, cache_interval: 3}`; None of none.
 
     Raises:
-        UserError: no such kind.
+        UserError: no such kind, or no package for it.
     """
     if section is None:
         return None
@@ -111,11 +107,13 @@ def build_accelerator(section: Mapping[str, Any] | None) -> Accelerator | None:
     kind = options.pop("kind", None)
     if kind not in KINDS:
         raise UserError(f"pair.accelerate.kind={kind}: choose one of {', '.join(KINDS)}")
+    package = KINDS[kind].package
+    try:
+        import_module(package)
+    except ImportError as error:
+        remedy = f"pip install {package}"
+        raise UserError(f"pair.accelerate: needs the package {package}; {remedy}") from error
     return KINDS[kind](options)
-
-
-def _missing(package: str) -> UserError:
-    return UserError(f"pair.accelerate: needs the package {package}; {REMEDY.format(package)}")
 
 
 def _do(accelerator: Accelerator, work: Any) -> None:
