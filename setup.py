@@ -40,7 +40,6 @@ setup(
     ],
     extras_require={
         "demo": ["gradio>=6"],  # scripts/demo.py
-        "accelerate": ["DeepCache>=0.1.1", "tomesd>=0.1.3"],  # pair.accelerate
         "video": ["imageio>=2.31", "imageio-ffmpeg>=0.4.9"],  # run.export=mp4
         # The last two: a test installs a clone without fetching anything.
         "test": [

@@ -245,6 +245,15 @@ class Experiment(ABC):
             UserError: files that are not there.
         """
 
+    def run_identity(self, engine: Engine) -> dict[str, Any]:
+        """What of `run` and the engine decides the images of any experiment."""
+        run = {
+            "seed": self.run.seed,
+            "classes": self.config["run"]["classes"],
+            "dtype": engine.precision,
+        }
+        return {"run": run, "engine": engine.identity()}
+
     @abstractmethod
     def load(self, engine: Engine) -> Any:
         """Everything with weights on this process's device, for all experiments that share it.

@@ -123,12 +123,7 @@ class PipelineExperiment(Experiment):
             "options": dict(section.options),
             "schedule": [*self.schedule],
             "guidance": {"scale": self.scale},
-            "run": {
-                "seed": self.run.seed,
-                "classes": self.config["run"]["classes"],
-                "dtype": engine.precision,
-            },
-            "engine": engine.identity(),
+            **self.run_identity(engine),
             **self._additions(),
         }
         return Identity(values)

@@ -139,12 +139,7 @@ class PairExperiment(Experiment):
             "timesteps": [step.t for step in self.sampler.plan],
             **self._departures(),
             "guidance": self.guidance.describe(),
-            "run": {
-                "seed": self.run.seed,
-                "classes": self.config["run"]["classes"],
-                "dtype": engine.precision,
-            },
-            "engine": engine.identity(),
+            **self.run_identity(engine),
             **({"entries": entries} if entries else {}),
         }
         return Identity(values)

@@ -27,13 +27,13 @@ def c12(data: FigureData) -> Answer:
 def c24(*figures: FigureData) -> Answer:
     answers, parts, seen = [], [], set[str]()
     for row in (row for data in figures for row in rows(data.results)):
-        if row[0].point.experiment.name in seen:
+        name = row[0].point.experiment.name
+        if name in seen:
             continue  # the pair without either is in both figures
-        seen.add(row[0].point.experiment.name)
+        seen.add(name)
         changes = rises(row, 0, 0.4)
         course = fid_course(changes, row[0])
         answers.append(course.answer)
-        name = row[0].point.experiment.name
         parts.append(f"{name}: FID(0) {text(row[0].estimate())}; {listed(changes)}; {course.note}")
     return all_of(answers), ". ".join(parts)
 
