@@ -399,8 +399,10 @@ OPTIONS = [
 def composed(root: str, overrides: list[str]) -> dict:
     """The configuration, every value that must be given being 1."""
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        missing = OmegaConf.missing_keys(hydra.compose(root, overrides))
-        return to_plain(hydra.compose(root, [*overrides, *(f"{key}=1" for key in missing)]))
+        config = hydra.compose(root, overrides)
+        if missing := OmegaConf.missing_keys(config):
+            config = hydra.compose(root, [*overrides, *(f"{key}=1" for key in missing)])
+        return to_plain(config)
 
 
 def sections(config) -> Iterator[dict]:

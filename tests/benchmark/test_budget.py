@@ -4,6 +4,8 @@ import json
 import subprocess
 import time
 
+import pytest
+
 from tstitch.benchmark.budget import Costs
 from tstitch.benchmark.run import run_benchmark
 from tstitch.benchmark.settings import Case
@@ -25,6 +27,7 @@ def test_costs():
     assert costs.of_first(Case(8, "bf16", 1, "diffusers compiled")) < 20
 
 
+@pytest.mark.slow
 def test_too_little_time(tmp_path, latent_pair):
     """Catches: a case, round or fraction that is left out in silence, a benchmark without its
     first case, one that goes on without looking at the time."""

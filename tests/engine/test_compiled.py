@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from torch._dynamo.utils import counters
 
@@ -22,6 +23,7 @@ def random_dit():
     return network.eval().requires_grad_(False)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_as_exact_as_uncompiled():
     """Catches: attention or GELU in another form that rounds worse, a network that is compiled
     again for every timestep, fused attention switched off for the uncompiled network."""

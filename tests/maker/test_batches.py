@@ -82,7 +82,7 @@ def test_error_while_storing(pipeline):
     assert [unit.first for unit in stored] == [0]
 
 
-@pytest.mark.parametrize("compile", ["true", "false"])
+@pytest.mark.parametrize("compile", [pytest.param("true", marks=pytest.mark.slow), "false"])
 def test_threads_follow_other_commands(compile, threads):
     """Catches: a network that is compiled anew, and refused in the end, whenever another command
     comes or goes; one that is not compiled and keeps the number of threads it began with."""

@@ -97,6 +97,7 @@ def test_it_resumes(finished, reproduce, caplog):
     assert path.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_two_processes(finished, command, tmp_path):
     """Catches: comparisons of one rank's groups alone, ranks that wait for each other."""
     root, _ = finished

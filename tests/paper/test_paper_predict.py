@@ -9,14 +9,16 @@ FEW = "[0, 0.5, 1]"
 UNCHECKED = "probe.check=false"
 
 
-def fractions(scale: str, count: int = 3) -> list[str]:
-    return [f"paper.{scale}.curves.{i}.fractions={FEW}" for i in range(count)]
+TWO = "paper.miniature.curves=[" + ", ".join(  # each is a check of the other
+    f"{{models: [small, large], sampler: {name}, steps: [4], fractions: {FEW}}}"
+    for name in ("ddim", "dpm_solver")
+) + "]"  # fmt: skip
 
 
 def test_the_estimate_alone(reproduce, caplog, tmp_path):
     """Catches: a picture that wants FIDs where there are none, after all the sampling; a second
     command that fails as the first one; curves of more images than the estimate asks for."""
-    words = ["paper=predict", "images=4", *fractions("miniature"), f"paper.miniature.{UNCHECKED}"]
+    words = ["paper=predict", "images=4", TWO, f"paper.miniature.{UNCHECKED}"]
     report = reproduce(tmp_path, *words)
     text = report.read_text()
     assert "Estimates from 4 images, thresholds of the configuration." in text
@@ -35,7 +37,7 @@ def test_the_estimate_alone(reproduce, caplog, tmp_path):
 def test_estimate_then_check(reproduce, tmp_path):
     """Catches: runs without an evaluation that the checked command does not evaluate, and the
     other way round."""
-    words = ["paper=predict", "images=4", *fractions("miniature")]
+    words = ["paper=predict", "images=4", TWO]
     alone = [*words, f"paper.miniature.{UNCHECKED}"]
     first = reproduce(tmp_path, *alone).read_text()
     checked = reproduce(tmp_path, *words).read_text()
@@ -50,7 +52,12 @@ def test_full_scale_alone(tiny, tmp_path):
 
     The shipped models stand in for the paper's."""
     own = compose("reproduce", list(tiny))
-    words = ["paper=predict", "scale=full", f"paper.full.{UNCHECKED}", *fractions("full")]
+    words = [
+        "paper=predict",
+        "scale=full",
+        f"paper.full.{UNCHECKED}",
+        *(f"paper.full.curves.{i}.fractions={FEW}" for i in range(3)),
+    ]
     config = compose("reproduce", [*words, "images=4", f"root={tmp_path}"])
     config["scale"]["pairs"] = own["scale"]["pairs"]
     kept = [w for w in own["overrides"] if not w.startswith("evaluation.")]

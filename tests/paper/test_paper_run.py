@@ -345,20 +345,15 @@ def test_bad_input_is_one_line(words, message, refusal, tmp_path):
     assert message in text
 
 
-def test_checkpoints_through_the_command(command, tmp_path):
+def test_checkpoints_are_keys(refusal, tmp_path):
     """Catches: keys that the command line does not take, a checkpoint that is asked for again."""
-    done = command(
-        "paper=fig18", "scale=full", f"root={tmp_path}", "checkpoints.at400K=random",
-        "checkpoints.at1000K=/no/such",
-    )  # fmt: skip
-    assert done.returncode == 2 and "checkpoints.at2000K: missing" in done.stderr
+    words = ("checkpoints.at400K=random", "checkpoints.at1000K=/no/such")
+    message = refusal(tmp_path, "paper=fig18", "scale=full", *words)
+    assert "checkpoints.at2000K: missing" in message
 
 
 def test_bad_input_through_the_command(command, tmp_path):
     """Catches: an exit code of 1, a second line."""
-    done = command("paper=fig18", "scale=full", f"root={tmp_path}")
+    done = command("paper=fig18", "weights.small=3", f"root={tmp_path}")
     assert done.returncode == 2 and not done.stdout
-    assert (
-        done.stderr.startswith("error: checkpoints.at400K: missing")
-        and done.stderr.count("\n") == 1
-    )
+    assert done.stderr.startswith("error: weights.small=3: ") and done.stderr.count("\n") == 1

@@ -21,6 +21,8 @@ from tstitch.runtime.errors import UserError
 LONG_S = 240
 RANDOM = ("pair.denoisers.small.weights=random", "pair.denoisers.large.weights=random")
 SIZES = (
+    "pair.denoisers.small.network.depth=2",
+    "pair.denoisers.large.network.depth=2",
     "sampler.steps=4",
     "run.num_images=24",
     "run.batch_size=8",
@@ -32,7 +34,7 @@ SIZES = (
 
 @pytest.fixture(scope="session")
 def network():
-    """network(name, seed): a denoiser of the shipped pair that predicts about its input."""
+    """network(name, seed): a denoiser of `tiny` that predicts about its input."""
     pair = parse_experiment(compose("sample", [*RANDOM, *SIZES])).pair
 
     def build(name: str, seed: int) -> torch.nn.Module:

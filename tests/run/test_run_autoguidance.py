@@ -108,14 +108,12 @@ def test_identity(tmp_path, sample, refusal):
     assert "-auto1.5-" in derived.name
 
 
-def test_one_and_two_processes(tmp_path, command, images):
+def test_one_and_two_processes(tmp_path, command, sample, images):
     """Catches: an image that depends on the rank, the batch or what was made before it."""
-    runs = []
-    for number in (1, 2):
-        folder = tmp_path / str(number)
-        done = command(AUTO, "guidance.scale=2", f"run.dir={folder}", processes=number)
-        assert done.returncode == 0, done.stderr
-        runs.append(folder)
+    words = (AUTO, "guidance.scale=2")
+    runs = [sample(tmp_path / "one", *words), tmp_path / "two"]
+    done = command(*words, f"run.dir={runs[1]}", processes=2)
+    assert done.returncode == 0, done.stderr
     assert np.array_equal(*map(images, runs))
     assert counts(runs[0]) == counts(runs[1]) == {"small": (2, 4), "large": (2, 2)}
     assert read(runs[0])["fingerprint"] == read(runs[1])["fingerprint"]
@@ -178,7 +176,8 @@ def test_budget_stays_in_its_run(tmp_path, sample):
 
 def test_sweep(tmp_path, tiny, measured):
     """Catches: a series that says guidance, arithmetic without the guide's evaluations."""
-    words = ["sweep.fractions=[0,0.5]", "sweep.guidance=[1,2]", "sweep.strip=0", AUTO]
+    words = ["sweep.fractions=[0,0.5]", "sweep.guidance=[1,2]", AUTO]
+    words += ["sweep.strip=0", "sweep.timing_rounds=0"]
     roots = [f"sweep.dir={tmp_path}/report", f"run.root={tmp_path}/runs"]
     run_sweep(compose("sweep", [*tiny, *measured, *words, *roots]))
     rows = list(csv.DictReader((tmp_path / "report" / "points.csv").read_text().splitlines()))

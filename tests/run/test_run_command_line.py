@@ -65,12 +65,14 @@ def test_help_lists_the_sections(command, arguments):
 
 def test_from_another_directory_naming_a_damaged_shard(tmp_path, command, whole):
     """Catches: configurations found relative to the working directory; warnings that Hydra's
-    logging swallows."""
-    (tmp_path / "run" / "shards").mkdir(parents=True)
-    (tmp_path / "run" / "config.yaml").write_bytes((whole / "config.yaml").read_bytes())
-    (tmp_path / "run" / "shards" / "00000008-00000016.npz").write_bytes(b"damaged")
-    ended = command("run.dir=run", cwd=tmp_path)
+    logging swallows; letters that its grammar does not know."""
+    run = tmp_path / "\u00fcbung 1"
+    (run / "shards").mkdir(parents=True)
+    (run / "config.yaml").write_bytes((whole / "config.yaml").read_bytes())
+    (run / "shards" / "00000008-00000016.npz").write_bytes(b"damaged")
+    ended = command(f"run.dir={run.name}", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "shard run/shards/00000008-00000016.npz: unreadable" in ended.stderr
-    assert (tmp_path / "run" / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+    assert f"shard {run.name}/shards/00000008-00000016.npz: unreadable" in ended.stderr
+    assert f"{run.name}: grid.png" in ended.stderr
+    assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [run.name]

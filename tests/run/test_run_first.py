@@ -148,6 +148,7 @@ def test_another_run_is_refused_as_before(scored, refusal, tmp_path):
     assert not list(run.glob("first-*"))
 
 
+@pytest.mark.slow
 def test_two_processes(scored, command, tmp_path):
     """Catches: a rank that samples, or that looks for the files in the run itself."""
     run = shutil.copytree(scored, tmp_path / "run")
@@ -158,6 +159,7 @@ def test_two_processes(scored, command, tmp_path):
     assert contents(run, ["first-10"]) == before and len(stored(run / "first-10")[0]) == 10
 
 
+@pytest.mark.slow
 def test_sweep_of_fewer_images(tiny, measured, tmp_path):
     """Catches: a sweep whose report, tables and runs are replaced by those of fewer images, in
     particular where a schedule's folder has the name of every other's."""

@@ -104,6 +104,7 @@ def test_images_that_decide_keep_their_noise(words, tmp_path):
         assert np.array_equal(planned[large == count], found["arr_0"][large == count])
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_images(run_script, words, whole, tmp_path):
     """Catches: null conditions of a rank's own."""
     done = run_script("sample.py", *words, f"run.dir={tmp_path}/run", processes=2)

@@ -1,4 +1,4 @@
-"""A pair of cross-attention U-Nets with random weights and prompts, through the command lines."""
+"""A pair of cross-attention U-Nets with random weights and prompts, on the command line and in a sweep."""
 
 import csv
 import json
@@ -11,6 +11,9 @@ import yaml
 from PIL import Image
 
 from evaluation.report.sheets import cell_size
+from tstitch.config.cli import compose
+from tstitch.run.generate import run_sampling
+from tstitch.sweep.run import run_sweep
 
 PROMPTS = ["a cat on a mat", "dog", "a very long story of a bird that flew over the sea"]
 SIZE, IMAGES = 8, 6
@@ -53,13 +56,13 @@ def toy(tmp_path_factory, text_pipeline, unet_config, environment):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(environment, "PYTHONPATH", str(folder))  # of tiles.py
         yield (
-            "--config-dir", str(folder), "pair=toy", "sampler=ddim", "sampler.steps=4",
+            f"hydra.searchpath=[{folder}]", "pair=toy", "sampler=ddim", "sampler.steps=4",
             "stitch.fraction=0.5", f"run.num_images={IMAGES}", "run.batch_size=2",
             "run.device=cpu", "engine.threads=1",
         )  # fmt: skip
 
 
-def test_prompts_through_the_command_lines(toy, run_script, tmp_path):
+def test_prompts_on_the_command_line(toy, run_script, tmp_path):
     """Catches: prompts that a command, a second process, a resumed run, a grid, a report or a
     sweep knows nothing of; images that depend on who made them."""
     words = (*toy, f"run.root={tmp_path}/one")
@@ -68,8 +71,7 @@ def test_prompts_through_the_command_lines(toy, run_script, tmp_path):
     (folder,) = (tmp_path / "one" / "toy").iterdir()
     for path in (folder / "samples.npz", folder / "shards" / "00000002-00000004.npz"):
         path.unlink()
-    done = run_script("sample.py", *words)
-    assert done.returncode == 0, done.stderr
+    run_sampling(compose("sample", [*words]))
     assert [path.name for path in (tmp_path / "one" / "toy").iterdir()] == [folder.name]
 
     with np.load(folder / "samples.npz") as archive:
@@ -85,11 +87,9 @@ def test_prompts_through_the_command_lines(toy, run_script, tmp_path):
         assert grid.size[1] % height < 5 and grid.size[0] >= IMAGES * width
 
     words = (*toy, f"run.root={tmp_path}/two", "sweep.fractions=[0,0.5]", "sweep.strip=3")
-    done = run_script("sweep.py", *words, "sweep.timing_rounds=1", processes=2)
-    assert done.returncode == 0, done.stderr
-    (report,) = (tmp_path / "two" / "toy").glob("sweep-*/report.html")
-    rows = list(csv.DictReader((report.parent / "points.csv").open()))
+    report = run_sweep(compose("sweep", [*words, "sweep.timing_rounds=1"]))
+    rows = list(csv.DictReader((report / "points.csv").open()))
     assert [row["steps_small"] for row in rows] == ["0", "2"]
-    assert rows[1]["fid_difference"] and (report.parent / "strip.png").is_file()
+    assert rows[1]["fid_difference"] and (report / "strip.png").is_file()
     same = tmp_path / "two" / "toy" / folder.name
     assert (same / "samples.npz").read_bytes() == (folder / "samples.npz").read_bytes()

@@ -55,11 +55,11 @@ def test_another_setting_is_another_run(run, refusal):
         assert "belongs to another run (its schedule is for steps 2, inputs 3, popul" in message
 
 
-def test_cost_is_told_before(command, tmp_path):
+def test_cost_is_told_before(sample, caplog, tmp_path):
     """Catches: hours of search without a word."""
-    done = command(*SEARCH, "stitch.generations=1", f"run.dir={tmp_path}/run")
-    assert done.returncode == 0, done.stderr
-    text = done.stderr + done.stdout
+    with caplog.at_level("INFO", logger="tstitch"):
+        sample(tmp_path / "run", *SEARCH, "stitch.generations=1", "run.num_images=1")
+    text = caplog.text
     cost = "search: 2 of 4 steps small; up to 9 schedules of 3 images each: 108 image steps"
     assert cost in text and text.index(cost) < text.index("search: generation 1 of 1")
 

@@ -110,7 +110,7 @@ def test_bad_input(plan, overrides, start, inside):
 def test_sweep_with_two_processes_resumes_and_extends(tmp_path, tiny, measured, run_script):
     """Catches: points with other noise, a report that mixes points up, runs that start anew."""
     words = [*tiny, *measured, f"run.root={tmp_path}/runs", "sweep.fractions=[0,0.5,1]"]
-    words += ["sweep.strip=3"]
+    words += ["sweep.strip=3", "sweep.timing_rounds=1"]
     done = run_script("sweep.py", *words, processes=2)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "fashion_mnist").glob("sweep-*")

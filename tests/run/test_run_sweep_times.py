@@ -100,7 +100,15 @@ def test_points_of_another_number_of_processes(sweep, folder):
     assert "1 process of 1 CPU thread" in text and "in 2 rounds in turn" in text
 
 
-@pytest.mark.parametrize("busy", [(0.0,), (0.0, 0.25), (0.5, 1.0)], ids=str)
+@pytest.mark.parametrize(
+    "busy",
+    [
+        (0.0, 0.25),
+        pytest.param((0.0,), marks=pytest.mark.slow),
+        pytest.param((0.5, 1.0), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_a_load_that_changes_in_the_middle(sweep, folder, busy):
     """Catches: the machine's load as a speed-up, in text, table or plot."""
     retime(folder, lambda fraction, row: ideal(row, 2.0 if fraction in busy else 1.0))

@@ -120,7 +120,16 @@ def test_every_denoiser_has_its_guidance(sample, network, tmp_path):
     assert min(content(sample(tmp_path / "own", *twins, *TOPK, own))["disagreement"]) > 0
 
 
-@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_derived_directory(run, sample, images, tmp_path):
+    """Catches: a directory whose name does not tell of the schedule, or that decides it."""
+    folder = sample(tmp_path, *TOPK, "run.dir=null", f"run.root={tmp_path}")
+    assert folder.name.startswith("dpmsolver4-topk2-cfg1.5-seed0-")
+    assert content(folder)["models"] == content(run)["models"]
+    assert (images(folder) == images(run)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [0, 2])
 def test_ranks_share_one_calibration(processes, run, command, images, tmp_path):
     """Catches: ranks that find schedules of their own, a directory that depends on them."""
     done = command(*TOPK, f"run.root={tmp_path}", processes=processes)
@@ -131,6 +140,14 @@ def test_ranks_share_one_calibration(processes, run, command, images, tmp_path):
     assert (images(folder) == images(run)).all()
 
 
+def test_more_steps_than_there_are(refusal, tmp_path):
+    """Catches: a schedule that is measured, and cannot be met."""
+    message = refusal(tmp_path / "run", "stitch=topk", "stitch.steps=9")
+    assert message.startswith("stitch.steps=9: choose at most 4")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
 def test_refused_on_the_command_line(command, tmp_path):
     """Catches: a traceback, another exit code, a line of every rank."""
     for processes in (0, 2):

@@ -53,28 +53,17 @@ def latent_words(tmp_path):
     return build
 
 
-def error_line(result) -> str:
-    """The one line of a command that was refused."""
-    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, result.stderr
-    return lines[0].removeprefix("error: ")
-
-
-def test_averaged_and_behind_a_prefix(tmp_path, command, whole, images, weights):
+def test_averaged_and_behind_a_prefix(tmp_path, sample, caplog, whole, images, weights):
     """Catches: raw weights sampled without a word, right ones taken for another model's, and an
     entry that is named nowhere."""
     listed = {"model": weights("small", 7), "model_ema": weights("small", 0)}
     torch.save(listed, tmp_path / "small.pt")
     held = behind("_fsdp_wrapped_module.ema_model.", weights("large", 1))
     torch.save({"state_dict": held | {"n_averaged": torch.tensor(9)}}, tmp_path / "large.ckpt")
-    run = command(
-        f"{SMALL}.weights={tmp_path}/small.pt",
-        f"{LARGE}.weights={tmp_path}/large.ckpt",
-        f"run.dir={tmp_path}/run",
-    )
-    assert run.returncode == 0, run.stderr
-    assert f"{SMALL}.weights: read entry model_ema of {tmp_path}/small.pt" in run.stderr
+    words = (f"{SMALL}.weights={tmp_path}/small.pt", f"{LARGE}.weights={tmp_path}/large.ckpt")
+    with caplog.at_level("INFO", logger="tstitch"):
+        sample(tmp_path / "run", *words)
+    assert f"{SMALL}.weights: read entry model_ema of {tmp_path}/small.pt" in caplog.text
     assert np.array_equal(images(tmp_path / "run"), images(whole))
     denoisers = json.loads((tmp_path / "run" / "metrics.json").read_text())["denoisers"]
     assert denoisers["small"]["weights_entry"] == "model_ema"
@@ -152,10 +141,11 @@ def test_fixed_positions_may_be_missing(tmp_path, sample, images, weights):
     assert not np.array_equal(made["other"], made["computed"])
 
 
-def test_denoisers_listed_large_to_small(tmp_path, command, refusal, sample):
+def test_denoisers_listed_large_to_small(tmp_path, refusal, sample):
     """Catches: the large denoiser at the noisy steps of the small one, without a word."""
-    random = (f"{SMALL}.weights=random", f"{LARGE}.weights=random", "run.num_images=8")
-    message = error_line(command(*SWAPPED, *random, f"run.dir={tmp_path}/run"))
+    random = [f"{SMALL}.weights=random", f"{LARGE}.weights=random", "run.num_images=8"]
+    random += [f"{SMALL}.network.depth=4", f"{LARGE}.network.depth=5"]  # as shipped
+    message = refusal(tmp_path / "run", *SWAPPED, *random)
     assert message.startswith("pair.denoisers: small (5,025,056 parameters"), message
     assert "is listed before large (450,656 parameters" in message
     assert (sample(tmp_path / "run", *SWAPPED, *random, "pair.order=as_listed")).is_dir()
@@ -164,21 +154,22 @@ def test_denoisers_listed_large_to_small(tmp_path, command, refusal, sample):
     assert "FLOPs) is listed before large" in refusal(tmp_path / "finer", *random, *finer)
 
 
-def test_decoded_images_that_are_not_finite(tmp_path, latent_words, build_vae, run_script):
+def test_decoded_images_that_are_not_finite(tmp_path, latent_words, build_vae):
     """Catches: an autoencoder that overflows in fp16, written as black images."""
     folder = build_vae(tmp_path / "vae")
     state = load_file(folder / WEIGHTS)
     state["decoder.conv_in.weight"] *= 3e4
     state["decoder.mid_block.resnets.0.conv1.weight"] *= 1e3
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-    words = latent_words(folder, "pair.space.dtype=fp16")
-    message = error_line(run_script("sample.py", *words))
+    with pytest.raises(UserError) as caught:
+        run_sampling(compose("sample", latent_words(folder, "pair.space.dtype=fp16")))
+    message = str(caught.value)
     assert message.startswith("pair.space.dtype=fp16: 8 of 8 images"), message
-    assert "choose pair.space.dtype=fp32" in message
+    assert "choose pair.space.dtype=fp32" in message and "\n" not in message
     assert not (tmp_path / "run" / "samples.npz").exists()
 
 
-def test_constants_of_the_autoencoder(tmp_path, latent_words, build_vae, run_script):
+def test_constants_of_the_autoencoder(tmp_path, latent_words, build_vae, caplog):
     """Catches: scale and shift of its config.json passed over, or a difference not told."""
     folder = build_vae(tmp_path / "vae")
     config = json.loads((folder / "config.json").read_text())
@@ -187,9 +178,10 @@ def test_constants_of_the_autoencoder(tmp_path, latent_words, build_vae, run_scr
     run_sampling(compose("sample", latent_words(folder)))
     assert "scale=0.3611:shift=0.1159:fp32" in (tmp_path / "run" / "config.yaml").read_text()
     words = latent_words(folder, "pair.space.scale=0.18215", "run.overwrite=true")
-    run = run_script("sample.py", *words)
-    assert run.returncode == 0, run.stderr
-    lines = [line for line in run.stderr.splitlines() if line.startswith("pair.space.")]
+    caplog.clear()
+    run_sampling(compose("sample", words))
+    told = [record.getMessage() for record in caplog.records]
+    lines = [line for line in told if line.startswith("pair.space.")]
     assert len(lines) == 1 and "pair.space.scale=0.18215: the config.json" in lines[0], lines
     assert "says 0.3611" in lines[0]
 

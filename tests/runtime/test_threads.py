@@ -86,7 +86,7 @@ def test_other_cores_are_no_ones_concern(surroundings, tmp_path):
         holder.communicate("\n")
 
 
-@pytest.mark.parametrize("policy", [None, "ACTIVE"])
+@pytest.mark.parametrize("policy", [None, pytest.param("ACTIVE", marks=pytest.mark.slow)])
 def test_commands_wait_passively(policy, run_script, environment, tmp_path, monkeypatch):
     """Catches: threads that spin while they wait, on cores that others need; the user's own
     choice overwritten. OpenMP itself says what it has read."""

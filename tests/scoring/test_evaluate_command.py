@@ -22,20 +22,17 @@ def same(a: dict, b: dict, rel: float = 1e-6) -> None:
             assert b["metrics"][metric][key] == pytest.approx(entry[key], rel=rel), (metric, key)
 
 
-def check_processes(command, folder, *overrides: str) -> None:
-    results = []
-    for processes in (0, 2):
-        output = folder / f"{processes}.json"
-        done = command(f"output={output}", *overrides, processes=processes)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("| FID (Fashion-MNIST classifier) |") == 1
-        results.append(json.loads(output.read_text()))
-    same(*results)
+def check_processes(command, evaluate, folder, *overrides: str) -> None:
+    output = folder / "two.json"
+    done = command(f"output={output}", *overrides, processes=2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| FID (Fashion-MNIST classifier) |") == 1
+    same(evaluate(folder, *overrides), json.loads(output.read_text()))
 
 
-def test_two_processes(command, files, tmp_path):
+def test_two_processes(command, evaluate, files, tmp_path):
     """Catches: groups or images that a rank leaves out, ranks that all print."""
-    check_processes(command, tmp_path, f"baseline={files / 'baseline.npz'}")
+    check_processes(command, evaluate, tmp_path, f"baseline={files / 'baseline.npz'}")
 
 
 @pytest.mark.slow
@@ -48,13 +45,13 @@ def test_more_processes_than_groups(command, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_with_ten_thousand_images(command, tmp_path):
+def test_two_processes_with_ten_thousand_images(command, evaluate, tmp_path):
     """Catches: what only shows with several splits of the Inception Score, and many blocks."""
     rng = np.random.default_rng(3)
     tiles = rng.integers(0, 256, (10_000, 4, 4), dtype=np.uint8)
     path = tmp_path / "many.npz"
     np.savez(path, tiles.repeat(7, axis=1).repeat(7, axis=2), np.arange(10_000) % 10)
-    check_processes(command, tmp_path, f"samples={path}", "evaluation.groups=50")
+    check_processes(command, evaluate, tmp_path, f"samples={path}", "evaluation.groups=50")
 
 
 @pytest.mark.slow

@@ -43,16 +43,26 @@ def test_hidden_images_on_the_command_line(command, folder, tmp_path):
     assert fid["value"] == 0 and f"| {fid['name']} | 0 (few images) |" in done.stdout
 
 
-@pytest.mark.parametrize("field", ["samples", "reference"])
-def test_damaged_image_of_a_folder(command, folder, field):
-    """Catches: a traceback for a file that an interrupted copy has cut; exit code 1."""
-    path = folder / "7.png"
+def cut(path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
-    done = command(f"{field}={folder}")
+
+
+def test_damaged_image_on_the_command_line(command, folder):
+    """Catches: a traceback for a file that an interrupted copy has cut; exit code 1."""
+    cut(folder / "7.png")
+    done = command(f"samples={folder}")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and lines[0].startswith(f"error: {field}=")
+    assert len(lines) == 1 and lines[0].startswith("error: samples=")
     assert "7.png cannot be read" in lines[0] and "replace or remove it" in lines[0]
+
+
+def test_damaged_image_of_the_reference(refusal, folder):
+    """Catches: a message that blames the samples."""
+    cut(folder / "7.png")
+    message = refusal(f"reference={folder}")
+    assert message.startswith("reference=")
+    assert "7.png cannot be read" in message and "replace or remove it" in message
 
 
 def test_order_of_numbered_files(evaluate, folder, files, tmp_path, caplog):

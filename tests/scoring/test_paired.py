@@ -49,6 +49,7 @@ def test_a_baseline_that_is_the_samples(evaluate, files, tmp_path):
     assert list(found) == KEYS[:-1]
 
 
+@pytest.mark.slow
 def test_two_processes(command, files, tmp_path):
     """Catches: groups of one rank that take the place of another's."""
     found = []

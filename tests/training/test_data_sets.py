@@ -127,6 +127,7 @@ def test_damaged_image_is_named(words, folder, kind, workers):
     assert ";" in message
 
 
+@pytest.mark.slow
 def test_damaged_image_on_the_command_line(words, folder, run_script):
     """Catches: a traceback, exit code 1."""
     damage(folder / "frog" / "2.png", "cut")
