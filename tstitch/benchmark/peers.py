@@ -12,6 +12,7 @@ from models.precision import DTYPES
 from models.spaces import VAESpace
 from tstitch.benchmark.diffusers_dit import as_diffusers, what_does_not_fit
 from tstitch.engine.compiled import what_is_missing
+from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment
 from tstitch.pair.spec import build_network, load_network, locate_weights
 from tstitch.runtime.device import choose_device
@@ -58,7 +59,11 @@ class PeerWorker:
     """
 
     def __init__(self, config: dict[str, Any], dtype: str, compile: bool) -> None:
-        self._experiment = PairExperiment.parse(config)
+        experiment = parse_experiment(config)
+        if reason := why_no_peer(experiment):
+            raise UserError(reason)
+        assert isinstance(experiment, PairExperiment)
+        self._experiment = experiment
         self._device = choose_device(self._experiment.run.device, "run.device")
         set_threads(self._experiment.engine.threads)
         self._compile = compile
