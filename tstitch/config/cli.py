@@ -270,6 +270,11 @@ def describe(error: Exception, config_name: str) -> str:
         text = shlex.quote(override(key, value))
         return f"{key}={value}: write a list as {key}=[{value}], or one text as {text}"
     key = re.search(r"Could not override '([^']+)'", text)
+    if key and (CONFIGS / key[1].partition("@")[0]).is_dir():
+        return (
+            f"{key[1]}: scripts/{config_name}.py takes none; leave it out, and choose a pair that "
+            "brings none along"
+        )
     if key:
         return _unknown_key(key[1], config_name)
     group = re.search(r"Could not find '([^']+)'", text)

@@ -9,7 +9,7 @@ from tstitch.maker.protocol import Experiment
 from tstitch.runtime.errors import UserError
 
 PROMPTS = "prompts"  # of the whole configuration, and of the pair
-FIELD = "made_by"  # of the pair: the class of its experiments
+MADE_BY = "made_by"  # of the pair: the class of its experiments
 DENOISERS = "tstitch.sampling.experiment.PairExperiment"  # of pairs that name none
 
 
@@ -24,10 +24,10 @@ def parse_experiment(config: dict[str, Any], stitched: bool = True) -> Experimen
     """
     config = _with_prompts(config)
     pair = config.get("pair")
-    name = (isinstance(pair, dict) and pair.get(FIELD)) or DENOISERS
-    made_by = locate(name, f"pair.{FIELD}")
+    name = (isinstance(pair, dict) and pair.get(MADE_BY)) or DENOISERS
+    made_by = locate(name, f"pair.{MADE_BY}")
     if not isinstance(made_by, type) or not issubclass(made_by, Experiment):
-        raise UserError(f"pair.{FIELD}={name}: is no Experiment")
+        raise UserError(f"pair.{MADE_BY}={name}: is no Experiment")
     experiment = made_by.parse(config, stitched)
     if experiment.run.export == "mp4":
         if experiment.frames == 1:
