@@ -9,6 +9,7 @@ from tstitch.paper.kinds.curves_mixes import denoise_seconds, front, step_second
 from tstitch.paper.kinds.curves_timing import Timing
 from tstitch.paper.report.answers import rows
 
+BESIDE_FID = ("clip_score", "precision", "recall")  # where they are known, of a single curve
 FRACTION, MS = "fraction of the smaller model", "ms / image (steps of each model)"
 
 
@@ -35,7 +36,7 @@ def fraction_panels(
     drawn = list(panels.values())
     if len(every) == 1:
         known = every[0][0].metrics
-        drawn += [_panel_of(every[0], m) for m in ("precision", "recall") if m in known]
+        drawn += [_panel_of(every[0], m) for m in BESIDE_FID if m in known]
     if timing is not None:
         ms = [[1e3 * s / timing.batch_size for s in row] for row in timing.seconds]
         middle, low, high = map(list, zip(*ms, strict=True))
@@ -46,9 +47,8 @@ def fraction_panels(
 
 
 def _panel_of(row: list[Result], metric: str) -> Panel:
-    return Panel(
-        metric, FRACTION, _metric(row[0], metric), [_line(row, _label(row, [row]), metric)]
-    )
+    line = _line(row, _label(row, [row]), metric)
+    return Panel(metric.replace("_", " "), FRACTION, _metric(row[0], metric), [line])
 
 
 def _metric(result: Result, metric: str) -> str:
