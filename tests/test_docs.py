@@ -32,8 +32,9 @@ DOCUMENTS = tracked("*.md")
 
 
 def test_the_tree_names_every_folder():
-    """Catches: a room that is added, moved or removed without a word in the README."""
-    [tree] = re.findall(r"## Layout\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    """Catches: a room that is added, moved or removed without a word in the docs."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    [tree] = re.findall(r"## Folders\n\n```\n(.*?)```", text, re.DOTALL)
     named, above = [], []
     for line in tree.splitlines():
         indent, name = re.match(r"( *)([\w.]+)/ +\S", line).groups()
@@ -93,3 +94,10 @@ def test_links(document):
         target = place.parent / path if path else place
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_the_index_names_every_page():
+    """Catches: a page that no reader finds."""
+    index = (ROOT / "docs" / "index.md").read_text()
+    pages = [p.name for p in (ROOT / "docs").iterdir() if p.suffix in (".md", ".ipynb")]
+    assert not [name for name in pages if name != "index.md" and f"({name})" not in index]
