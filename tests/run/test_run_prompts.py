@@ -1,4 +1,4 @@
-"""A pair of cross-attention U-Nets with random weights and prompts, on the command line and in a sweep."""
+"""A pair of U-Nets with random weights and prompts, on the command line and in a sweep."""
 
 import csv
 import json

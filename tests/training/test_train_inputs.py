@@ -25,7 +25,11 @@ def error_of(overrides: list[str]) -> str:
 @pytest.mark.parametrize(
     ("override", "begin", "remedy"),
     [
-        ("pair=emoji_pipeline", "sampler: scripts/train.py takes none", "choose a pair that brings none"),
+        (
+            "pair=emoji_pipeline",
+            "sampler: scripts/train.py takes none",
+            "choose a pair that brings none",
+        ),
         ("train.denoiser=huge", "train.denoiser='huge'", "choose one of small, large"),
         ("train.steps=-1", "train.steps=-1", "of at least 1"),
         ("train.steps=0", "train.steps=0", "of at least 1"),
