@@ -1,15 +1,14 @@
-"""A progress bar on rank 0 that counts the images of all ranks."""
+"""The progress of a run, on rank 0, which counts the images of all ranks."""
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tstitch.run.shards import listed
+from tstitch.runtime.progress import Progress
 
 POLL_S = 0.5
-LOG_S = 10.0  # between lines where standard error is no terminal
 
 
 @contextmanager
@@ -21,17 +20,15 @@ def shard_progress(folder: Path, total: int, report: Callable[[int, int], None])
         total: images in all.
         report: called with (images done, images in all) when the number has grown.
     """
-    from tqdm import tqdm
-
     finished = threading.Event()
-    interval = POLL_S if sys.stderr.isatty() else LOG_S
-    with tqdm(total=total, desc="sampling", unit="img", mininterval=interval) as bar:
+    there = sum(map(len, listed(folder)))
+    with Progress("sampling", "images", total, min(there, total)) as progress:
 
         def refresh() -> None:
-            done = sum(map(len, listed(folder)))
-            if done > bar.n:
-                bar.update(min(done, total) - bar.n)
-                report(bar.n, total)
+            before = progress.done
+            progress.reach(sum(map(len, listed(folder))))
+            if progress.done > before:
+                report(progress.done, total)
 
         def watch() -> None:
             while not finished.wait(POLL_S):

@@ -5,7 +5,6 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from samplers.discrete_vp import DiscreteVP
 from tstitch.pair.spec import PairSpec
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
+from tstitch.runtime.progress import Progress
 from tstitch.training.bias import measure_bias
 from tstitch.training.checkpoint import TrainState, save_checkpoint, writing
 from tstitch.training.csv_log import CsvLog
@@ -67,7 +67,7 @@ class Recorder:
                 self._log = CsvLog(folder / "log.csv", LOG_FIELDS, state.step)
                 if settings.sample_every:
                     self._biases = CsvLog(folder / "bias.csv", BIAS_FIELDS, state.step)
-            self._progress = _progress_bar(state.step, settings)
+            self._progress = Progress(settings.denoiser, "steps", settings.steps, state.step)
 
     def __call__(self, step: int, row: Row) -> None:
         """Records one finished step."""
@@ -80,7 +80,7 @@ class Recorder:
         self._rows.append(row)
         with writing(self._folder):
             self._write_files(step)
-        self._progress.update()
+        self._progress.reach(step)
 
     def close(self) -> None:
         """Ends the line of the progress bar: what is printed next begins a new one."""
@@ -145,7 +145,7 @@ class Recorder:
             "images_per_s": f"{rate:.1f}",
         }
         self._log.append(values)
-        self._progress.set_postfix(mse=values["mse"], images_per_s=values["images_per_s"])
+        self._progress.note(f"mse {values['mse']}, {values['images_per_s']} images/s")
         self._rows.clear()
 
     def _export(self, name: str, step: int) -> None:
@@ -168,11 +168,3 @@ def _mean(values: list[float | Tensor]) -> float:
     numbers = [value for value in values if not isinstance(value, Tensor)]
     numbers += torch.stack(tensors).tolist() if tensors else []
     return sum(numbers) / len(numbers)
-
-
-def _progress_bar(done: int, settings: TrainSettings) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=settings.steps, initial=done, desc=settings.denoiser, unit="step", mininterval=5.0
-    )
