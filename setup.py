@@ -30,6 +30,7 @@ setup(
         "gdown>=5.2",
         "huggingface-hub>=0.25",
         "filelock>=3.13",
+        "packaging>=23",
         "pydantic>=2.7",
         "pyyaml>=6",
         "pillow>=10.1",
