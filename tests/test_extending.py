@@ -124,6 +124,7 @@ def test_the_sampler_is_of_second_order(home, monkeypatch, process):
     assert np.log2(errors[0] / errors[1]) == pytest.approx(2, abs=0.1) and errors[1] < 1e-3
 
 
+@pytest.mark.slow
 def test_a_u_net_is_trained_and_stitched(home, at_home, monkeypatch):
     """Catches: weights that training writes and sampling cannot read; networks of diffusers that
     only a pair of their own can have."""
@@ -159,6 +160,7 @@ def prompts(text_pipeline, unet_config):
     return (f"pair.text_encoder.source={text_pipeline}", "pair.space.size=16", *widths, *TINY)
 
 
+@pytest.mark.slow
 def test_a_pair_of_prompts(home, at_home, prompts):
     """Catches: prompts that reach one denoiser alone, a run of them that cannot be extended."""
     variables, script, words = printed("pair=animals")
@@ -175,6 +177,7 @@ def test_a_pair_of_prompts(home, at_home, prompts):
         assert (archive["arr_0"][:2] == first).all() and archive["arr_1"].tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_samplers_and_prompts(home, at_home, prompts):
     """Catches: sweeps that look for samplers, pairs and extractors in the clone alone."""
     (home / "mine" / "colours.py").write_text(COLOURS)

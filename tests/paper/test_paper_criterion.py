@@ -30,6 +30,7 @@ def test_schedules_cost_the_same():
     assert found["window from 10"] == (1,) * 10 + (0,) * 10
 
 
+@pytest.mark.slow
 def test_a_report(reproduce, tmp_path):
     """Catches: points that are not the schedules of their labels, a criterion of other ones, a
     second command that measures again."""

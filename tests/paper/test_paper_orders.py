@@ -111,6 +111,7 @@ def test_two_processes(finished, command, tmp_path):
             assert other[key]["replicates"] == pytest.approx(value["replicates"], rel=1e-9)
 
 
+@pytest.mark.slow
 def test_several_pairs(reproduce, tmp_path):
     """Catches: pairs that are compared with each other's large model, a picture that replaces
     another's, points of one number of images that hide those of another."""
@@ -125,6 +126,7 @@ def test_several_pairs(reproduce, tmp_path):
     assert pictures == {"orders-fashion_mnist.png", "orders-fashion_mnist_s_m.png"}
 
 
+@pytest.mark.slow
 def test_schedules_that_are_measured(reproduce, caplog, tmp_path):
     """Catches: a schedule that stands for one that is not known yet and is sampled; measuring at
     every command."""

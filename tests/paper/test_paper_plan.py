@@ -1,6 +1,5 @@
 """What a figure is made of: points, pairs that run them, the paper's values beside them."""
 
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,11 @@ def planned(name, *overrides):
     return figure.plan(settings, trial=True)
 
 
-@pytest.mark.parametrize(("name", "scale"), list(product(CURVES, ("miniature", "full"))))
+FULL = pytest.param("full", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("scale", ["miniature", FULL])
+@pytest.mark.parametrize("name", CURVES)
 def test_every_figure_can_be_planned(name, scale):
     """Catches: a figure whose overrides or schedules no run accepts."""
     points = planned(name, f"scale={scale}")

@@ -34,6 +34,7 @@ def test_the_estimate_alone(reproduce, caplog, tmp_path):
     assert "0 of 4 images to sample" in caplog.text
 
 
+@pytest.mark.slow
 def test_estimate_then_check(reproduce, tmp_path):
     """Catches: runs without an evaluation that the checked command does not evaluate, and the
     other way round."""
@@ -47,6 +48,7 @@ def test_estimate_then_check(reproduce, tmp_path):
     assert again == first
 
 
+@pytest.mark.slow
 def test_full_scale_alone(tiny, tmp_path):
     """Catches: an estimate at full scale that needs the reference, or fails like the miniature's.
 

@@ -128,6 +128,7 @@ def test_fewer_images_of_a_longer_run(table7, tiny, tmp_path):
     assert whole["metrics"]["fid"]["value"] != pytest.approx(first["fid"]["value"])
 
 
+@pytest.mark.slow
 def test_ledger(tiny, table7, reproduce, tmp_path):
     """Catches: a claim that is missing, a picture that is not there, a figure run twice."""
     root, _ = table7
@@ -185,6 +186,7 @@ def test_two_trajectories_part(reproduce, tmp_path):
     assert separate[0] == pytest.approx(shared[0]) and separate[-1] > 1.05 * shared[-1]
 
 
+@pytest.mark.slow
 def test_a_measurement_of_more_images_stays(reproduce, tmp_path):
     """Catches: a quick trial that replaces what a figure was measured with, its report kept."""
     folder = tmp_path / "paper" / "fig3-miniature"
@@ -209,6 +211,7 @@ def test_memory_and_storage(reproduce, tmp_path):
     assert both["memory_bytes"] > large["memory_bytes"] - 4e6 > small["memory_bytes"]
 
 
+@pytest.mark.slow
 def test_tuned_models_run_in_the_mix(reproduce, tmp_path):
     """Catches: tuning that changes nothing, or the weights of the other variant."""
     images = np.random.default_rng(0).integers(0, 256, (60, 28, 28))

@@ -23,6 +23,7 @@ def metrics_of(run):
     return json.loads((run / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_ranks_resume_and_growth(sd, sample, images, run_script, tmp_path):
     """Catches: images that depend on the process, on what was made before, or on how many are
     asked for; a command that ends in anything but a finished run."""
@@ -147,6 +148,7 @@ def test_a_budget(sd, sample, tmp_path):
     assert steps == found["steps"]
 
 
+@pytest.mark.slow
 def test_a_sweep(sd, tmp_path):
     """Catches: points that share a scheduler's state; tables, times or pages that want networks
     of our own."""

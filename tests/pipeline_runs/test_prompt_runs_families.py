@@ -74,6 +74,7 @@ def xl_words(words, family, pair, *more):
     return (*words(pair, "xl"), vae, "sampler.steps=5", *more)
 
 
+@pytest.mark.slow
 def test_sdxl(words, family, compare):
     """Catches: pooled texts, sizes or the zeroed negative of SDXL left out; Euler's scale."""
     kind = "StableDiffusionXLPipeline"
@@ -83,6 +84,7 @@ def test_sdxl(words, family, compare):
     assert metrics["protocol"]["sampler"]["_target_"] == "diffusers.EulerDiscreteScheduler"
 
 
+@pytest.mark.slow
 def test_controlnet(words, family, saved, compare):
     """Catches: control images of other prompts, or that are not scaled to the size."""
     import diffusers
@@ -105,6 +107,7 @@ def test_controlnet(words, family, saved, compare):
     compare(given, *pipes, (4, 8, 8), image=shown, controlnet_conditioning_scale=0.5, **XL)
 
 
+@pytest.mark.slow
 def test_lcm_and_a_lora(words, family, saved, compare):
     """Catches: a LoRA that is not in the small network, or of another scale; a distilled large one
     that is refused; guidance that is counted twice."""

@@ -108,6 +108,7 @@ def test_identity(tmp_path, sample, refusal):
     assert "-auto1.5-" in derived.name
 
 
+@pytest.mark.slow
 def test_one_and_two_processes(tmp_path, command, sample, images):
     """Catches: an image that depends on the rank, the batch or what was made before it."""
     words = (AUTO, "guidance.scale=2")
@@ -174,6 +175,7 @@ def test_budget_stays_in_its_run(tmp_path, sample):
     assert counts(folder)["small"][1] == 4 and steps["large"] < 4
 
 
+@pytest.mark.slow
 def test_sweep(tmp_path, tiny, measured):
     """Catches: a series that says guidance, arithmetic without the guide's evaluations."""
     words = ["sweep.fractions=[0,0.5]", "sweep.guidance=[1,2]", AUTO]

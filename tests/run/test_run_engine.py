@@ -14,6 +14,7 @@ def compiled(sample, tmp_path_factory):
     return sample(tmp_path_factory.mktemp("compiled") / "run", COMPILED, "run.num_images=20")
 
 
+@pytest.mark.slow
 def test_compiled_images(compiled, images, whole):
     """Catches: padding that ends up in samples.npz, compiled code that computes something else."""
     found, expected = images(compiled), images(whole)[:20]
@@ -21,6 +22,7 @@ def test_compiled_images(compiled, images, whole):
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
 
 
+@pytest.mark.slow
 def test_padded_batch_is_computed_as_a_full_one(tmp_path, compiled, sample, images):
     """Catches: a last batch that runs in another shape, and so in other kernels: its images
     would depend on how many there are."""
@@ -28,6 +30,7 @@ def test_padded_batch_is_computed_as_a_full_one(tmp_path, compiled, sample, imag
     assert np.array_equal(images(full)[:20], images(compiled))
 
 
+@pytest.mark.slow
 def test_compilation_is_reported_apart(compiled):
     """Catches: compile time in the time per image, or nowhere."""
     metrics = json.loads((compiled / "metrics.json").read_text())

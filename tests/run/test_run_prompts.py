@@ -62,6 +62,7 @@ def toy(tmp_path_factory, text_pipeline, unet_config, environment):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_prompts_on_the_command_line(toy, run_script, tmp_path):
     """Catches: prompts that a command, a second process, a resumed run, a grid, a report or a
     sweep knows nothing of; images that depend on who made them."""

@@ -64,6 +64,7 @@ def test_cost_is_told_before(sample, caplog, tmp_path):
     assert cost in text and text.index(cost) < text.index("search: generation 1 of 1")
 
 
+@pytest.mark.slow
 def test_speedup_gives_the_steps(sample, refusal, tmp_path):
     """Catches: more small steps than the speed needs, or fewer."""
     words = (*SEARCH[:1], "stitch.steps=null", *SEARCH[2:], "stitch.generations=0")

@@ -78,6 +78,7 @@ def test_any_number_of_processes(tmp_path, command, decided, processes):
     assert read_metrics(run)["denoisers"] == read_metrics(decided)["denoisers"]
 
 
+@pytest.mark.slow
 def test_resumed(copy, command, sample, decided, caplog):
     """Catches: a resumed run without the steps of the images that were there."""
     for name in ("samples.npz", "shards/00000004-00000008.npz", "metrics.json", "report.md"):

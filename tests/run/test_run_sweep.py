@@ -107,6 +107,7 @@ def test_bad_input(plan, overrides, start, inside):
     assert len(message.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_sweep_with_two_processes_resumes_and_extends(tmp_path, tiny, measured, run_script):
     """Catches: points with other noise, a report that mixes points up, runs that start anew."""
     words = [*tiny, *measured, f"run.root={tmp_path}/runs", "sweep.fractions=[0,0.5,1]"]

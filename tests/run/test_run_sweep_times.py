@@ -74,6 +74,7 @@ def told(folder: Path) -> str:
     )[0]
 
 
+@pytest.mark.slow
 def test_steady_times_without_rounds(sweep, folder):
     """Catches: speed-ups refused although nothing speaks against them."""
     retime(folder, lambda fraction, row: ideal(row))
@@ -81,6 +82,7 @@ def test_steady_times_without_rounds(sweep, folder):
     assert "1.81x" in text and 'id="pareto-time"' in text and not (folder / "timing.json").exists()
 
 
+@pytest.mark.slow
 def test_points_of_another_number_of_processes(sweep, folder):
     """Catches: reused points of two processes beside points of one, as a speed-up."""
 

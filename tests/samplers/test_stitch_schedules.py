@@ -73,6 +73,7 @@ def test_exact_where_the_authors_comparison_slips(steps):
     assert Fractions(fractions=[0.7, 0.3]).assign(along(timesteps), 2) == exact
 
 
+@pytest.mark.slow
 def test_exact_for_every_number_of_steps():
     """Catches: a tolerance so large, or so small, that some N and ratio go wrong."""
     for steps in range(2, 1001):

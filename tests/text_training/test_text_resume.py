@@ -42,6 +42,7 @@ def rows(folder: Path, name: str) -> list[dict]:
     return [{k: v for k, v in row.items() if "per_s" not in k} for row in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "step", "before_checkpoint"),
     [("encoder", 2, False), ("vae", 4, True), ("vae", 4, False), ("styled", 2, False)],

@@ -138,6 +138,7 @@ def test_damaged_image_on_the_command_line(words, folder, run_script):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_damaged_image_of_one_rank_ends_all(words, folder, run_script):
     """Catches: a rank that waits for ever for the gradients of one that has stopped, and a line
     that only rank 0 could have printed."""
