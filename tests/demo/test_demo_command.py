@@ -10,7 +10,7 @@ HIDDEN = 'raise ModuleNotFoundError("No module named gradio", name="gradio")\n'
     [
         ("demo.port=70000", "error: demo.port=70000: choose a whole number from 0 to 65535"),
         ("demo.fractions=[0,2]", "error: demo.fractions=[0, 2]: give a list of numbers"),
-        ("stitch.fraction=0.3", "error: stitch.fraction=0.3: the page chooses the fraction"),
+        ("stitch.fraction=0.3", "error: stitch.fraction=0.3: fractions are chosen by demo"),
         ("pair=nothing", "error: pair=nothing: choose one of"),
         ("", "error: gradio: is not installed; run pip install -e '.[demo]'"),
     ],

@@ -5,8 +5,8 @@ import pytest
 
 from tstitch import UserError, load
 from tstitch.demo.answers import answers
-from tstitch.demo.choices import sampling_words
 from tstitch.demo.explorer import IN_TURN, Explorer, defaults
+from tstitch.notebook.words import sampling_words
 
 WORDS = ("run.device=cpu", "engine.threads=1", "evaluation=none", "sampler.steps=4")
 
@@ -100,6 +100,6 @@ def test_prompts(prompt_pair):
 def test_words_of_the_command_line():
     """Catches: the page's settings taken for the sampler's, a schedule that is silently ignored."""
     words = ["pair=a", "demo.port=0", "sampler=ddim", "stitch.axis=step"]
-    assert sampling_words(words) == ("sampler=ddim", "stitch.axis=step")
-    with pytest.raises(UserError, match="^stitch=topk: the page chooses the fraction"):
-        sampling_words(["stitch=topk"])
+    assert sampling_words(words, "demo") == ("sampler=ddim", "stitch.axis=step")
+    with pytest.raises(UserError, match="^stitch=topk: fractions are chosen by demo"):
+        sampling_words(["stitch=topk"], "demo")

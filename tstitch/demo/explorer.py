@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tstitch.api import load
-from tstitch.demo.choices import beginning, stitch_word
 from tstitch.notebook.sampler import LoadedSampler, Made
+from tstitch.notebook.words import beginning, stitch_word
 from tstitch.runtime.errors import UserError
 
 IN_TURN = "one of each"  # in place of a class

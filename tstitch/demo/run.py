@@ -4,9 +4,10 @@ import os
 from typing import Any
 
 from tstitch.config.cli import chosen_option, given_words
-from tstitch.demo.choices import pairs_here, sampling_words
+from tstitch.demo.choices import pairs_here
 from tstitch.demo.explorer import Explorer
 from tstitch.demo.settings import DemoSettings
+from tstitch.notebook.words import sampling_words
 from tstitch.runtime.errors import UserError
 
 
@@ -17,7 +18,7 @@ def run_demo(config: dict[str, Any]) -> None:
         UserError: bad input, no Gradio, or no free port.
     """
     settings = DemoSettings.parse(config["demo"])
-    pair, words = chosen_option("pair"), sampling_words(given_words())
+    pair, words = chosen_option("pair"), sampling_words(given_words(), "demo")
     # Gradio would report that it is used, and look for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:

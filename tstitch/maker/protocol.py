@@ -131,9 +131,25 @@ class Trials(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """Images on their way.
+
+    Attributes:
+        predictions: uint8 (E + 1, N, H, W, 3): what each image is predicted to be at each of E
+            evaluations, noisiest first; at last the images.
+        timesteps: of the evaluations, E.
+        models: the denoiser of each evaluation, E; 0 = smallest.
+    """
+
+    predictions: np.ndarray
+    timesteps: tuple[float, ...]
+    models: tuple[int, ...]
+
+
 @runtime_checkable
 class TracedMaker(SteppedMaker, Protocol):
-    """One whose trajectories can be looked into: for schedules that are found by measuring."""
+    """One whose trajectories can be looked into, by schedules that are measured, or to be shown."""
 
     @property
     def own_prediction(self) -> str:
@@ -153,6 +169,13 @@ class TracedMaker(SteppedMaker, Protocol):
 
         Raises:
             UserError: a prediction that the denoisers do not tell somewhere.
+        """
+
+    def trajectory(self, batch: Any) -> Trajectory:
+        """What the images are predicted to be along their trajectories, under its own plan.
+
+        Raises:
+            UserError: predictions that do not tell of the image somewhere.
         """
 
     def trials(self, batch: Any) -> Trials:

@@ -1,7 +1,7 @@
 """Images of classes or prompts on demand, without a run directory: for notebooks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,14 @@ from evaluation.cost.timing import StageTimer
 from tstitch.config.fields import MAX_SEED
 from tstitch.data.class_names import labels_of
 from tstitch.data.items import whole_number
-from tstitch.maker.protocol import DECODE, DENOISE, LOOP, CountedImages, TracedMaker
+from tstitch.maker.protocol import (
+    DECODE,
+    DENOISE,
+    LOOP,
+    CountedImages,
+    TracedMaker,
+    Trajectory,
+)
 from tstitch.maker.units import Unit, cut
 from tstitch.notebook.loading import Loaded, load_words
 from tstitch.runtime.errors import UserError
@@ -179,17 +186,44 @@ class LoadedSampler:
             UserError: what `make` raises, or a pair whose trajectories cannot be looked into.
         """
         own, labels, indices = self._asked(classes, seed, first_index)
-        maker = own.maker
-        if not isinstance(maker, TracedMaker):
-            raise UserError(
-                f"disagreement: trajectories of pair {maker.experiment.name} cannot be looked "
-                "into; choose another pair"
-            )
+        maker = own._traced("disagreement")
         maker.prepare(every=True)
         compare = maker.own_prediction if compare is None else compare
         units = cut(len(labels), maker.experiment.run.batch_size)
         batches = (own._draw(unit, labels, indices, seed) for unit in units)
         return np.concatenate([maker.disagreement(b, compare).numpy() for b in batches], axis=1)
+
+    def trajectory(self, classes: Conditions, *, seed: int = 0, first_index: int = 0) -> Trajectory:
+        """What the denoisers take the images to be, step by step.
+
+        Args:
+            classes: and seed, first_index as in `make`.
+
+        Raises:
+            UserError: what `make` raises, a pair whose trajectories cannot be looked into, or a
+                schedule that each image decides for itself.
+        """
+        own, labels, indices = self._asked(classes, seed, first_index)
+        maker = own._traced("trajectory")
+        if maker.experiment.online is not None:
+            raise UserError(
+                "stitch: each image decides its own steps; choose a schedule, e.g. stitch=fraction"
+            )
+        maker.prepare()
+        units = cut(len(labels), maker.experiment.run.batch_size)
+        batches = (own._draw(unit, labels, indices, seed) for unit in units)
+        parts = [maker.trajectory(batch) for batch in batches]
+        joined = np.concatenate([part.predictions for part in parts], axis=1)
+        return replace(parts[0], predictions=joined)
+
+    def _traced(self, wanted: str) -> TracedMaker:
+        maker = self.maker
+        if not isinstance(maker, TracedMaker):
+            raise UserError(
+                f"{wanted}: trajectories of pair {maker.experiment.name} cannot be looked "
+                "into; choose another pair"
+            )
+        return maker
 
     def _asked(
         self, classes: Conditions, seed: Any, first_index: Any

@@ -21,12 +21,13 @@ from samplers import (
     VarianceError,
     sample,
 )
-from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
+from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment, Trajectory
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.transfer import HostCopy, to_device
 from tstitch.sampling.batch import Batch
 from tstitch.sampling.disagreement import disagreement
 from tstitch.sampling.loaded_pair import Launched, LoadedPair
+from tstitch.sampling.predictions import predictions
 from tstitch.sampling.trials import BatchTrials
 
 
@@ -251,6 +252,16 @@ class Pipeline:
     def disagreement(self, batch: Batch, compare: str) -> Tensor:
         """Of the first denoiser and the last, (steps, batch.size); see `disagreement`."""
         return disagreement(self.sampler, self._answers(batch), batch, compare)
+
+    @torch.inference_mode()
+    def trajectory(self, batch: Batch) -> Trajectory:
+        """What the images are predicted to be, evaluation by evaluation."""
+        answers, decode = self._answers(batch), lambda x_0: self._decode(x_0)[0]
+        return Trajectory(
+            predictions(self.sampler, answers, batch, decode).numpy(),
+            tuple(step.t for step in self.sampler.plan),
+            tuple(step.model for step in self.sampler.plan),
+        )
 
     def trials(self, batch: Batch) -> BatchTrials:
         """The batch under other schedules than the sampler's."""
