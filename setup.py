@@ -41,6 +41,7 @@ setup(
     ],
     extras_require={
         "demo": ["gradio>=6"],  # scripts/demo.py
+        "docs": ["mkdocs-material>=9.5"],  # mkdocs build --strict
         "video": ["imageio>=2.31", "imageio-ffmpeg>=0.4.9"],  # run.export=mp4
         # The last two: a test installs a clone without fetching anything.
         "test": [

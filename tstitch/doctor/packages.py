@@ -7,7 +7,12 @@ from packaging.requirements import Requirement
 
 PROJECT = "tstitch"
 # What an extra of setup.py is for.
-EXTRAS = {"demo": "scripts/demo.py", "video": "run.export=mp4", "test": "the tests"}
+EXTRAS = {
+    "demo": "scripts/demo.py",
+    "video": "run.export=mp4",
+    "test": "the tests",
+    "docs": "the site of the docs",
+}
 
 
 @dataclass(frozen=True, slots=True)
