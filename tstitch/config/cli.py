@@ -28,10 +28,11 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from tstitch.runtime import lifeline, siblings, threads
+from tstitch.runtime import lifeline, siblings, threads, workers
 from tstitch.runtime.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SHARED = "sample"  # the command whose work independent processes share out
 RANK = int(os.environ.get("RANK", "0"))
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
 QUOTING = "cannot be parsed; quote values that hold = ~ , # & ! ' ( ) [ ] or { }: "
@@ -58,6 +59,8 @@ def command(config_name: str, task: str) -> None:
     failures: list[BaseException] = []
     try:
         _refuse_another_clone(sys.argv[0])
+        if config_name != SHARED:
+            workers.refuse_tasks(config_name)
         with ExitStack() as streams, tempfile.TemporaryDirectory() as scratch:
             _arrange_output(streams, captured, scratch)
 

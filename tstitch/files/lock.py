@@ -25,7 +25,7 @@ class FolderLock:
         self._folder, self._field, self._work = folder, field, work
         self._lock = FileLock(folder / LOCK_FILE)
 
-    def take(self) -> None:
+    def take(self, wait_s: float = LOCK_WAIT_S) -> None:
         """Waits some seconds for it.
 
         Raises:
@@ -34,7 +34,7 @@ class FolderLock:
         # A timeout is an OSError, too.
         with writing_to(self._folder, self._field, f"choose another {self._field}"):
             try:
-                self._lock.acquire(timeout=LOCK_WAIT_S)
+                self._lock.acquire(timeout=wait_s)
             except Timeout:
                 raise UserError(
                     f"{self._field}={self._folder}: another {self._work} is working there; wait "

@@ -1,7 +1,7 @@
 """Batches in a row: while one is sampled, the next is drawn and the last is stored."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -21,25 +21,30 @@ BATCH = "batch"
 Store = Callable[[Unit, np.ndarray, np.ndarray, dict[str, Any]], None]
 
 
-def sample_units(maker: ImageMaker, units: Sequence[Unit], store: Store) -> None:
+def sample_units(maker: ImageMaker, units: Iterable[Unit], store: Store) -> None:
     """Samples units one after the other; at most three batches are in memory at a time.
 
     Compiles and records first, where the engine does.
 
     Args:
+        units: each is asked for when the one before it begins.
         store: called for each unit in order, in another thread; what it raises is raised here,
             and no further unit is stored.
     """
-    if not units:
+    coming = iter(units)
+    unit = next(coming, None)
+    if unit is None:
         return
     prepared, engine = maker.prepare(), maker.engine
     with _thread(engine.device) as drawing, _thread(engine.device) as storing:
-        drawn = [drawing.submit(_draw, maker, units[0])]
+        drawn = drawing.submit(_draw, maker, unit)
         stored: Future[None] | None = None
-        end = StageTimer(engine.device).mark()
-        for number, unit in enumerate(units):
-            batch, labels, seconds = drawn.pop().result()
-            drawn = [drawing.submit(_draw, maker, u) for u in units[number + 1 : number + 2]]
+        end, first = StageTimer(engine.device).mark(), True
+        while unit is not None:
+            batch, labels, seconds = drawn.result()
+            following = next(coming, None)
+            if following is not None:
+                drawn = drawing.submit(_draw, maker, following)
             if not engine.compile:  # torch compiles anew for another number
                 set_threads(engine.threads)  # a command may have come or gone
             timer = StageTimer(engine.device)
@@ -48,10 +53,11 @@ def sample_units(maker: ImageMaker, units: Sequence[Unit], store: Store) -> None
             timer.add(BATCH, begin, end)
             if stored is not None:
                 stored.result()
-            times: dict[str, Any] = {"images": len(unit), "warmup": number == 0}
+            times: dict[str, Any] = {"images": len(unit), "warmup": first}
             times |= conditions(engine, maker.experiment.run.batch_size)
             times |= {"prepared": prepared, "background": {"noise": seconds}}
             stored = storing.submit(_store, store, unit, images, labels, timer, times)
+            unit, first = following, False
         if stored is not None:
             stored.result()
 

@@ -12,6 +12,8 @@ from tstitch.files.lock import LOCK_FILE, FolderLock
 from tstitch.files.writing import remove_leftovers, write_json, write_text, writing_to
 from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment
+from tstitch.run.claims import FOLDER as WORKERS
+from tstitch.run.claims import SILENT_S, workers_alive
 from tstitch.run.export import remove_exported
 from tstitch.run.shards import listed
 from tstitch.run.verified import VERIFIED, VerifiedFiles
@@ -22,6 +24,7 @@ from tstitch.scoring.prompts import PROMPTS_FILE
 CONFIG_FILE = "config.yaml"
 SHARDS = "shards"
 SCHEDULE_FILE, SCHEDULE_PICTURE = "schedule.json", "schedule.png"  # of one found by measuring
+JOIN_WAIT_S = 120.0  # a thousand workers that begin at once take the lock one after the other
 SCHEDULE_FILES = (SCHEDULE_FILE, SCHEDULE_PICTURE)
 OWN_FILES = (
     "samples.npz", "grid.png", "metrics.json", "report.md", "evaluation.json", VERIFIED,
@@ -67,6 +70,7 @@ class RunDirectory:
             self._refuse_foreign()
             self.shards.mkdir(parents=True, exist_ok=True)
             self._lock.take()
+            self._refuse_beside_workers()
             for folder in (self.path, self.shards):
                 remove_leftovers(folder)
             if overwrite:
@@ -75,6 +79,25 @@ class RunDirectory:
                     for name in SCHEDULE_FILES:
                         (self.path / name).unlink(missing_ok=True)
             self._compare(identity)
+        self.identity = identity
+        self.verified = VerifiedFiles(self.path, identity.fingerprint)
+
+    def join(self, identity: Identity, experiment: Experiment) -> None:
+        """Makes or opens it beside other workers: no lock is kept, nothing of theirs is removed.
+
+        Raises:
+            UserError: not writable, in use by a run that is no worker, or of another fingerprint.
+        """
+        with writing(self.path):
+            self._refuse_foreign()
+            self.shards.mkdir(parents=True, exist_ok=True)
+            self._lock.take(JOIN_WAIT_S)
+            try:
+                self._compare(identity)
+                if not self._holds_images():
+                    write_config(self.path, identity, experiment)
+            finally:
+                self._lock.release()
         self.identity = identity
         self.verified = VerifiedFiles(self.path, identity.fingerprint)
 
@@ -113,7 +136,7 @@ class RunDirectory:
         foreign = [
             p.name
             for p in self.path.iterdir()
-            if p.name not in (SHARDS, LOCK_FILE, *SCHEDULE_FILES)
+            if p.name not in (SHARDS, LOCK_FILE, WORKERS, *SCHEDULE_FILES)
             and not any(p.match(f".{name}.*tmp") for name in (CONFIG_FILE, *SCHEDULE_FILES))
         ]
         if foreign:
@@ -121,6 +144,14 @@ class RunDirectory:
                 f"run.dir={self.path}: holds {foreign[0]} but no {CONFIG_FILE} of a run; choose "
                 "an empty directory"
             )
+
+    def _refuse_beside_workers(self) -> None:
+        if alive := workers_alive(self.path):
+            raise UserError(
+                f"run.dir={self.path}: {len(alive)} worker(s) of a job share it ({alive[0]}); wait "
+                f"for them, or end the job: what died without a word counts for {SILENT_S:.0f} s"
+            )
+        shutil.rmtree(self.path / WORKERS, ignore_errors=True)  # of dead ones
 
     def _clear(self) -> None:
         shutil.rmtree(self.shards)

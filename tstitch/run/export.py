@@ -65,7 +65,7 @@ def _remove(folder: Path, kind: str, first: int) -> None:
     """Removes exported images from an index on."""
     if not folder.is_dir():
         return
-    part = re.compile(rf"\.\d{{6,}}\.{kind}\.\d+\.tmp")  # what a killed run leaves
+    part = re.compile(rf"\.\d{{6,}}\.{kind}\.(?:.+-)?\d+\.tmp")  # what a killed run leaves
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             continue  # none of ours, whatever its name

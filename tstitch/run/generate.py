@@ -12,17 +12,18 @@ from tstitch.maker.identity import Identity
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment, ImageMaker
 from tstitch.maker.units import Unit
-from tstitch.run.directory import RunDirectory, write_config, writing
+from tstitch.run.directory import RunDirectory, writing
 from tstitch.run.evaluation import score_run
 from tstitch.run.finished import FinishedRun
-from tstitch.run.first_images import first_folder, larger_run, whole_run
 from tstitch.run.progress import shard_progress
-from tstitch.run.results import find_open_units, write_results, written_files
+from tstitch.run.results import plan_run, write_results, written_files
 from tstitch.run.schedule import resolve_schedule
 from tstitch.run.shards import Shard, write_shard
 from tstitch.run.shared_models import SharedModels
 from tstitch.run.tracked import track_run
+from tstitch.run.worker import run_worker
 from tstitch.runtime import distributed
+from tstitch.runtime.workers import independent
 from tstitch.tracking.tracker import Tracker, start_tracking
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,13 @@ log = logging.getLogger(__name__)
 def run_sampling(config: dict[str, Any]) -> Path:
     """Samples what is missing of a run, writes its files, evaluates it; returns its directory.
 
+    As one of several workers (`tstitch.runtime.workers`) it shares all of this with the others.
+
     Raises:
         UserError: bad input, on every rank alike; finished shards stay.
     """
+    if (worker := independent()) is not None:
+        return run_worker(config, worker)
     config, shared = resolve_schedule(config)
     experiment = parse_experiment(config)
     evaluations = experiment.evaluations(distributed.world_size())
@@ -85,17 +90,7 @@ def _prepare(directory: RunDirectory, experiment: Experiment, identity: Identity
     run = experiment.run
     # A restarted attempt goes on with what the first one overwrote.
     directory.open(identity, experiment.config, run.overwrite and not distributed.restarts())
-    with writing(directory.path):
-        held = larger_run(directory, experiment)
-        if held:
-            places = (directory.path, held, run.num_images)
-            folder = first_folder(directory.path, run.num_images)
-            log.info("%s: keeps its %d images; the first %d go to %s", *places, folder)
-            return find_open_units(directory, whole_run(experiment, held))
-        write_config(directory.path, identity, experiment)
-    units = find_open_units(directory, experiment)
-    log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)
-    return units
+    return plan_run(directory, experiment)
 
 
 def _generate(

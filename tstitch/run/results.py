@@ -1,5 +1,6 @@
 """What rank 0 makes of a complete run: samples.npz, grid, images, metrics and report."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,27 @@ from tstitch.run.verified import VerifiedFiles
 GRID_SIDE = 1200  # pixels, about
 GRID_COLUMNS = 10
 PROMPT_LINES = 3  # above an image
+log = logging.getLogger(__name__)
+
+
+def plan_run(directory: RunDirectory, experiment: Experiment) -> list[Unit]:
+    """Notes in the directory, which is open, what is asked for; lists the batches still to sample.
+
+    Raises:
+        UserError: not writable.
+    """
+    run = experiment.run
+    with writing(directory.path):
+        held = larger_run(directory, experiment)
+        if held:
+            places = (directory.path, held, run.num_images)
+            folder = first_folder(directory.path, run.num_images)
+            log.info("%s: keeps its %d images; the first %d go to %s", *places, folder)
+            return find_open_units(directory, whole_run(experiment, held))
+        write_config(directory.path, directory.identity, experiment)
+    units = find_open_units(directory, experiment)
+    log.info("%s: %d of %d images to sample", directory.path, sum(map(len, units)), run.num_images)
+    return units
 
 
 def find_open_units(directory: RunDirectory, experiment: Experiment) -> list[Unit]:

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from tstitch.runtime.errors import UserError
+from tstitch.runtime.workers import on_this_machine
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ def rank() -> int:
 
 def local_rank() -> int:
     """Index of this process on its machine, which is the index of its GPU."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return int(os.environ.get("LOCAL_RANK", on_this_machine()))
 
 
 def world_size() -> int:

@@ -1,0 +1,155 @@
+"""Who makes which batch of a run that several workers share: files that are created or refused.
+
+Made for file systems of clusters: nothing is locked; a worker is alive as long as its own file is
+touched. Two may make the same batch where one was taken for dead: both write the same bytes.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tstitch.maker.units import Unit
+from tstitch.runtime.workers import died_here, unique_name
+
+FOLDER = "workers"  # in the run's directory; gone when the last worker leaves
+CLAIM = ".claim"
+ALIVE = ".alive"
+TOUCH_S = 15.0
+SILENT_S = 300.0  # after which a worker of another machine is taken for dead; attributes are cached
+
+
+class Claims:
+    """What this worker has of a run; a context in which it counts as alive.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        OSError: not writable.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.name = unique_name()
+        self._folder = folder / FOLDER
+        self._own = self._folder / f"{self.name}{ALIVE}"
+        self._left = threading.Event()
+        self._dead = set[str]()
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._own.touch()
+        self._thread = threading.Thread(target=self._stay_alive, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._left.set()
+        self._thread.join()
+        for path in self._folder.glob(f"*{CLAIM}"):
+            if _owner(path) == self.name:
+                path.unlink(missing_ok=True)
+        self._own.unlink(missing_ok=True)
+        with suppress(OSError):  # others are there
+            self._folder.rmdir()
+
+    def take(self, what: str) -> bool:
+        """Claims a piece of work; False if a worker that is alive has it.
+
+        Args:
+            what: its name, letters, digits and -.
+        """
+        path = self._folder / f"{what}{CLAIM}"
+        if self._create(path):
+            return True
+        owner = _owner(path)
+        if owner is None:  # it was given back in between
+            return self._create(path)
+        if owner == self.name:
+            return True
+        if self._is_alive(owner):
+            return False
+        aside = path.with_name(f"{path.name}.{self.name}")
+        try:
+            path.rename(aside)  # of several that see it dead, one does
+        except FileNotFoundError:
+            return False
+        aside.unlink(missing_ok=True)
+        return self._create(path)
+
+    def give_back(self, what: str) -> None:
+        """Ends a claim of its own."""
+        (self._folder / f"{what}{CLAIM}").unlink(missing_ok=True)
+
+    def _create(self, path: Path) -> bool:
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "w") as file:
+            file.write(self.name)
+        return True
+
+    def _is_alive(self, owner: str) -> bool:
+        if owner not in self._dead and not _alive(self._folder / f"{owner}{ALIVE}", self._now()):
+            self._dead.add(owner)
+        return owner not in self._dead
+
+    def _now(self) -> float:
+        """By the clock of the file system, which is not that of every machine."""
+        self._own.touch()
+        return self._own.stat().st_mtime
+
+    def _stay_alive(self) -> None:
+        while not self._left.wait(TOUCH_S):
+            with suppress(OSError):
+                self._own.touch()
+
+
+def name_of(unit: Unit) -> str:
+    """Of a batch, as its claim has it."""
+    return f"{unit.first:08d}-{unit.end:08d}"
+
+
+def workers_alive(folder: Path) -> list[str]:
+    """Names of the workers that share a run at this moment, as seen by somebody who does not.
+
+    Args:
+        folder: of the run.
+    """
+    now = time.time()
+    return [path.name.removesuffix(ALIVE) for path in _files(folder) if _alive(path, now)]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    yield from sorted((folder / FOLDER).glob(f"*{ALIVE}"))
+
+
+def _alive(path: Path, now: float) -> bool:
+    try:
+        silent = now - path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return silent < SILENT_S and not died_here(path.name.removesuffix(ALIVE))
+
+
+def _owner(path: Path) -> str | None:
+    """Who has a claim; None if it is gone. One that is being written has nobody's name yet."""
+    for _ in range(20):
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            return None
+        if text:
+            return text
+        time.sleep(0.05)
+    return "nobody-0-0"  # killed while it wrote

@@ -1,0 +1,169 @@
+"""One of several workers that share a run without a process group: batches are claimed, not dealt.
+
+Workers may come late, be slow, die or come again; the last one writes what a run leaves.
+"""
+
+import logging
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tstitch.maker.batches import sample_units
+from tstitch.maker.parse import parse_experiment
+from tstitch.maker.protocol import Experiment
+from tstitch.maker.units import Unit, cut
+from tstitch.run.claims import Claims, name_of
+from tstitch.run.directory import RunDirectory, writing
+from tstitch.run.evaluation import score_run
+from tstitch.run.progress import shard_progress
+from tstitch.run.results import plan_run, write_results, written_files
+from tstitch.run.samples import SAMPLES, count_images
+from tstitch.run.schedule import resolve_schedule
+from tstitch.run.shards import Shard, listed, open_units, write_shard
+from tstitch.run.shared_models import SharedModels
+from tstitch.run.tracked import track_run
+from tstitch.runtime.errors import UserError
+from tstitch.runtime.workers import Worker
+from tstitch.tracking.tracker import start_tracking
+
+POLL_S = 1.0  # while others make the last batches
+FINISH = "finish"
+log = logging.getLogger(__name__)
+
+
+def run_worker(config: dict[str, Any], worker: Worker) -> Path:
+    """Makes batches of a run until none is missing; finishes it if nobody else does.
+
+    Raises:
+        UserError: bad input; what all workers finished stays.
+    """
+    if config["run"].get("overwrite"):
+        raise UserError(
+            "run.overwrite=true: workers of a job would remove each other's images; run the "
+            "command once by itself, or choose another run.dir"
+        )
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is claimed is free
+    try:
+        return _work(config, worker)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _work(config: dict[str, Any], worker: Worker) -> Path:
+    config, shared = resolve_schedule(config)
+    experiment = parse_experiment(config)
+    shared = shared or SharedModels(experiment, evaluations=experiment.evaluations(worker.count))
+    identity = shared.identity(experiment)
+    directory = RunDirectory(experiment.directory(identity))
+    directory.join(identity, experiment)
+    with ExitStack() as stack:
+        with writing(directory.path):
+            claims = stack.enter_context(Claims(directory.path))
+        share = _Share(directory, experiment, shared, claims, worker)
+        while True:
+            share.make()
+            if not share.take(FINISH):
+                log.info("%s: another worker finishes it", directory.path)
+                return directory.path
+            # Reads every shard: a damaged one is made anew.
+            if not plan_run(directory, experiment):
+                return _finish(directory, experiment, shared)
+            claims.give_back(FINISH)
+
+
+class _Share:
+    """What this worker makes of the run, one claim after the other."""
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        experiment: Experiment,
+        shared: SharedModels,
+        claims: Claims,
+        worker: Worker,
+    ) -> None:
+        self._directory, self._experiment, self._shared = directory, experiment, shared
+        self._claims, self._worker = claims, worker
+        self._made = 0
+
+    def make(self) -> None:
+        """Samples until no batch is missing, whoever made it."""
+        directory, run = self._directory, self._experiment.run
+        if not self._missing():
+            return
+        bar: AbstractContextManager[None] = nullcontext()
+        if self._worker.number == 0:
+            bar = shard_progress(directory.shards, run.num_images, lambda done, total: None)
+        with bar:
+            while missing := self._missing():
+                before = self._made
+                claimed = self._claimed(missing)
+                first = next(claimed, None)
+                if first is not None:
+                    maker = self._shared.maker(
+                        self._experiment, self._shared.engine_of(directory.identity)
+                    )
+                    sample_units(maker, _after(first, claimed), self._store)
+                if self._made == before:
+                    time.sleep(POLL_S)  # the others are at the last ones
+        log.info("%s: worker %d made %d images", directory.path, self._worker.number, self._made)
+
+    def take(self, what: str) -> bool:
+        """Claims a piece of work.
+
+        Raises:
+            UserError: the directory cannot be written.
+        """
+        with writing(self._directory.path):
+            return self._claims.take(what)
+
+    def _missing(self) -> list[Unit]:
+        """Batches without a shard; nothing is read."""
+        run = self._experiment.run
+        shards = self._directory.shards
+        there = listed(shards) if shards.is_dir() else {}  # removed once they are packed
+        found = open_units(cut(run.num_images, run.batch_size), there)
+        packed = found and count_images(self._directory.path / SAMPLES) >= run.num_images
+        return [] if packed else found
+
+    def _claimed(self, units: list[Unit]) -> Iterator[Unit]:
+        """Those that no living worker has, beginning where this one's number says."""
+        start = len(units) * self._worker.number // self._worker.count
+        for unit in units[start:] + units[:start]:
+            path = self._directory.shards / f"{name_of(unit)}.npz"
+            if path.exists() or not self.take(name_of(unit)):
+                continue
+            if path.exists():  # made between the look and the claim
+                self._claims.give_back(name_of(unit))
+            else:
+                yield unit
+
+    def _store(
+        self, unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]
+    ) -> None:
+        owner = self._directory.identity.fingerprint
+        with writing(self._directory.path):
+            write_shard(self._directory.shards, unit, Shard(images, labels, owner, times))
+            self._claims.give_back(name_of(unit))
+        self._made += len(unit)
+
+
+def _after(first: Unit, others: Iterator[Unit]) -> Iterator[Unit]:
+    yield first
+    yield from others
+
+
+def _finish(directory: RunDirectory, experiment: Experiment, shared: SharedModels) -> Path:
+    """Everything outside shards/, and the evaluation."""
+    with start_tracking(experiment.tracking, "sample", experiment.config) as tracker:
+        engine = shared.engine_of(directory.identity)
+        run = write_results(directory, experiment, engine, shared.weights)
+        run = score_run(run, experiment, shared)
+        track_run(tracker, run)
+    log.info("%s: %s", run.folder, ", ".join(written_files(run.folder)))
+    return run.folder
