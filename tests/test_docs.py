@@ -101,3 +101,13 @@ def test_the_index_names_every_page():
     index = (ROOT / "docs" / "index.md").read_text()
     pages = [p.name for p in (ROOT / "docs").iterdir() if p.suffix in (".md", ".ipynb")]
     assert not [name for name in pages if name != "index.md" and f"({name})" not in index]
+
+
+def test_files_of_clusters():
+    """Catches: a file that is no YAML, a pod that is no worker, a command that is gone."""
+    files = {p.stem: yaml.safe_load(p.read_text()) for p in (ROOT / "docs/cluster").glob("*.yaml")}
+    job = files["kubernetes"]["spec"]
+    assert job["completionMode"] == "Indexed" and job["completions"] == job["parallelism"] > 1
+    [container] = job["template"]["spec"]["containers"]
+    assert (ROOT / container["command"][-1]).is_file()
+    assert files["skypilot"]["run"].split()[1] == container["command"][-1]

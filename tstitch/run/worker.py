@@ -47,20 +47,23 @@ def run_worker(config: dict[str, Any], worker: Worker) -> Path:
             "run.overwrite=true: workers of a job would remove each other's images; run the "
             "command once by itself, or choose another run.dir"
         )
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is claimed is free
-    try:
-        return _work(config, worker)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _work(config: dict[str, Any], worker: Worker) -> Path:
     config, shared = resolve_schedule(config)
     experiment = parse_experiment(config)
     shared = shared or SharedModels(experiment, evaluations=experiment.evaluations(worker.count))
     identity = shared.identity(experiment)
     directory = RunDirectory(experiment.directory(identity))
     directory.join(identity, experiment)
+    # A job that is ended gives back what it has.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _work(directory, experiment, shared, worker)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _work(
+    directory: RunDirectory, experiment: Experiment, shared: SharedModels, worker: Worker
+) -> Path:
     with ExitStack() as stack:
         with writing(directory.path):
             claims = stack.enter_context(Claims(directory.path))

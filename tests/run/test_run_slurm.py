@@ -1,0 +1,123 @@
+"""A real Slurm of two nodes on this machine, where it is installed and may be started."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+TOOLS = ("slurmctld", "slurmd", "srun", "sbatch", "munged")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not all(map(shutil.which, TOOLS)),
+        reason="needs root, and apt-get install slurm-wlm munge",
+    ),
+]
+CONF = """ClusterName=test
+SlurmctldHost={host}
+SlurmctldPort={ports[0]}
+SlurmUser=root
+AuthType=auth/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool.%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+MpiDefault=none
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=4000
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=4000
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def start_munge() -> None:
+    """The daemon by which Slurm's processes know each other."""
+    key = "/etc/munge/munge.key"
+    if not os.path.exists(key):
+        with open(key, "wb") as file:
+            file.write(os.urandom(1024))
+        os.chmod(key, 0o400)
+        shutil.chown(key, "munge", "munge")
+    for folder in ("/run/munge", "/var/log/munge"):
+        os.makedirs(folder, exist_ok=True)
+        shutil.chown(folder, "munge", "munge")
+    if subprocess.run(["munge", "-n"], capture_output=True).returncode:
+        subprocess.run(["su", "-s", "/bin/sh", "munge", "-c", shutil.which("munged")], check=True)
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """slurm(*command): a finished command of the cluster."""
+    folder, host = tmp_path_factory.mktemp("slurm"), socket.gethostname()
+    (folder / "state").mkdir()
+    conf = folder / "slurm.conf"
+    conf.write_text(CONF.format(host=host, folder=folder, ports=free_ports(3)))
+    start_munge()
+    own = os.environ | {"SLURM_CONF": str(conf), "OMP_NUM_THREADS": "1"}
+    for words in (["slurmctld"], ["slurmd", "-N", "n1"], ["slurmd", "-N", "n2"]):
+        subprocess.run(words, env=own, check=True)
+
+    def run(*command: str) -> subprocess.CompletedProcess:
+        return subprocess.run(command, env=own, capture_output=True, text=True, timeout=600)
+
+    try:
+        end = time.monotonic() + 60
+        while run("sinfo", "-h", "-t", "idle", "-o", "%D").stdout.strip() != "2":
+            assert time.monotonic() < end, (folder / "slurmctld.log").read_text()
+            time.sleep(1)
+        yield run
+    finally:
+        run("scancel", "--user=root")
+        for name in ("n1", "n2", "slurmctld"):
+            pid = folder / f"{name}.pid"
+            if pid.exists():
+                os.kill(int(pid.read_text()), 15)
+
+
+def test_two_nodes(slurm, tiny, script_line, whole, tmp_path):
+    """Catches: tasks of srun that wait for a lock or for each other, or make other bytes."""
+    run = tmp_path / "run"
+    words = script_line("sample.py", *tiny, f"run.dir={run}")
+    done = slurm("srun", "-N", "2", "-n", "2", *words)
+    assert done.returncode == 0, done.stderr
+    assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    assert not (run / "workers").exists()
+
+
+def test_array(slurm, tiny, script_line, whole, tmp_path):
+    """Catches: the same of a job array, one task of which begins when the run is done."""
+    run = tmp_path / "run"
+    words = " ".join(f"'{w}'" for w in script_line("sample.py", *tiny, f"run.dir={run}"))
+    options = ("--array=0-2", "--wait", f"--output={tmp_path}/%a.log", f"--wrap={words}")
+    done = slurm("sbatch", *options)
+    logs = [path.read_text() for path in sorted(tmp_path.glob("*.log"))]
+    assert done.returncode == 0 and len(logs) == 3, (done.stderr, logs)
+    assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+
+
+def test_torchrun_in_one_task_per_node(slurm, tiny, script_line, whole, tmp_path):
+    """Catches: processes of torchrun taken for independent workers because srun started it."""
+    run = tmp_path / "run"
+    words = script_line("sample.py", *tiny, f"run.dir={run}", processes=2)
+    done = slurm("srun", "-N", "1", "-n", "1", *words)
+    assert done.returncode == 0, done.stderr
+    assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
