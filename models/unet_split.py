@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-CONDITIONS = ("class_labels", "added_cond_kwargs", "encoder_attention_mask", "timestep_cond")
 HID_DIMS = (None, "text_proj")  # encoder_hid_dim_type: projections of the text alone
 DISCARDED = -10000.0  # what diffusers adds to the scores of tokens that a mask leaves out
 
@@ -20,6 +19,16 @@ class Features(NamedTuple):
 
     skips: tuple[Tensor, ...]  # of conv_in and the down blocks, (N, C_j, H_j, W_j), in their order
     middle: Tensor  # of the mid block, (N, C, h, w)
+
+
+class _Conditions(NamedTuple):
+    """What the network's forward takes beside latents and timesteps, by the names there."""
+
+    context: Tensor | None
+    class_labels: Tensor | None
+    added_cond_kwargs: dict[str, Tensor] | None
+    encoder_attention_mask: Tensor | None
+    timestep_cond: Tensor | None
 
 
 def check_splits(network: nn.Module) -> None:
@@ -54,7 +63,11 @@ def encode(
     latents: Tensor,
     timesteps: Tensor | float,
     context: Tensor | None,
-    **conditions: Any,
+    *,
+    class_labels: Tensor | None = None,
+    added_cond_kwargs: dict[str, Tensor] | None = None,
+    encoder_attention_mask: Tensor | None = None,
+    timestep_cond: Tensor | None = None,
 ) -> Features:
     """conv_in, down blocks and mid block.
 
@@ -63,23 +76,26 @@ def encode(
         latents: (N, C, H, W).
         timesteps: (N,), or one of all, fractional values allowed.
         context: encoder_hidden_states (N, tokens, width); None where no block attends to any.
-        conditions: class_labels, added_cond_kwargs, encoder_attention_mask and timestep_cond, as
-            the network's forward takes them.
+        class_labels, added_cond_kwargs, encoder_attention_mask, timestep_cond: as the network's
+            forward takes them; what ControlNet and adapters add to it there is no place for.
 
     Raises:
-        ValueError: as `check_splits`, or another condition.
+        ValueError: as `check_splits`.
     """
     check_splits(network)
-    embedding, attended = _conditioned(network, latents, timesteps, context, conditions)
+    given = _Conditions(
+        context, class_labels, added_cond_kwargs, encoder_attention_mask, timestep_cond
+    )
+    embedding, attended = _conditioned(network, latents, timesteps, given)
     x = 2 * latents - 1.0 if network.config.center_input_sample else latents
     x = network.conv_in(x)
     skips = [x]
     for block in network.down_blocks:
-        x, outputs = block(hidden_states=x, temb=embedding, **_given(block, attended))
+        x, outputs = block(hidden_states=x, temb=embedding, **_attended(block, attended))
         skips += outputs
     middle = network.mid_block
     if middle is not None:
-        x = middle(x, embedding, **_given(middle, attended))
+        x = middle(x, embedding, **_attended(middle, attended))
     return Features(tuple(skips), x)
 
 
@@ -88,7 +104,11 @@ def decode(
     features: Features,
     timesteps: Tensor | float,
     context: Tensor | None,
-    **conditions: Any,
+    *,
+    class_labels: Tensor | None = None,
+    added_cond_kwargs: dict[str, Tensor] | None = None,
+    encoder_attention_mask: Tensor | None = None,
+    timestep_cond: Tensor | None = None,
 ) -> Tensor:
     """Up blocks, norm and conv_out.
 
@@ -97,7 +117,8 @@ def decode(
     Args:
         network: the one that encoded.
         features: of N images; see `repeated` for several timesteps at once.
-        timesteps, context, conditions: as of `encode`, of the N images.
+        timesteps, context: as of `encode`, of the N images.
+        class_labels, added_cond_kwargs, encoder_attention_mask, timestep_cond: likewise.
 
     Returns:
         (N, C, H, W), the network's raw prediction.
@@ -106,11 +127,14 @@ def decode(
         ValueError: as `encode`.
     """
     check_splits(network)
+    given = _Conditions(
+        context, class_labels, added_cond_kwargs, encoder_attention_mask, timestep_cond
+    )
     # Of what the latents were, only their number, device and dtype are asked for here.
     latents = features.middle.new_empty(
         (len(features.middle), 0), dtype=network.conv_in.weight.dtype
     )
-    embedding, attended = _conditioned(network, latents, timesteps, context, conditions)
+    embedding, attended = _conditioned(network, latents, timesteps, given)
     x, skips = features.middle, list(features.skips)
     odd = any(side % 2**network.num_upsamplers for side in skips[0].shape[-2:])
     for block in network.up_blocks:
@@ -122,7 +146,7 @@ def decode(
             temb=embedding,
             res_hidden_states_tuple=tuple(own),
             upsample_size=size,
-            **_given(block, attended),
+            **_attended(block, attended),
         )
     if network.conv_norm_out:
         x = network.conv_act(network.conv_norm_out(x))
@@ -150,42 +174,31 @@ def _conditioned(
     network: Any,
     latents: Tensor,
     timesteps: Tensor | float,
-    context: Tensor | None,
-    conditions: dict[str, Any],
-) -> tuple[Tensor, dict[str, Any]]:
+    given: _Conditions,
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The embedding that every residual block takes, and what attention to the context takes."""
-    for name in conditions:
-        if name not in CONDITIONS:
-            raise ValueError(
-                f"{name}: a U-Net in two parts does not take it (ControlNet, adapters and their "
-                f"like); leave it out, it takes {', '.join(CONDITIONS)}"
-            )
-    added = conditions.get("added_cond_kwargs")
     embedding = network.time_embedding(
-        network.get_time_embed(sample=latents, timestep=timesteps), conditions.get("timestep_cond")
+        network.get_time_embed(sample=latents, timestep=timesteps), given.timestep_cond
     )
-    classes = network.get_class_embed(sample=latents, class_labels=conditions.get("class_labels"))
+    classes = network.get_class_embed(sample=latents, class_labels=given.class_labels)
     if classes is not None:
         beside = network.config.class_embeddings_concat
         embedding = torch.cat([embedding, classes], dim=-1) if beside else embedding + classes
-    augmented = network.get_aug_embed(
-        emb=embedding, encoder_hidden_states=context, added_cond_kwargs=added
-    )
+    texts = {
+        "encoder_hidden_states": given.context, "added_cond_kwargs": given.added_cond_kwargs
+    }  # fmt: skip
+    augmented = network.get_aug_embed(emb=embedding, **texts)
     if augmented is not None:
         embedding = embedding + augmented
     if network.time_embed_act is not None:
         embedding = network.time_embed_act(embedding)
-    attended = {
-        "encoder_hidden_states": network.process_encoder_hidden_states(
-            encoder_hidden_states=context, added_cond_kwargs=added
-        )
-    }
-    mask = conditions.get("encoder_attention_mask")
+    attended = {"encoder_hidden_states": network.process_encoder_hidden_states(**texts)}
+    mask = given.encoder_attention_mask
     if mask is not None:
         attended["encoder_attention_mask"] = ((1 - mask.to(latents.dtype)) * DISCARDED)[:, None]
     return embedding, attended
 
 
-def _given(block: Any, attended: dict[str, Any]) -> dict[str, Any]:
+def _attended(block: Any, attended: dict[str, Tensor]) -> dict[str, Tensor]:
     """What a block takes of the context: nothing, if it does not attend to it."""
     return attended if getattr(block, "has_cross_attention", False) else {}

@@ -9,6 +9,7 @@ from .dpm_solver import DPMSolver
 from .edm import EDM
 from .euler import Euler
 from .heun import Heun
+from .loopfree import LoopFree
 from .matching import MATCHES, Matching
 from .online import Decisions, OnlineDenoiser, OnlineSchedule, VarianceError
 from .prediction import PREDICTIONS, Conversion, conversion
@@ -42,10 +43,10 @@ from .vp_sde import VPSDE
 __all__ = [
     "Autoguidance", "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decisions",
     "Decreasing", "Denoiser", "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions",
-    "Heun", "Interleave", "LargeToSmall", "Last", "LinearVP", "MATCHES", "Matching", "Misfit",
-    "NUM_TIMESTEPS", "OnlineDenoiser", "OnlineSchedule", "PREDICTIONS", "PerImageRandomness",
-    "Process", "Random", "RectifiedFlow", "ResolvedSchedule", "Sampler", "ScaledLinearVP",
-    "Search", "SketchRender", "Step", "StitchSchedule", "TopK", "VPSDE", "VarianceError", "Window",
-    "conversion", "ddim_stride_timesteps", "least", "respaced_timesteps", "sample",
-    "spaced_timesteps", "spend",
+    "Heun", "Interleave", "LargeToSmall", "Last", "LinearVP", "LoopFree", "MATCHES", "Matching",
+    "Misfit", "NUM_TIMESTEPS", "OnlineDenoiser", "OnlineSchedule", "PREDICTIONS",
+    "PerImageRandomness", "Process", "Random", "RectifiedFlow", "ResolvedSchedule", "Sampler",
+    "ScaledLinearVP", "Search", "SketchRender", "Step", "StitchSchedule", "TopK", "VPSDE",
+    "VarianceError", "Window", "conversion", "ddim_stride_timesteps", "least", "respaced_timesteps",
+    "sample", "spaced_timesteps", "spend",
 ]  # fmt: skip
