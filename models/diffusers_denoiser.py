@@ -11,6 +11,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from models.folders import SCHEDULER, naming, read_config, read_scheduler
 from models.images import check_counts
+from models.unet_split import Features, check_splits, decode, encode
 
 CLASSES = ("UNet2DModel", "UNet2DConditionModel", "DiTTransformer2DModel")
 PREDICTIONS = {
@@ -112,6 +113,15 @@ class DiffusersDenoiser(nn.Module):
         self.register_buffer("_pooled", None, persistent=False)
 
     @property
+    def splits(self) -> bool:
+        """Whether it has an encoder and a decoder, which `encode` and `decode` run."""
+        try:
+            check_splits(self.network)
+        except ValueError:
+            return False
+        return True
+
+    @property
     def as_saved(self) -> nn.Module:
         """The module whose names the files of weights have."""
         return self.network
@@ -153,19 +163,39 @@ class DiffusersDenoiser(nn.Module):
         Returns:
             (N, C, H, W), or (N, 2C, H, W): the prediction, then variance logits.
         """
-        inputs: dict[str, Any] = {}
-        if self.conditioning == "classes":
-            inputs["class_labels"] = y
-        elif self.conditioning == "text":
-            inputs[TEXT] = self._rows(self._text, x, y, (TOKENS, self.text_widths[TEXT]))
-            if POOLED in self.text_widths:
-                pooled = self._rows(self._pooled, x, y, (self.text_widths[POOLED],))
-                inputs["added_cond_kwargs"] = {POOLED: pooled, "time_ids": self._time_ids(x)}
+        inputs = self._inputs(x, y)
         if self._patch == 1:
             return self.network(x, t, return_dict=False, **inputs)[0]
         out = self.network(pixel_unshuffle(x, self._patch), t, return_dict=False, **inputs)[0]
         # Prediction and variance logits are channels of their own before and after.
         return pixel_shuffle(out, self._patch)
+
+    def encode(self, x: Tensor, t: Tensor, y: Tensor) -> Features:
+        """The first part of `forward`, for `decode`; see models.unet_split."""
+        inputs = self._inputs(x, y)
+        if self._patch > 1:
+            x = pixel_unshuffle(x, self._patch)
+        return encode(self.network, x, t, inputs.pop(TEXT), **inputs)
+
+    def decode(self, features: Features, t: Tensor, y: Tensor) -> Tensor:
+        """The rest of it, of as many images as the features have; returns what `forward` does."""
+        inputs = self._inputs(features.middle, y)
+        out = decode(self.network, features, t, inputs.pop(TEXT), **inputs)
+        return out if self._patch == 1 else pixel_shuffle(out, self._patch)
+
+    def _inputs(self, x: Tensor, y: Tensor) -> dict[str, Any]:
+        """What the network takes of the conditions, for as many images as x, in its dtype."""
+        if self.conditioning == "classes":
+            return {"class_labels": y}
+        if self.conditioning != "text":
+            return {}
+        inputs: dict[str, Any] = {
+            TEXT: self._rows(self._text, x, y, (TOKENS, self.text_widths[TEXT]))
+        }
+        if POOLED in self.text_widths:
+            pooled = self._rows(self._pooled, x, y, (self.text_widths[POOLED],))
+            inputs["added_cond_kwargs"] = {POOLED: pooled, "time_ids": self._time_ids(x)}
+        return inputs
 
     def _rows(self, table: Tensor | None, x: Tensor, y: Tensor, shape: tuple[int, ...]) -> Tensor:
         if table is not None:

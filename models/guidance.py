@@ -1,7 +1,12 @@
 """Classifier-free guidance around a network (Ho and Salimans, arXiv 2207.12598)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from models.unet_split import repeated
 
 
 class GuidedDenoiser:
@@ -21,7 +26,7 @@ class GuidedDenoiser:
     """
 
     def __init__(self, network: nn.Module, *, scale: float, channels: int, null_class: int) -> None:
-        self.network = network
+        self.network: Any = network
         self.scale = scale
         self.channels = channels
         self.null_class = null_class
@@ -44,10 +49,34 @@ class GuidedDenoiser:
         """
         if self.scale == 1:
             return self._predict(x, t, y)
-        both = torch.cat([x, x])
-        labels = torch.cat([y, torch.full_like(y, self.null_class)])
+        both, labels = self._both(x, y)
         nulls = () if null is None else (torch.cat([null, null]),)
-        eps, variance = self._predict(both, t, labels, *nulls)
+        return self._guided(*self._predict(both, t, labels, *nulls))
+
+    def at_times(
+        self, x: Tensor, times: Sequence[float], y: Tensor
+    ) -> list[tuple[Tensor, Tensor | None]]:
+        """Predictions at several timesteps from one encoding, of x at the first of them.
+
+        For networks that have `encode` and `decode`. The decoder runs once, on a batch of all
+        timesteps, step-major; one timestep alone is the same as a call.
+
+        Returns:
+            of each timestep what a call returns.
+        """
+        rows, labels = (x, y) if self.scale == 1 else self._both(x, y)
+        count, size = len(times), len(rows)
+        t = torch.tensor(times, dtype=torch.float32, device=x.device).repeat_interleave(size)
+        features = self.network.encode(rows.to(self.dtype), t[:size], labels)
+        out = self.network.decode(repeated(features, count), t, labels.repeat(count)).to(x.dtype)
+        parts = [self._parted(part, x.shape[1]) for part in out.split(size)]
+        return parts if self.scale == 1 else [self._guided(*part) for part in parts]
+
+    def _both(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The conditional batch, then the unconditional one."""
+        return torch.cat([x, x]), torch.cat([y, torch.full_like(y, self.null_class)])
+
+    def _guided(self, eps: Tensor, variance: Tensor | None) -> tuple[Tensor, Tensor | None]:
         cond, uncond = eps.chunk(2)
         k = self.channels
         guided = uncond[:, :k] + self.scale * (cond[:, :k] - uncond[:, :k])
@@ -62,6 +91,8 @@ class GuidedDenoiser:
         else:
             times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
         out = self.network(x.to(self.dtype), times, y, *null).to(x.dtype)
-        channels = x.shape[1]
+        return self._parted(out, x.shape[1])
+
+    def _parted(self, out: Tensor, channels: int) -> tuple[Tensor, Tensor | None]:
         variance = out[:, channels:]
         return out[:, :channels], variance if variance.shape[1] else None

@@ -93,6 +93,10 @@ class Matching:
 
         return matched
 
+    def own_time(self, t: float) -> float:
+        """The timestep of the denoiser's process at one of the sampler's."""
+        return t if self._same else self._place(t).t
+
     def _find(self, t: float) -> _Place:
         inner_t, scale = t, 1.0
         if self._inner != self._outer or self._rescaled:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .process import Process
 
@@ -18,7 +19,14 @@ class Misfit(ValueError):
 
 
 class StitchSchedule(ABC):
-    """Assigns a denoiser to every step. To add a kind: subclass it and write a yaml for it."""
+    """Assigns a denoiser to every step. To add a kind: subclass it and write a yaml for it.
+
+    Attributes:
+        propagate, injection: as of PlannedSchedule; here nothing is shared or added.
+    """
+
+    propagate: int | Sequence[int] | None = None
+    injection: float = 0.0
 
     @abstractmethod
     def assign(self, progress: Sequence[float], num_models: int) -> tuple[int, ...]:
@@ -41,6 +49,18 @@ class StitchSchedule(ABC):
             ValueError: as of `assign`.
         """
         return self.assign([float(process.progress(t)) for t in timesteps], num_models)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedSchedule(StitchSchedule):
+    """One that is known beforehand, so that a denoiser's steps may share an encoding.
+
+    What comes of it, and what is refused: samplers.Propagation.
+    """
+
+    # Encoder propagation: every m-th step is a key step, or these are, counted from 0.
+    propagate: int | Sequence[int] | None = None  # None = off
+    injection: float = 0.0  # of the prior noise before late steps, in [0, 1]
 
 
 def split(progress: Sequence[float], boundaries: Sequence[float], axis: str) -> tuple[int, ...]:

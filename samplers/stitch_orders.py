@@ -7,11 +7,11 @@ from math import ceil
 import numpy as np
 
 from .checks import check_integer, check_list, check_number, is_integer
-from .stitch_base import MAX_SEED, MOST_STEPS, TOLERANCE, StitchSchedule, check_steps, check_two
+from .stitch_base import MAX_SEED, MOST_STEPS, TOLERANCE, PlannedSchedule, check_steps, check_two
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interleave(StitchSchedule):
+class Interleave(PlannedSchedule):
     """Small steps spread evenly over the trajectory, starting with one; 0.5 alternates strictly.
 
     After i steps, ceil(i * fraction) of them were small.
@@ -29,7 +29,7 @@ class Interleave(StitchSchedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decreasing(StitchSchedule):
+class Decreasing(PlannedSchedule):
     """A random order: the probability of small falls linearly from 1 (first step) to 0 (last).
 
     It depends on seed and number of steps only: all images and ranks share one order.
@@ -48,7 +48,7 @@ class Decreasing(StitchSchedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Random(StitchSchedule):
+class Random(PlannedSchedule):
     """The small denoiser takes some steps at random (Random-K of TRACK, 2609.30096).
 
     Every choice of them is as likely. They depend on seed and number of steps only: all images and
@@ -71,7 +71,7 @@ class Random(StitchSchedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explicit(StitchSchedule):
+class Explicit(PlannedSchedule):
     """Model indices given one by one, noisiest step first."""
 
     models: Sequence[int]  # one index in 0..K-1 per step

@@ -6,13 +6,13 @@ from itertools import accumulate
 
 from .checks import check_choice, check_integer, check_list, check_number, is_number
 from .process import Process
-from .stitch_base import AXES, MOST_STEPS, TOLERANCE, StitchSchedule, check_steps, check_two, split
+from .stitch_base import AXES, MOST_STEPS, TOLERANCE, PlannedSchedule, check_steps, check_two, split
 
 EXPERTS = ("small", "large")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fraction(StitchSchedule):
+class Fraction(PlannedSchedule):
     """The small denoiser takes the first `fraction` of the trajectory, the large one the rest.
 
     A step is small if its progress (1 - t/T) is <= fraction; with axis "step", if (i+1)/N is.
@@ -31,7 +31,7 @@ class Fraction(StitchSchedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fractions(StitchSchedule):
+class Fractions(PlannedSchedule):
     """Any number K of denoisers, small to large: model k takes the k-th fraction."""
 
     fractions: Sequence[float]  # K numbers in [0, 1] with sum 1, or K-1: the last is the rest
@@ -70,7 +70,7 @@ class LargeToSmall(Fraction):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window(StitchSchedule):
+class Window(PlannedSchedule):
     """Large, small, large: the small denoiser takes the middle (FlowBlending, 2512.24724).
 
     A step is small if start < progress <= end; with axis "step", if (i+1)/N is so. From 0 it is
@@ -94,7 +94,7 @@ class Window(StitchSchedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Boundary(StitchSchedule):
+class Boundary(PlannedSchedule):
     """Two experts: one while t/T >= boundary, the other below (Wan 2.2; SDXL's refiner).
 
     t/T is Process.time_part, of the timesteps as networks take them: 1 at pure noise of a flow.
@@ -122,7 +122,7 @@ class Boundary(StitchSchedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Last(StitchSchedule):
+class Last(PlannedSchedule):
     """The small denoiser takes the last steps (Last-K of TRACK, 2609.30096)."""
 
     steps: int  # of the small denoiser, from 0

@@ -36,6 +36,15 @@ class Weights:
     entry: str | None = None  # of its file, which was read; None = all of it
 
 
+@dataclass(frozen=True, slots=True)
+class SharedEncoder:
+    """Arithmetic of a denoiser whose steps share what its encoder saw."""
+
+    evaluations: int  # of the encoder per image; the decoder's are the network's
+    encoder_flops: int  # of one evaluation, two per multiply-add
+    decoder_flops: int
+
+
 class Images(Protocol):
     """Images of a batch, perhaps still on their way to the host."""
 
@@ -243,6 +252,10 @@ class Experiment(ABC):
     @abstractmethod
     def costs(self) -> dict[str, NetworkCost]:
         """Size of each denoiser, without its weights."""
+
+    def shared_encoders(self) -> dict[str, SharedEncoder]:
+        """By denoiser, where steps share an encoding; empty where all run the whole network."""
+        return {}
 
     @abstractmethod
     def fetch(self) -> Any:

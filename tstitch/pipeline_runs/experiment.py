@@ -27,6 +27,7 @@ from tstitch.runtime.errors import UserError, errors_of
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.tracking.tracker import TrackingSettings
 
+PROPAGATION = ("propagate", "injection")  # options of a schedule that are off here
 CHANNELS = 0  # of guidance: pipelines guide all of them
 
 
@@ -90,7 +91,7 @@ class PipelineExperiment(Experiment):
                 "steps": self.plan.sampler.steps,
                 **self.plan.sampler.options,
             },
-            "stitch": self.config["stitch"],
+            "stitch": {k: v for k, v in self.config["stitch"].items() if k not in PROPAGATION},
             "guidance": {"scale": self.scale},
         }
 
@@ -187,6 +188,11 @@ def _stitch(section: Any) -> StitchSchedule:
     stitch = instantiate(section, "stitch")
     if not isinstance(stitch, StitchSchedule):
         raise not_a(section, "stitch", "StitchSchedule")
+    if stitch.propagate is not None or stitch.injection:
+        raise UserError(
+            f"stitch.propagate={stitch.propagate}: a pipeline's own loop runs whole networks; "
+            "choose a pair of denoisers, e.g. pair=emoji, or null with injection 0"
+        )
     if isinstance(stitch, OnlineSchedule):
         kind = type(stitch).__name__
         raise UserError(

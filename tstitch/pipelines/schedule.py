@@ -87,6 +87,8 @@ def _check_known(schedule: StitchSchedule) -> None:
     name = type(schedule).__name__
     if isinstance(schedule, ResolvedSchedule) and schedule.models is None:
         raise UserError(f"schedule={name}: {MEASURED}")
+    if schedule.propagate is not None or schedule.injection:
+        raise UserError(f"schedule.propagate={schedule.propagate}: pipelines run whole networks")
     if isinstance(schedule, OnlineSchedule):
         raise UserError(f"schedule={name}: it decides per image; choose {', '.join(KINDS)}")
 
@@ -98,6 +100,7 @@ def _of_mapping(given: dict[str, Any], fraction: float | None, axis: str | None)
     if kind not in KINDS:
         raise UserError(f"schedule={kind!r}: choose {', '.join(KINDS)}")
     known = {field.name for field in fields(KINDS[kind])}  # type: ignore[arg-type]
+    known -= {"propagate", "injection"}  # pipelines run whole networks
     if unknown := given.keys() - known:
         raise UserError(f"schedule.{min(unknown)}: {kind} has {', '.join(sorted(known))}")
     defaults = {"axis": "step", "fraction": DEFAULT_FRACTION}

@@ -10,7 +10,7 @@ from evaluation.cost.timing import Seconds, seconds_per_image
 from tstitch.engine.settings import Engine
 from tstitch.files.record import Record
 from tstitch.maker.identity import Identity
-from tstitch.maker.protocol import Experiment, Weights
+from tstitch.maker.protocol import Experiment, SharedEncoder, Weights
 from tstitch.maker.provenance import DECIDE, UNKNOWN, Conditions, agreed, grouped
 
 SECTIONS = {"sampler", "stitch", "guidance", "process", "predictions"}
@@ -55,6 +55,26 @@ class DenoiserMetrics(Record):
     weights_sha256: str
     weights_entry: str | None = None  # of their file; None = all of it
     steps_range: tuple[int, int] | None = None  # least and most of an image; None = all alike
+    # Where steps share an encoding; else the whole network runs in each.
+    encoder_evaluations_per_image: int | None = None
+    encoder_flops_per_evaluation: int | None = None
+    decoder_flops_per_evaluation: int | None = None
+
+    @property
+    def flops_per_image(self) -> int | float:
+        """Of all its evaluations."""
+        count, decoder = self.evaluations_per_image, self.decoder_flops_per_evaluation
+        if self.encoder_evaluations_per_image is None or decoder is None:
+            return count * self.flops_per_evaluation
+        encoder = self.encoder_flops_per_evaluation or 0
+        return self.encoder_evaluations_per_image * encoder + count * decoder
+
+    @property
+    def mean_gmacs_per_evaluation(self) -> float:
+        """What one of an image's evaluations comes to; of the whole network if there are none."""
+        if self.encoder_evaluations_per_image is None or not self.evaluations_per_image:
+            return self.gmacs_per_evaluation
+        return self.flops_per_image / self.evaluations_per_image / 2e9
 
 
 class RunMetrics(Record):
@@ -124,6 +144,14 @@ def _all_large(experiment: Experiment) -> int:
     return len(experiment.schedule) * sum(n * costs[d].flops for d, n in step.items())
 
 
+def _shared(encoder: SharedEncoder) -> dict[str, int]:
+    return {
+        "encoder_evaluations_per_image": encoder.evaluations,
+        "encoder_flops_per_evaluation": encoder.encoder_flops,
+        "decoder_flops_per_evaluation": encoder.decoder_flops,
+    }
+
+
 def collect_metrics(
     experiment: Experiment,
     engine: Engine,
@@ -136,7 +164,7 @@ def collect_metrics(
     Args:
         times: what each shard says of its batch.
     """
-    run, costs = experiment.run, experiment.costs()
+    run, costs, shared = experiment.run, experiment.costs(), experiment.shared_encoders()
     timed = [entry for entry in times if entry["seconds"]]
     groups = grouped(timed)
     sections: dict[str, Any] = experiment.protocol()
@@ -151,10 +179,10 @@ def collect_metrics(
             gmacs_per_evaluation=cost.flops / 2e9,
             weights_sha256=weights[name].sha256,
             weights_entry=weights[name].entry,
-        )
+        ).model_copy(update=_shared(shared[name]) if name in shared else {})
         for name, cost in costs.items()
     }
-    total = sum(d.evaluations_per_image * d.flops_per_evaluation for d in denoisers.values())
+    total = sum(row.flops_per_image for row in denoisers.values())
     return RunMetrics(
         fingerprint=identity.fingerprint,
         protocol=RunProtocol(

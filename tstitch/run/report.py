@@ -63,6 +63,7 @@ def _render(
         f"{metrics.flops_ratio_to_all_large:.3f} of the largest denoiser{_and_guide(protocol)} "
         "alone.",
         f"- NFE: {metrics.nfe_per_image:g} network evaluations per image{_each(metrics)}.",
+        *_encoders(metrics),
         *_own_steps(metrics),
         "",
         "## Protocol\n",
@@ -87,6 +88,19 @@ def _each(metrics: RunMetrics) -> str:
         return ""
     counts = [f"{row.evaluations_per_image:g} of {n}" for n, row in metrics.denoisers.items()]
     return f", {' and '.join(counts)}"
+
+
+def _encoders(metrics: RunMetrics) -> list[str]:
+    """Where steps share an encoding: how often each part ran, and what it takes."""
+    rows = {n: row for n, row in metrics.denoisers.items() if row.evaluations_per_image}
+    parts = [
+        f"{row.encoder_evaluations_per_image} of {row.evaluations_per_image:g} evaluations of "
+        f"{name} ({row.encoder_flops_per_evaluation / 2e9:.4g} GMACs, the decoder "
+        f"{row.decoder_flops_per_evaluation / 2e9:.4g})"
+        for name, row in rows.items()
+        if row.encoder_flops_per_evaluation and row.decoder_flops_per_evaluation
+    ]
+    return [f"- Steps share encodings: the encoder runs in {', '.join(parts)}."] if parts else []
 
 
 def _cost(denoiser: str, row: DenoiserMetrics, stages: dict[str, float]) -> list[str]:

@@ -14,6 +14,7 @@ from samplers import (
     Matching,
     Misfit,
     OnlineSchedule,
+    Propagation,
     Sampler,
     StitchSchedule,
 )
@@ -23,13 +24,20 @@ from tstitch.config.groups import all_large
 from tstitch.config.settings import GuidanceSettings, RunSettings, parse_guidance
 from tstitch.engine.settings import Engine, EngineSettings
 from tstitch.maker.identity import Identity
-from tstitch.maker.protocol import SECTIONS, Experiment, Weights
-from tstitch.pair.network_cost import network_costs
+from tstitch.maker.protocol import SECTIONS, Experiment, SharedEncoder, Weights
+from tstitch.pair.network_cost import network_costs, part_flops
 from tstitch.pair.spec import DenoiserSpec, PairSpec, locate_entry, locate_weights, parse_pair
 from tstitch.pair.weights import newly_read, weights_digest
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.sampling.loaded_pair import LoadedPair
 from tstitch.sampling.pipeline import PairedDenoiser, Pipeline
+from tstitch.sampling.propagated import (
+    check_propagation,
+    engine_for,
+    in_words,
+    propagation_identity,
+    without_off,
+)
 from tstitch.scoring.settings import EvaluationSettings
 from tstitch.tracking.tracker import TrackingSettings
 
@@ -58,7 +66,7 @@ class PairExperiment(Experiment):
             if scale != 1 and not spec.has_null:
                 remedy = "has no null condition to be guided from; set guidance.scale=1"
                 raise UserError(f"guidance.scale={scale:g}: {spec.name} {remedy}")
-        engine = EngineSettings.parse(config["engine"])
+        engine = engine_for(sampler, EngineSettings.parse(config["engine"]))
         return cls(
             config=config,
             run=RunSettings.parse(config["run"], context={"num_classes": pair.num_classes}),
@@ -86,12 +94,17 @@ class PairExperiment(Experiment):
     def with_stitch(self, section: dict[str, Any]) -> Self:
         config = self.config | {"stitch": section}
         sampler = _parse_sampler(config, _parse_stitch(config), self.pair)
-        changed = replace(self, config=config, sampler=sampler, schedule=_schedule(sampler))
+        engine = engine_for(sampler, self.engine)
+        changed = replace(
+            self, config=config, engine=engine, sampler=sampler, schedule=_schedule(sampler)
+        )
         return replace(changed, online=_online(sampler))
 
     def folder_name(self, schedule: str) -> str:
         """`ddim20-SCHEDULE-cfg1.5`, or auto1.5."""
         kind, scale = type(self.sampler).__name__.lower(), self.guidance.scale
+        if self.propagation is not None:
+            schedule += f"-keys{len(self.propagation.groups)}"
         guided = "auto" if self.guidance.guide else "cfg"
         return f"{kind}{self.sampler.steps}-{schedule}-{guided}{scale:g}".replace("+", "")
 
@@ -99,10 +112,25 @@ class PairExperiment(Experiment):
         """Sampler, stitch schedule and guidance; process and predictions if not the usual ones."""
         return {
             "sampler": {**self.config["sampler"], "steps": self.sampler.steps},
-            "stitch": self.config["stitch"] | _resolved(self.sampler),
+            "stitch": without_off(self.config["stitch"], self.sampler) | _resolved(self.sampler),
             "guidance": self.guidance.describe(),
             **self._departures(),
         }
+
+    @property
+    def propagation(self) -> Propagation | None:
+        """Which steps share an encoding; None = none."""
+        return Propagation.of(self.sampler)
+
+    def shared_encoders(self) -> dict[str, SharedEncoder]:
+        if self.propagation is None:
+            return {}
+        names, counts = list(self.denoisers), dict.fromkeys(self.denoisers, 0)
+        for key, *_ in self.propagation.groups:
+            for evaluated, count in self.evaluations_in_step(names[key.model]).items():
+                counts[evaluated] += count
+        parts = part_flops(self.pair)
+        return {name: SharedEncoder(counts[name], *parts[name]) for name in names}
 
     def costs(self) -> dict[str, NetworkCost]:
         return network_costs(self.pair)
@@ -137,6 +165,7 @@ class PairExperiment(Experiment):
             "sampler": identified(self.config["sampler"]),
             "stitch": identified(self.protocol()["stitch"]) if self.online else [*self.schedule],
             "timesteps": [step.t for step in self.sampler.plan],
+            **propagation_identity(self.sampler),
             **self._departures(),
             "guidance": self.guidance.describe(),
             **self.run_identity(engine),
@@ -162,6 +191,7 @@ class PairExperiment(Experiment):
                 loaded.denoiser(spec.name, self.guidance, size),
                 _matching(self.sampler, spec),
                 loaded.null_draw(spec.name, self.guidance),
+                None if self.propagation is None else loaded.group(spec.name, self.guidance),
             )
             for spec in self.pair.denoisers
         ]
@@ -219,6 +249,7 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
         raise not_a(config["sampler"], "sampler", "Sampler")
     for spec in pair.denoisers:
         _matching(sampler, spec)
+    check_propagation(sampler, pair)
     return sampler
 
 
@@ -245,7 +276,8 @@ def _title(section: dict[str, Any], sampler: Sampler, guidance: GuidanceSettings
     if section.get("algorithm") == "dpmpp":
         name += "++"
     by = f" by {guidance.guide}" if guidance.guide else ""
-    return f"{name} {sampler.steps} steps, {'auto' if by else ''}guidance {guidance.scale:g}{by}"
+    steps = f"{sampler.steps} steps{in_words(sampler)}"
+    return f"{name} {steps}, {'auto' if by else ''}guidance {guidance.scale:g}{by}"
 
 
 def _values(process: Any) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from models.condition import with_own_table
 from models.guidance import GuidedDenoiser
 from models.precision import lower_products
+from samplers.propagation import Group
 from tstitch.config.settings import GuidanceSettings
 from tstitch.engine.compiled import compiled
 from tstitch.engine.graphs import GraphRecorder
@@ -97,17 +99,30 @@ class LoadedPair:
         Args:
             batch_size: images per call, where shapes are static.
         """
-        scale = guidance.scale_of(name)
-        key = (name, scale, guidance.channels, batch_size)
+        key = (name, guidance.scale_of(name), guidance.channels, batch_size)
         if key not in self._denoisers:
-            guided = GuidedDenoiser(
-                self.networks[name],
-                scale=scale,
-                channels=guidance.channels,
-                null_class=self._null_class,
-            )
-            self._denoisers[key] = self._launched(name, guided)
+            self._denoisers[key] = self._launched(name, self._guided(name, guidance))
         return self._denoisers[key]
+
+    def group(self, name: str, guidance: GuidanceSettings) -> Group:
+        """A guided network at several timesteps from one encoding; for networks that split."""
+        predict, turns = self._guided(name, guidance).at_times, self._turns
+        if turns is None:
+            return predict
+
+        def in_turn(x: Tensor, times: Sequence[float], y: Tensor) -> Any:
+            turns.bring(name)
+            return predict(x, times, y)
+
+        return in_turn
+
+    def _guided(self, name: str, guidance: GuidanceSettings) -> GuidedDenoiser:
+        return GuidedDenoiser(
+            self.networks[name],
+            scale=guidance.scale_of(name),
+            channels=guidance.channels,
+            null_class=self._null_class,
+        )
 
     def _launched(self, name: str, denoiser: GuidedDenoiser) -> Launched:
         if self._recorder is not None:

@@ -14,20 +14,23 @@ from samplers import (
     Autoguidance,
     Denoiser,
     Matching,
+    NoiseInjection,
     OnlineDenoiser,
     OnlineSchedule,
     PerImageRandomness,
+    PropagatedDenoiser,
+    Propagation,
     Sampler,
     VarianceError,
     sample,
 )
-from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment, Trajectory
+from samplers.propagation import Group
+from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.transfer import HostCopy, to_device
 from tstitch.sampling.batch import Batch
 from tstitch.sampling.disagreement import disagreement
 from tstitch.sampling.loaded_pair import Launched, LoadedPair
-from tstitch.sampling.predictions import predictions
 from tstitch.sampling.trials import BatchTrials
 
 
@@ -39,13 +42,20 @@ class PairedDenoiser:
     launched: Launched
     matching: Matching
     null_draw: tuple[int, ...] = ()  # what an image brings along for its null condition
+    group: Group | None = None  # where its steps share encodings, in place of `launched`
 
-    def answering(self, null: Tensor | None) -> Denoiser:
+    def answering(self, null: Tensor | None, propagation: Propagation | None = None) -> Denoiser:
         """As the sampler asks for it, for the images of a batch.
 
         Args:
             null: (N, *null_draw); None if there is nothing to bring.
+            propagation: which steps share an encoding, if it has a `group`.
         """
+        if self.group is not None and propagation is not None:
+            own = [
+                [self.matching.own_time(step.t) for step in steps] for steps in propagation.groups
+            ]
+            return self.matching(PropagatedDenoiser(self.group, {t[0]: t for t in own}))
         return self.matching(self.launched if null is None else _with_null(self.launched, null))
 
 
@@ -130,6 +140,7 @@ class Pipeline:
         self._denoisers = tuple(denoisers)
         self._guided: Callable[[Sequence[Denoiser]], list[Denoiser]] = autoguidance or list
         self._space = loaded.space
+        self._propagation = Propagation.of(sampler)
         self._prepared = False
 
     @property
@@ -210,9 +221,20 @@ class Pipeline:
     def _network(self, model: int, batch: Batch) -> Denoiser:
         return self._denoisers[model].answering(batch.nulls.get(model))
 
-    def _answers(self, batch: Batch, timer: StageTimer | None = None) -> list[Denoiser]:
-        """The denoisers as the sampler asks for them; a timer counts each network's own time."""
-        networks = [self._network(model, batch) for model in range(len(self._denoisers))]
+    def _answers(
+        self,
+        batch: Batch,
+        timer: StageTimer | None = None,
+        propagation: Propagation | None = None,
+    ) -> list[Denoiser]:
+        """The denoisers as the sampler asks for them; a timer counts each network's own time.
+
+        With a propagation they are for one trajectory of the batch, from its first step.
+        """
+        networks = [
+            one.answering(batch.nulls.get(model), propagation)
+            for model, one in enumerate(self._denoisers)
+        ]
         if timer is not None:
             stages = [DENOISE + one.name for one in self._denoisers]
             networks = [_timed(n, timer, s) for n, s in zip(networks, stages, strict=True)]
@@ -235,8 +257,10 @@ class Pipeline:
 
     def _denoise(self, batch: Batch, timer: StageTimer) -> tuple[Tensor, np.ndarray | None]:
         """The latents; and, where they are decided on the way, evaluations by each denoiser."""
-        denoisers = self._answers(batch, timer)
-        sampler = self.sampler
+        sampler, propagation = self.sampler, self._propagation
+        denoisers = self._answers(batch, timer, propagation)
+        if propagation is not None and propagation.injection:
+            sampler = NoiseInjection(sampler, propagation.injection, batch.x_T)
         if not isinstance(sampler.stitch, OnlineSchedule):
             with timer.stage(LOOP):
                 return sample(sampler, denoisers, batch.x_T, batch.y, batch.step_noise), None
@@ -252,16 +276,6 @@ class Pipeline:
     def disagreement(self, batch: Batch, compare: str) -> Tensor:
         """Of the first denoiser and the last, (steps, batch.size); see `disagreement`."""
         return disagreement(self.sampler, self._answers(batch), batch, compare)
-
-    @torch.inference_mode()
-    def trajectory(self, batch: Batch) -> Trajectory:
-        """What the images are predicted to be, evaluation by evaluation."""
-        answers, decode = self._answers(batch), lambda x_0: self._decode(x_0)[0]
-        return Trajectory(
-            predictions(self.sampler, answers, batch, decode).numpy(),
-            tuple(step.t for step in self.sampler.plan),
-            tuple(step.model for step in self.sampler.plan),
-        )
 
     def trials(self, batch: Batch) -> BatchTrials:
         """The batch under other schedules than the sampler's."""

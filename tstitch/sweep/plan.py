@@ -13,6 +13,7 @@ from tstitch.runtime.errors import UserError
 from tstitch.scoring.settings import MIN_IMAGES
 from tstitch.sweep.settings import SweepSettings
 
+CARRIED = ("axis", "propagate", "injection")
 Schedule = tuple[str, str, dict[str, Any], float | None, tuple[float, ...] | None]
 
 
@@ -90,7 +91,9 @@ def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[st
 def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedule]:
     """Kind, label, stitch section, fraction of the first denoiser, fractions of all."""
     for fractions in settings.simplex:
-        section = _axis(group_option("stitch", "fractions"), base) | {"fractions": list(fractions)}
+        section = _carried(group_option("stitch", "fractions"), base) | {
+            "fractions": list(fractions)
+        }
         yield "fractions", "/".join(f"{f:g}" for f in fractions), section, fractions[0], fractions
     if settings.simplex:
         return
@@ -99,16 +102,14 @@ def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedu
         yield kind, kind, base["stitch"], None, None
     for kind in settings.kinds:
         section = group_option("stitch", kind)
+        section = _carried(section, base)
         if "fraction" not in section:  # a single schedule, such as `decreasing`
             yield kind, kind, section, None, None
             continue
-        section = _axis(section, base)
         for fraction in settings.fractions:
             yield kind, f"fraction {fraction:g}", section | {"fraction": fraction}, fraction, None
 
 
-def _axis(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    """The section with the axis of the command line, where both have one."""
-    if "axis" in section and "axis" in base["stitch"]:
-        return section | {"axis": base["stitch"]["axis"]}
-    return section
+def _carried(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """The section with the command line's options that all schedules have the same, if any."""
+    return section | {k: base["stitch"][k] for k in CARRIED if k in section and k in base["stitch"]}

@@ -94,7 +94,7 @@ def make_point(
             if stage.startswith(DENOISE)
         },
         gmacs_per_image=metrics.gmacs_per_image,
-        gmacs_per_evaluation={n: row.gmacs_per_evaluation for n, row in denoisers.items()},
+        gmacs_per_evaluation={n: row.mean_gmacs_per_evaluation for n, row in denoisers.items()},
         flops_per_image=metrics.flops_per_image,
         num_images=evaluation.num_images,
         metrics=evaluation.metrics,
