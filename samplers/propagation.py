@@ -5,7 +5,7 @@ the timesteps of all of the group's steps. A group never goes past a switch of d
 of one mean nothing to another.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .base import Sampler, Step
 from .checks import check_integer, check_list, check_number, is_integer
+from .matching import Matching
 from .stitch import Misfit
 
 INJECTED_BELOW = 0.5  # t/T of the steps that take prior noise: 500 of 1000 in the paper's code
@@ -86,20 +87,31 @@ class PropagatedDenoiser:
     For the trajectories of one batch, walked in order.
 
     Args:
-        group: predicts for all of them at once.
-        times: by timestep of a key step the timesteps of its group, as `group` takes them.
+        group: the network, at all of a group's timesteps.
+        matching: how it answers the sampler; a step's own x is what its prediction is told at.
+        propagation: the groups, by the sampler's timesteps.
     """
 
-    def __init__(self, group: Group, times: Mapping[float, Sequence[float]]) -> None:
-        self._group, self._times = group, times
+    def __init__(self, group: Group, matching: Matching, propagation: Propagation) -> None:
+        self._group = group
+        self._times = {steps[0].t: [step.t for step in steps] for steps in propagation.groups}
+        self._own_time = matching.own_time
+        self._matched = matching(self._answer)
+        self._step = 0.0
         self._ready: dict[float, tuple[Tensor, Tensor | None]] = {}
 
     def __call__(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
-        """At a key step, or one of no group, of x; between these of the key step's x."""
-        if t in self._times or t not in self._ready:
-            times = self._times.get(t, (t,))
-            self._ready = dict(zip(times, self._group(x, times, y), strict=True))
-        return self._ready[t]
+        """As the sampler asks for it: at a key step encoded from x, between these from there."""
+        self._step = t
+        return self._matched(x, t, y)
+
+    def _answer(self, x: Tensor, t: float, y: Tensor) -> tuple[Tensor, Tensor | None]:
+        # By the sampler's timesteps: beyond the ends of its process the network has one for many.
+        if self._step in self._times:
+            steps = self._times[self._step]
+            found = self._group(x, [self._own_time(step) for step in steps], y)
+            self._ready = dict(zip(steps, found, strict=True))
+        return self._ready[self._step]
 
 
 class NoiseInjection(Sampler):

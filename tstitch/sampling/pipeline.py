@@ -52,10 +52,7 @@ class PairedDenoiser:
             propagation: which steps share an encoding, if it has a `group`.
         """
         if self.group is not None and propagation is not None:
-            own = [
-                [self.matching.own_time(step.t) for step in steps] for steps in propagation.groups
-            ]
-            return self.matching(PropagatedDenoiser(self.group, {t[0]: t for t in own}))
+            return PropagatedDenoiser(self.group, self.matching, propagation)
         return self.matching(self.launched if null is None else _with_null(self.launched, null))
 
 
