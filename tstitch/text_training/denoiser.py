@@ -9,7 +9,7 @@ from samplers import ScaledLinearVP
 from tstitch.data.captioned import CaptionedImages
 from tstitch.text_training.cache import Cache
 from tstitch.text_training.settings import DrawnSettings
-from tstitch.training.loop import draw, step_generator
+from tstitch.training.loop import draw, noised, step_generator
 
 MEASURED = 256  # held-out images
 BATCH = 64
@@ -91,12 +91,6 @@ class NoiseErrors:
             predicted = network(x_t, times, states.to(self._device)).sample.float()
             total += (predicted - noise).square().mean((1, 2, 3)).sum().item()
         return total / len(self._latents)
-
-
-def noised(x_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
-    """x_t of latents and noise (N, C, H, W) at alpha_bar (N,) (DDPM, Eq. 4)."""
-    shares = alpha_bar[:, None, None, None]
-    return shares.sqrt() * x_0 + (1 - shares).sqrt() * eps
 
 
 def _alpha_bar(device: torch.device) -> Tensor:

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from models.checkpoints import save_weights
 from tstitch.files.record import Record
-from tstitch.files.writing import write_text
 from tstitch.runtime.errors import UserError
 from tstitch.text_training.networks import DualEncoder, build_scheduler
 from tstitch.text_training.tokens import load_tokenizer
 from tstitch.training.checkpoint import writing
+from tstitch.training.network_folder import save_diffusers, write_network
 
 FIELD = "text.dir"
 DTYPE = torch.float16
@@ -62,10 +62,7 @@ def note(folder: Path, stage: str, steps: int, batch_size: int) -> None:
 
 def save_network(network: Any, folder: Path) -> None:
     """Weights in float16 and config.json, of a network of diffusers."""
-    config = json.loads(network.to_json_string())
-    config.pop("_name_or_path", None)  # where it was read from, on this machine
-    text = json.dumps(config, indent=2) + "\n"
-    _write(network.state_dict(), text, folder, "diffusion_pytorch_model.safetensors")
+    save_diffusers(network, folder, DTYPE, FIELD)
 
 
 def save_text_encoder(dual: DualEncoder, folder: Path) -> None:
@@ -98,9 +95,7 @@ def _text_config(dual: DualEncoder, kind: str) -> str:
 
 
 def _write(state: Mapping[str, Tensor], config: str, folder: Path, name: str) -> None:
-    with writing(folder, FIELD):
-        save_weights(state, folder / name, dtype=DTYPE, metadata={"format": "pt"})
-        write_text(folder / "config.json", config)
+    write_network(state, config, folder / name, DTYPE, FIELD)
 
 
 def load_network(kind: str, folder: Path) -> Any:

@@ -14,7 +14,7 @@ from tstitch.data.datasets import StepBatches
 from tstitch.runtime.errors import UserError
 from tstitch.text_training.settings import Schedule, TextSettings
 from tstitch.training.checkpoint import TrainState, restore, save_checkpoint, writing
-from tstitch.training.csv_log import CsvLog
+from tstitch.training.csv_log import CsvLog, Speed
 from tstitch.training.ema import Ema
 from tstitch.training.loop import step_generator
 from tstitch.training.preview import averaged_network
@@ -136,11 +136,11 @@ class _Recorder:
         folder.mkdir(parents=True, exist_ok=True)
         self._task, self._schedule, self._settings = task, schedule, settings
         self._state, self._folder = state, folder
-        fields = ("step", "images", "loss", "learning_rate", "images_per_s", "cpu_images_per_s")
+        fields = ("step", "images", "loss", "learning_rate", *Speed.FIELDS)
         self._log = CsvLog(folder / "log.csv", fields, state.step)
         self._measures = CsvLog(folder / "measures.csv", ("step", "name", "value"), state.step)
         self._losses: list[Tensor] = []
-        self._begin = self._now()
+        self._speed = Speed()
         self._end = None if schedule.minutes is None else time.monotonic() + 60 * schedule.minutes
 
     def __call__(self, loss: Tensor) -> bool:
@@ -164,18 +164,15 @@ class _Recorder:
                 f"text.{self._task.name}.learning_rate={self._schedule.learning_rate}: the loss is "
                 f"not finite before step {step}; choose a smaller one; the last checkpoint is kept"
             )
-        spent = [now - then for now, then in zip(self._now(), self._begin, strict=True)]
         images = len(losses) * self._schedule.batch_size
         self._log.append({
             "step": step,
             "images": step * self._schedule.batch_size,
             "loss": f"{losses.mean():.6g}",
             "learning_rate": f"{self._schedule.learning_rate_at(step - 1):.4g}",
-            "images_per_s": f"{images / spent[0]:.1f}",
-            "cpu_images_per_s": f"{images / max(spent[1], 1e-9):.1f}",
+            **self._speed.columns(images),
         })  # fmt: skip
         self._losses.clear()
-        self._begin = self._now()
 
     def _measure(self, step: int) -> None:
         network = averaged_network(self._state.network, self._state.ema.weights)
@@ -186,9 +183,4 @@ class _Recorder:
         )
         shown = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
         log.info("%s: step %d of %d: %s", self._task.name, step, self._schedule.steps, shown)
-        self._begin = self._now()
-
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        """Seconds that have passed, and that this process has had a core for."""
-        return time.perf_counter(), time.process_time()
+        self._speed.begin()

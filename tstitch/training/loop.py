@@ -110,6 +110,12 @@ def draw(
     return t, eps, torch.where(dropped, num_classes, y)
 
 
+def noised(x_0: Tensor, eps: Tensor, alpha_bar: Tensor) -> Tensor:
+    """x_t of latents and noise (N, C, H, W) at alpha_bar (N,) (DDPM, Eq. 4)."""
+    shares = alpha_bar[:, None, None, None]
+    return shares.sqrt() * x_0 + (1 - shares).sqrt() * eps
+
+
 def _timesteps(place: Tensor, span: tuple[int, int]) -> Tensor:
     """Places (n,) in 0..1 as timesteps (n,) from the span's first up to below its second."""
     first, end = span

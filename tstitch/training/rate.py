@@ -39,9 +39,13 @@ class RateSettings(fields.Settings):
 
     def learning_rate_at(self, step: int) -> float:
         """Linear warm-up, constant, then linear decay to zero over the last decay_steps."""
+        return self.learning_rate * self.share_at(step)
+
+    def share_at(self, step: int) -> float:
+        """The same as a part of learning_rate, in 0..1."""
         up = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         down = min(1.0, (self.steps - step) / self.decay_steps) if self.decay_steps else 1.0
-        return self.learning_rate * min(up, down)
+        return min(up, down)
 
 
 class DrawSettings(fields.Settings):
