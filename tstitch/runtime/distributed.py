@@ -1,7 +1,7 @@
 """The only file that touches torch.distributed; plain `python` is the world of size one."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -103,10 +103,19 @@ def collect(value: T) -> list[T]:
 
 
 def add(tensor: Tensor) -> Tensor:
-    """The sum of every rank's CPU tensor of this shape, on every rank."""
+    """The sum of every rank's tensor of this shape, on every rank."""
     if world_size() > 1:
         dist.all_reduce(tensor)
     return tensor
+
+
+def average(tensors: Sequence[Tensor]) -> None:
+    """Puts the mean over ranks to tensors of any device, in place and in one message."""
+    if world_size() == 1 or not tensors:
+        return
+    flat = add(torch.cat([tensor.flatten() for tensor in tensors])) / world_size()
+    for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def data_parallel(module: nn.Module) -> nn.Module:

@@ -1,0 +1,68 @@
+"""The folder of a student, as diffusers reads it, and what it says of its plan."""
+
+from pathlib import Path
+from typing import Any
+
+from models.precision import DTYPES
+from tstitch.distil.plan import timesteps_of
+from tstitch.distil.settings import DistilSettings
+from tstitch.distil.teacher import Teacher, scheduler_text
+from tstitch.files.record import Record
+from tstitch.files.writing import write_text
+from tstitch.training.checkpoint import writing
+from tstitch.training.network_folder import save_diffusers
+
+FIELD = "distil.dir"
+PLAN = "tiue.json"  # beside the config.json of the U-Net
+
+
+class StudentRecord(Record):
+    """How a student makes images, and how it was trained."""
+
+    arm: str
+    encoder: str
+    timesteps: tuple[int, ...]
+    clean: bool
+    teacher: str
+    guidance: float  # of the scores; a student is sampled without
+    kl_weight: float
+    kl_form: str
+    fake: str
+    steps: int
+    captions_seen: int
+    seed: int
+
+
+def save_student(
+    network: Any, settings: DistilSettings, teacher: Teacher, encoder: str, steps: int, folder: Path
+) -> None:
+    """unet/ with its weights, config.json and plan, and scheduler/.
+
+    Args:
+        network: the averaged student, a UNet2DConditionModel.
+        encoder: of its plan.
+        steps: that it was trained for.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    timesteps, clean = timesteps_of(settings.arm, settings.timesteps, settings.clean)
+    record = StudentRecord(
+        arm=settings.arm,
+        encoder=encoder,
+        timesteps=timesteps,
+        clean=clean,
+        teacher=teacher.digest(),
+        guidance=settings.guidance,
+        kl_weight=settings.kl.weight,
+        kl_form=settings.kl.form,
+        fake=settings.fake.kind,
+        steps=steps,
+        captions_seen=steps * settings.batch_size,
+        seed=settings.seed,
+    )
+    save_diffusers(network, folder / "unet", DTYPES[settings.save_dtype], FIELD)
+    with writing(folder, FIELD):
+        (folder / "scheduler").mkdir(exist_ok=True)
+        write_text(folder / "scheduler" / "scheduler_config.json", scheduler_text(teacher))
+        record.write(folder / "unet" / PLAN)
