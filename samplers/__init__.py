@@ -11,10 +11,10 @@ from .euler import Euler
 from .heun import Heun
 from .loopfree import LoopFree
 from .matching import MATCHES, Matching
+from .one_pass import OnePass
 from .online import Decisions, OnlineDenoiser, OnlineSchedule, VarianceError
 from .prediction import PREDICTIONS, Conversion, conversion
 from .process import Process
-from .propagation import NoiseInjection, PropagatedDenoiser, Propagation
 from .randomness import PerImageRandomness
 from .rectified_flow import RectifiedFlow
 from .sketch_render import SketchRender
@@ -30,7 +30,6 @@ from .stitch import (
     LargeToSmall,
     Last,
     Misfit,
-    PlannedSchedule,
     Random,
     ResolvedSchedule,
     Search,
@@ -46,10 +45,9 @@ __all__ = [
     "Autoguidance", "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decisions",
     "Decreasing", "Denoiser", "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions",
     "Heun", "Interleave", "LargeToSmall", "Last", "LinearVP", "LoopFree", "MATCHES", "Matching",
-    "Misfit", "NUM_TIMESTEPS", "NoiseInjection", "OnlineDenoiser", "OnlineSchedule", "PREDICTIONS",
-    "PerImageRandomness", "PlannedSchedule", "Process", "PropagatedDenoiser", "Propagation",
-    "Random", "RectifiedFlow", "ResolvedSchedule", "Sampler", "ScaledLinearVP", "Search",
-    "SketchRender", "Step", "StitchSchedule", "TopK", "VPSDE", "VarianceError", "Window",
-    "conversion", "ddim_stride_timesteps", "least", "respaced_timesteps", "sample",
-    "spaced_timesteps", "spend",
+    "Misfit", "NUM_TIMESTEPS", "OnePass", "OnlineDenoiser", "OnlineSchedule", "PREDICTIONS",
+    "PerImageRandomness", "Process", "Random", "RectifiedFlow", "ResolvedSchedule", "Sampler",
+    "ScaledLinearVP", "Search", "SketchRender", "Step", "StitchSchedule", "TopK", "VPSDE",
+    "VarianceError", "Window", "conversion", "ddim_stride_timesteps", "least", "respaced_timesteps",
+    "sample", "spaced_timesteps", "spend",
 ]  # fmt: skip

@@ -5,32 +5,14 @@ from typing import Any
 
 from models.precision import DTYPES
 from tstitch.distil.plan import timesteps_of
+from tstitch.distil.record import PLAN, StudentRecord
 from tstitch.distil.settings import DistilSettings
 from tstitch.distil.teacher import Teacher, scheduler_text
-from tstitch.files.record import Record
 from tstitch.files.writing import write_text
 from tstitch.training.checkpoint import writing
 from tstitch.training.network_folder import save_diffusers
 
 FIELD = "distil.dir"
-PLAN = "tiue.json"  # beside the config.json of the U-Net
-
-
-class StudentRecord(Record):
-    """How a student makes images, and how it was trained."""
-
-    arm: str
-    encoder: str
-    timesteps: tuple[int, ...]
-    clean: bool
-    teacher: str
-    guidance: float  # of the scores; a student is sampled without
-    kl_weight: float
-    kl_form: str
-    fake: str
-    steps: int
-    captions_seen: int
-    seed: int
 
 
 def save_student(

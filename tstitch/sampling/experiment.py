@@ -13,6 +13,7 @@ from samplers import (
     LinearVP,
     Matching,
     Misfit,
+    OnePass,
     OnlineSchedule,
     Propagation,
     Sampler,
@@ -248,6 +249,11 @@ def _parse_sampler(config: dict[str, Any], stitch: StitchSchedule, pair: PairSpe
     if not isinstance(sampler, Sampler):
         raise not_a(config["sampler"], "sampler", "Sampler")
     for spec in pair.denoisers:
+        if spec.one_pass and not isinstance(sampler, OnePass):
+            raise UserError(
+                f"sampler._target_={section['_target_']}: {spec.name} makes an image of pure noise "
+                "in one pass; choose sampler=loopfree"
+            )
         _matching(sampler, spec)
     check_propagation(sampler, pair)
     return sampler
