@@ -108,3 +108,19 @@ def save_clip(folder: Path, *, side: int = 20, seed: int = 0) -> Path:
     (folder / "vocab.json").write_text(json.dumps(tokens))
     (folder / "merges.txt").write_text("#version: 0.2\n")
     return folder
+
+
+def captioned_images():
+    """Nine random images of side 16 with captions, three of them held out."""
+    from tstitch.data.captioned import CaptionedImages
+
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.arange(9)
+    return CaptionedImages(
+        images=torch.randint(0, 256, (9, 3, 16, 16), generator=generator, dtype=torch.uint8),
+        captions=tuple(f"picture {'abcdefghi'[number]}" for number in range(9)),
+        subjects=numbers,
+        styles=numbers % 2,
+        style_names=("drawn", "grey"),
+        held_out=numbers > 5,
+    )

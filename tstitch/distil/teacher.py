@@ -12,8 +12,15 @@ from torch import Tensor
 
 from models.checkpoints import CheckpointError, load_weights
 from models.condition import read_prompts
-from models.diffusers_denoiser import DiffusersDenoiser
-from models.folders import fetch_folder, folder_digest, is_local, local_folder, read_scheduler
+from models.diffusers_denoiser import TEXT, DiffusersDenoiser
+from models.folders import (
+    fetch_folder,
+    folder_digest,
+    is_local,
+    local_folder,
+    read_config,
+    read_scheduler,
+)
 from models.spaces import VAESpace
 from models.text_encoder import ClipText
 from models.unet_split import check_splits
@@ -90,20 +97,20 @@ class Teacher:
         """
         with errors_of(f"{FIELD}={self.source}: "):
             encoder = ClipText(self.source)
-            found = encoder.encode(captions[:1], device)["encoder_hidden_states"]
-            width = self.config["cross_attention_dim"]
-            if found.shape[-1] != width:
+            width, given = self.config["cross_attention_dim"], encoder.widths[TEXT]
+            if given != width:
                 raise ValueError(
-                    f"its U-Net takes texts of width {width}, its text_encoder gives "
-                    f"{found.shape[-1]}; give the folder of one pipeline"
+                    f"its U-Net takes texts of width {width}, its text_encoder gives {given}; give "
+                    "the folder of one pipeline"
                 )
+            found = encoder.encode(captions[:1], device)[TEXT]
             if (size := found.nbytes * len(captions)) > LARGEST_TABLE:
                 raise UserError(
                     f"distil.captions: the states of {len(captions)} captions take "
                     f"{size / 1e9:.0f} GB of memory; give fewer than "
                     f"{LARGEST_TABLE / found.nbytes:.0f}"
                 )
-            return encoder.encode([*captions, ""], device)["encoder_hidden_states"].cpu()
+            return encoder.encode([*captions, ""], device)[TEXT].cpu()
 
     def _unet_folder(self) -> Path:
         return fetch_folder(_unet(self.source))
@@ -122,7 +129,7 @@ def read_teacher(source: str) -> Teacher:
     with errors_of(f"{FIELD}={source}: "):
         if scheduler is None:
             raise ValueError("has no scheduler/scheduler_config.json; give a pipeline's folder")
-        if found.conditioning != "text" or list(found.text_widths) != ["encoder_hidden_states"]:
+        if found.conditioning != "text" or list(found.text_widths) != [TEXT]:
             raise ValueError("its U-Net takes more or less than texts; choose one of them alone")
         if found.prediction != "eps":
             raise ValueError(f"its U-Net predicts {found.prediction}; choose one that predicts eps")
@@ -141,8 +148,6 @@ def _denoiser(source: str) -> DiffusersDenoiser:
     Raises:
         ValueError: as its `source=` says, with the name `source` left out.
     """
-    from models.folders import read_config
-
     config = read_config(_unet(source))
     side, channels = config.get("sample_size"), config.get("in_channels")
     if not isinstance(side, int) or not isinstance(channels, int):
