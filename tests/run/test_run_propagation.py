@@ -32,9 +32,11 @@ def images():
     engine, *_ = choose_engines(first.engine, first.run)
     loaded = first.load(engine)
 
-    def make(*words):
+    def make(*words, watched=False):
         maker = parsed(*words).maker(loaded)
         batch = maker.draw([0, 1], torch.tensor([0, 5]), seed=0)
+        if watched:
+            return maker.trajectory(batch).predictions
         return maker.sample(batch, StageTimer(engine.device)).wait()
 
     return make
@@ -54,6 +56,12 @@ def test_every_step_a_key(images, sampler):
     ordinary, every = images(*words), images(*words, "stitch.propagate=1")
     assert np.array_equal(ordinary, every)
     assert not np.array_equal(ordinary, images(*words, "stitch.propagate=2"))
+
+
+def test_trajectories_are_the_runs(images):
+    """Catches: predictions along another trajectory than the one that makes the image."""
+    *_, last = images(*SHARED, watched=True)
+    assert np.array_equal(last, images(*SHARED))
 
 
 @pytest.mark.parametrize(("fraction", "model", "name"), [(0, 1, "large"), (1, 0, "small")])
