@@ -15,6 +15,7 @@ from .one_pass import OnePass
 from .online import Decisions, OnlineDenoiser, OnlineSchedule, VarianceError
 from .prediction import PREDICTIONS, Conversion, conversion
 from .process import Process
+from .propagation import NoiseInjection, PropagatedDenoiser, Propagation
 from .randomness import PerImageRandomness
 from .rectified_flow import RectifiedFlow
 from .sketch_render import SketchRender
@@ -30,6 +31,7 @@ from .stitch import (
     LargeToSmall,
     Last,
     Misfit,
+    PlannedSchedule,
     Random,
     ResolvedSchedule,
     Search,
@@ -45,9 +47,10 @@ __all__ = [
     "Autoguidance", "Boundary", "Budget", "Conversion", "DDIM", "DDPM", "DPMSolver", "Decisions",
     "Decreasing", "Denoiser", "DiscreteVP", "EDM", "Euler", "Explicit", "Fraction", "Fractions",
     "Heun", "Interleave", "LargeToSmall", "Last", "LinearVP", "LoopFree", "MATCHES", "Matching",
-    "Misfit", "NUM_TIMESTEPS", "OnePass", "OnlineDenoiser", "OnlineSchedule", "PREDICTIONS",
-    "PerImageRandomness", "Process", "Random", "RectifiedFlow", "ResolvedSchedule", "Sampler",
-    "ScaledLinearVP", "Search", "SketchRender", "Step", "StitchSchedule", "TopK", "VPSDE",
-    "VarianceError", "Window", "conversion", "ddim_stride_timesteps", "least", "respaced_timesteps",
-    "sample", "spaced_timesteps", "spend",
+    "Misfit", "NUM_TIMESTEPS", "NoiseInjection", "OnePass", "OnlineDenoiser", "OnlineSchedule",
+    "PREDICTIONS", "PerImageRandomness", "PlannedSchedule", "Process", "PropagatedDenoiser",
+    "Propagation", "Random", "RectifiedFlow", "ResolvedSchedule", "Sampler", "ScaledLinearVP",
+    "Search", "SketchRender", "Step", "StitchSchedule", "TopK", "VPSDE", "VarianceError", "Window",
+    "conversion", "ddim_stride_timesteps", "least", "respaced_timesteps", "sample",
+    "spaced_timesteps", "spend",
 ]  # fmt: skip

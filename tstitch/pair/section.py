@@ -71,7 +71,7 @@ class DenoiserSpec(fields.Settings):
     Validated with the `process` of the pair.
     """
 
-    computed = ("name", "identity", "has_null", "one_pass")
+    computed = ("name", "identity", "has_null", "splits", "one_pass")
 
     network: Annotated[Mapping[str, Any], A_NETWORK]  # _target_ and sizes
     weights: fields.Text  # path, URL, gdrive:ID, shipped:PATH, hub:NAME, pretrained or random
@@ -85,6 +85,7 @@ class DenoiserSpec(fields.Settings):
     name: str = ""
     identity: Mapping[str, Any] | None = None  # what `network` names; None = its values say it
     has_null: bool = True  # whether it can be guided
+    splits: bool = False  # whether its encoder can be run by itself (models.unet_split)
     one_pass: bool = False  # it makes x_0 of pure noise, and knows no other step
 
     def rescaling(self) -> dict[str, float]:

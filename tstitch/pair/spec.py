@@ -98,6 +98,7 @@ def _completed(spec: DenoiserSpec, network: nn.Module) -> DenoiserSpec:
         "prediction": spec.prediction or prediction,
         "identity": getattr(network, "identity", None),
         "has_null": getattr(network, "has_null", True),
+        "splits": getattr(network, "splits", False),
         "one_pass": getattr(network, "one_pass", False),
     }
     return spec.model_copy(update=own)

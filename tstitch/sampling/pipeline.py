@@ -25,12 +25,13 @@ from samplers import (
     sample,
 )
 from samplers.propagation import Group
-from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment
+from tstitch.maker.protocol import DECODE, DENOISE, LOOP, Experiment, Trajectory
 from tstitch.runtime.errors import UserError, errors_of
 from tstitch.runtime.transfer import HostCopy, to_device
 from tstitch.sampling.batch import Batch
 from tstitch.sampling.disagreement import disagreement
 from tstitch.sampling.loaded_pair import Launched, LoadedPair
+from tstitch.sampling.predictions import predictions
 from tstitch.sampling.trials import BatchTrials
 
 
@@ -237,6 +238,15 @@ class Pipeline:
             networks = [_timed(n, timer, s) for n, s in zip(networks, stages, strict=True)]
         return self._guided(networks)
 
+    def _walked(
+        self, batch: Batch, timer: StageTimer | None = None
+    ) -> tuple[Sampler, list[Denoiser]]:
+        """What one trajectory of the batch is walked with, its steps' shared encodings included."""
+        sampler, propagation = self.sampler, self._propagation
+        if propagation is not None and propagation.injection:
+            sampler = NoiseInjection(sampler, propagation.injection, batch.x_T)
+        return sampler, self._answers(batch, timer, propagation)
+
     def _nulls(self, draw: Callable[[int, tuple[int, ...]], Tensor]) -> dict[int, Tensor]:
         """What images bring along, of the denoisers whose null condition needs it."""
         shapes = {place: one.null_draw for place, one in enumerate(self._denoisers)}
@@ -254,10 +264,7 @@ class Pipeline:
 
     def _denoise(self, batch: Batch, timer: StageTimer) -> tuple[Tensor, np.ndarray | None]:
         """The latents; and, where they are decided on the way, evaluations by each denoiser."""
-        sampler, propagation = self.sampler, self._propagation
-        denoisers = self._answers(batch, timer, propagation)
-        if propagation is not None and propagation.injection:
-            sampler = NoiseInjection(sampler, propagation.injection, batch.x_T)
+        sampler, denoisers = self._walked(batch, timer)
         if not isinstance(sampler.stitch, OnlineSchedule):
             with timer.stage(LOOP):
                 return sample(sampler, denoisers, batch.x_T, batch.y, batch.step_noise), None
@@ -273,6 +280,17 @@ class Pipeline:
     def disagreement(self, batch: Batch, compare: str) -> Tensor:
         """Of the first denoiser and the last, (steps, batch.size); see `disagreement`."""
         return disagreement(self.sampler, self._answers(batch), batch, compare)
+
+    @torch.inference_mode()
+    def trajectory(self, batch: Batch) -> Trajectory:
+        """What the images are predicted to be, evaluation by evaluation."""
+        sampler, answers = self._walked(batch)
+        found = predictions(sampler, answers, batch, lambda x_0: self._decode(x_0)[0])
+        return Trajectory(
+            found.numpy(),
+            tuple(step.t for step in self.sampler.plan),
+            tuple(step.model for step in self.sampler.plan),
+        )
 
     def trials(self, batch: Batch) -> BatchTrials:
         """The batch under other schedules than the sampler's."""

@@ -17,7 +17,8 @@ def check_propagation(sampler: Sampler, pair: PairSpec) -> None:
     with errors_of("stitch."):
         if Propagation.of(sampler) is None:
             return
-    whole = [spec.name for spec in pair.denoisers if not spec.splits]
+    # The one pass of a student has its decoders in one already.
+    whole = [spec.name for spec in pair.denoisers if spec.one_pass or not spec.splits]
     if whole:
         raise UserError(
             f"stitch.propagate={sampler.stitch.propagate}: denoiser {whole[0]} of pair {pair.name} "
