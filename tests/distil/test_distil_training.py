@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from tstitch.distil import recorder
 
+KL = "distil.kl.weight=0.3"
 WEIGHTS = "student/unet/diffusion_pytorch_model.safetensors"
 
 
@@ -30,15 +31,12 @@ def same(first: dict, second: dict) -> bool:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, tiny_distil, run_script) -> dict[str, Path]:
-    """distil.dir by kind of fake score, made by the command in one process."""
-    made = {}
-    for kind in ("full", "lora"):
-        made[kind] = tmp_path_factory.mktemp(kind)
-        fields = tiny_distil(made[kind], f"distil.fake.kind={kind}", "distil.kl.weight=0.3")
-        done = run_script("distil.py", *fields)
-        assert done.returncode == 0, done.stderr
-    return made
+def whole(tmp_path_factory, distilled) -> dict[str, Path]:
+    """distil.dir by kind of fake score, trained in one go."""
+    return {
+        kind: distilled(tmp_path_factory.mktemp(kind), f"distil.fake.kind={kind}", KL)
+        for kind in ("full", "lora")
+    }
 
 
 def test_files(whole, log_rows, teacher):
@@ -71,7 +69,7 @@ def test_killed_and_resumed(
     tmp_path, distilled, whole, monkeypatch, log_rows, kind, before_checkpoint
 ):
     """Catches: draws that restart, a fake score, average or moment of an optimiser that is lost."""
-    fields = (f"distil.fake.kind={kind}", "distil.kl.weight=0.3")
+    fields = (f"distil.fake.kind={kind}", KL)
     write = recorder.save_checkpoint
 
     def save(state, folder):
@@ -92,31 +90,39 @@ def test_killed_and_resumed(
     assert log_rows(tmp_path) == log_rows(whole[kind])
 
 
-def test_two_processes(tmp_path, tiny_distil, run_script, whole, log_rows, teacher):
-    """Catches: ranks that draw the same images, gradients that are added, a divergence that counts
-    by rank, a resumed training of several processes that goes on with other draws.
-    """
-    fields = ("distil.fake.kind=full", "distil.kl.weight=0.3")
-    pieces = tmp_path / "pieces"
-    for steps in (5, 10):
-        more = (*fields, f"distil.steps={steps}")
-        done = run_script("distil.py", *tiny_distil(pieces, *more), processes=2)
-        assert done.returncode == 0, done.stderr
-    whole_of_two = tmp_path / "whole"
-    more = (*fields, "distil.steps=10")
-    done = run_script("distil.py", *tiny_distil(whole_of_two, *more), processes=2)
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory, tiny_distil, run_script) -> Path:
+    """distil.dir of kind full, trained by the command in two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    done = run_script("distil.py", *tiny_distil(folder, KL), processes=2)
     assert done.returncode == 0, done.stderr
-    assert same(checkpoint(pieces)["model"], checkpoint(whole_of_two)["model"])
-    assert (pieces / WEIGHTS).read_bytes() == (whole_of_two / WEIGHTS).read_bytes()
+    return folder
+
+
+def test_two_processes(by_two, whole, log_rows, teacher):
+    """Catches: ranks that draw the same images, gradients that are added, a divergence that counts
+    by rank.
+    """
     # Adam makes much of the rounding of small gradients: compared with how far weights have moved.
     before = load_file(teacher / "unet" / "diffusion_pytorch_model.safetensors")
-    one, two = checkpoint(whole["full"])["ema"], checkpoint(pieces)["ema"]
+    one, two = checkpoint(whole["full"])["ema"], checkpoint(by_two)["ema"]
     moved = sum((one[n] - before[n]).square().sum() for n in before)
     apart = sum((one[n] - two[n]).square().sum() for n in before)
     assert moved > 0 and apart < 1e-4 * moved
-    for first, second in zip(log_rows(whole["full"]), log_rows(pieces), strict=True):
+    for first, second in zip(log_rows(whole["full"]), log_rows(by_two), strict=True):
         for name in ("kl", "fake", "eps_variance_1"):
             assert float(first[name]) == pytest.approx(float(second[name]), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_resume(tmp_path, tiny_distil, run_script, by_two):
+    """Catches: a resumed training of several processes that goes on with other draws."""
+    for steps in (5, 10):
+        fields = tiny_distil(tmp_path, KL, f"distil.steps={steps}")
+        done = run_script("distil.py", *fields, processes=2)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / WEIGHTS).read_bytes() == (by_two / WEIGHTS).read_bytes()
+    assert same(checkpoint(tmp_path)["model"], checkpoint(by_two)["model"])
 
 
 def test_the_release_sums_its_divergence(tmp_path, distilled):

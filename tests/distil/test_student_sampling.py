@@ -49,15 +49,17 @@ def expected_images(arm: str, unet: Path, teacher: Path) -> np.ndarray:
     return VAESpace(f"{teacher}/vae", 8, 4).decode(x_0).numpy()
 
 
-@pytest.mark.parametrize(("pair", "arm", "nfe"), [("emoji_tiue", "U", 1), ("emoji_m4", "M4", 4)])
+@pytest.mark.parametrize(
+    ("pair", "arm", "nfe", "ranks"), [("emoji_tiue", "U", 1, (0, 2)), ("emoji_m4", "M4", 4, (0,))]
+)
 def test_images_are_those_of_the_plan(
-    tmp_path, of_student, students, teacher, run_script, pair, arm, nfe
+    tmp_path, of_student, students, teacher, run_script, pair, arm, nfe, ranks
 ):
     """Catches: another plan than a student was trained for, images that depend on the processes,
     a number of evaluations that leaves some out.
     """
     made = []
-    for processes in (0, 2):
+    for processes in ranks:
         folder = tmp_path / str(processes)
         fields = of_student(pair, students(arm), f"run.dir={folder}")
         done = run_script("sample.py", *fields, processes=processes)
@@ -66,7 +68,7 @@ def test_images_are_those_of_the_plan(
         images = np.load(folder / "samples.npz")["arr_0"]
         metrics = json.loads((folder / "metrics.json").read_text())
         assert metrics["nfe_per_image"] == nfe
-    assert made[0] == made[1]
+    assert made[0] == made[-1]
     expected = expected_images(arm, students(arm), teacher)
     assert np.abs(images.astype(int) - expected).max() <= 1
 
@@ -83,7 +85,9 @@ def test_arithmetic_is_of_encoder_and_all_decoders(students):
     assert 0.5 * flops[0] < decoder < flops[0]
 
 
-@pytest.mark.parametrize("name", ["tiue_sd15", "tiue_sd21_base"])
+@pytest.mark.parametrize(
+    "name", ["tiue_sd15", pytest.param("tiue_sd21_base", marks=pytest.mark.slow)]
+)
 def test_released_students(tmp_path, teacher, run_script, of_student, name):
     """Catches: a configuration of published students that cannot be run."""
     unet = teacher / "unet"

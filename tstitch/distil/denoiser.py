@@ -69,6 +69,11 @@ class Student(DiffusersDenoiser):
         self.prediction, self.has_null = "x0", False
         self.identity |= {"timesteps": [*timesteps], "clean": clean}
 
+    @property
+    def splits(self) -> bool:
+        """False: its encoder runs once as it is."""
+        return False
+
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         """x_0 (N, C, H, W).
 

@@ -90,7 +90,9 @@ class Teacher:
             return VAESpace(place, side, channels).to(device).load()
 
     def states(self, captions: Sequence[str], device: torch.device) -> Tensor:
-        """What captions mean to the U-Net, float32 (N + 1, L, width); last the empty text.
+        """What captions mean to the U-Net, float32 (N + 1, L, width) on the host.
+
+        The last row is of the empty text.
 
         Raises:
             UserError: no text encoder that fits, or more than fits into memory.
