@@ -83,7 +83,7 @@ ARRAY = {"SLURM_ARRAY_TASK_COUNT": "5", "SLURM_ARRAY_TASK_ID": "7"}
         # A batch script itself, of a job of four tasks.
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, None),
         (SRUN | {"SLURM_STEP_NUM_TASKS": "1"}, None),
-        ({"JOB_COMPLETION_INDEX": "2"}, Worker(2, 3)),
+        ({"JOB_COMPLETION_INDEX": "2"}, Worker(2, None)),
     ],
 )
 def test_what_it_was_started_as(environment, worker):

@@ -7,7 +7,9 @@ import time
 import pytest
 
 from tstitch.config.cli import compose
+from tstitch.run import worker
 from tstitch.run.claims import ALIVE, FOLDER
+from tstitch.run.finish import run_finish
 from tstitch.run.generate import run_sampling
 
 LONG = ("run.num_images=60", "run.batch_size=2", "sampler.steps=20")
@@ -93,6 +95,9 @@ def test_refusals(refusal, whole, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     assert refusal(run, "run.overwrite=true").startswith("run.overwrite=true: workers of a job")
     assert "belongs to another run" in refusal(run, "run.seed=5")
+    shutil.rmtree(run / "shards")  # the others are at their first batch
+    (run / "samples.npz").unlink()
+    assert "belongs to another run" in refusal(run, "run.seed=5")
 
 
 def test_finish(run_script, whole, tmp_path):
@@ -104,12 +109,46 @@ def test_finish(run_script, whole, tmp_path):
     done = run_script("finish.py", f"dir={run}")
     assert done.returncode == 0, done.stderr
     assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    made = (run / "shards" / "00000008-00000016.npz").stat().st_mtime_ns
+    text = (run / "config.yaml").read_text()
+    assert "overwrite: false" in text
+    (run / "config.yaml").write_text(text.replace("overwrite: false", "overwrite: true"))
+    (run / "samples.npz").unlink()
+    run_finish({"dir": str(run)})  # of a run that began with run.overwrite=true
+    assert (run / "shards" / "00000008-00000016.npz").stat().st_mtime_ns == made
     (run / "samples.npz").unlink()
     (run / "shards" / "00000008-00000016.npz").unlink()
     done = run_script("finish.py", f"dir={run}")
     assert done.returncode == 2 and f"dir={run}: 8 of 24 images are missing" in done.stderr
     done = run_script("finish.py", f"dir={tmp_path}")
     assert done.returncode == 2 and done.stderr.startswith(f"error: dir={tmp_path}: has no config")
+
+
+def test_packed_images_stay(tiny, images, monkeypatch, tmp_path):
+    """Catches: images of samples.npz alone sampled again to extend it; workers that look at a
+    damaged one for ever."""
+    for name, value in job(0, 2).items():
+        monkeypatch.setenv(name, value)
+    run, write, made = tmp_path / "run", worker.write_shard, []
+
+    def noted(folder, unit, shard) -> None:
+        made.append(unit.first)
+        write(folder, unit, shard)
+
+    def extended(count: int) -> set[int]:
+        made.clear()
+        words = (f"run.dir={run}", "run.keep_shards=false", f"run.num_images={count}")
+        run_sampling(compose("sample", [*tiny, *words]))
+        return set(made)
+
+    monkeypatch.setattr(worker, "write_shard", noted)
+    assert extended(16) == {0, 8} and not list((run / "shards").iterdir())
+    before = images(run)
+    assert extended(24) == {16} and (images(run)[:16] == before).all()
+    content = bytearray((run / "samples.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / "samples.npz").write_bytes(content)
+    assert extended(24) == {0, 8, 16} and (images(run)[:16] == before).all()
 
 
 @pytest.mark.slow

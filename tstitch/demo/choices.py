@@ -13,6 +13,8 @@ def pairs_here() -> list[str]:
 
 def _is_here(name: str) -> bool:
     try:
-        return weights_here(compose("sample", [f"pair={name}", NOT_SCORED])["pair"])
+        pair = compose("sample", [f"pair={name}", NOT_SCORED])["pair"]
+        several = len(pair.get("denoisers") or pair.get("networks") or ()) > 1
+        return several and weights_here(pair)
     except UserError:  # one that leaves something to be given
         return False

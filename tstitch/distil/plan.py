@@ -68,7 +68,7 @@ class OneEncoder:
             context.repeat(count, 1, 1),
         )
         noises = predicted.to(_at_least_float32(z)).unflatten(0, (count, size))
-        return self.closed_form(z, noises), noises
+        return self.closed_form(z.to(noises.dtype), noises), noises
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,11 @@ class EachStep:
         return tuple(int(step.t) for step in self.sampler.plan)
 
     def __call__(self, network: Any, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        noises, dtype = [], _at_least_float32(z)
+        noises, own, dtype = [], z.dtype, _at_least_float32(z)
+        z = z.to(dtype)
         for step in self.sampler.plan:
             t = torch.full((len(z),), int(step.t), device=z.device)
-            eps = network(z, t, context, return_dict=False)[0].to(dtype)
+            eps = network(z.to(own), t, context, return_dict=False)[0].to(dtype)
             z = self.sampler.update(step, z, eps, None, z.clone, [])  # eta = 0: no step noise
             noises.append(eps)
         return z, torch.stack(noises)

@@ -60,26 +60,33 @@ def _packages() -> Iterator[tuple[bool, str]]:
 def _devices() -> Iterator[tuple[bool, str]]:
     try:
         from tstitch.doctor.machine import compiling, devices
-    except ModuleNotFoundError as error:
-        yield True, f"cannot be looked for without {error.name}"
+
+        lines = [*devices(), *compiling()]
+    except (ImportError, OSError) as error:  # of torch's own libraries, too
+        yield True, f"cannot be looked for: {_line(error)}"
         return
-    for line in (*devices(), *compiling()):
+    for line in lines:
         yield False, line
 
 
 def _weights() -> Iterator[tuple[bool, str]]:
     try:
         from tstitch.doctor.files import caches, damaged_weights
-    except ModuleNotFoundError as error:
-        yield True, f"cannot be looked for without {error.name}"
+
+        damaged = damaged_weights()
+    except (ImportError, OSError) as error:
+        yield True, f"cannot be looked for: {_line(error)}"
         return
-    damaged = damaged_weights()
     for name in damaged:
         yield True, f"models/pretrained/{name}: missing or changed; git checkout models/pretrained"
     if not damaged:
         yield False, "shipped: whole"
     for line in caches():
         yield False, line
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

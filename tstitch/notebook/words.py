@@ -40,6 +40,8 @@ def beginning(pair: str, words: Sequence[str]) -> tuple[str, ...]:
 
 def stitch_word(fraction: float, denoisers: int) -> str:
     """The override that gives the smallest denoiser a fraction; larger ones share the rest."""
+    if denoisers < 2:
+        raise UserError("pair: has one denoiser, and nothing to stitch; choose another pair")
     if denoisers == 2:
         return f"stitch.fraction={fraction:g}"
     rest = [f"{(1 - fraction) / (denoisers - 1):.9g}"] * (denoisers - 2)  # the last one's is left

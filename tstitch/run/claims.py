@@ -38,11 +38,9 @@ class Claims:
         self._folder = folder / FOLDER
         self._own = self._folder / f"{self.name}{ALIVE}"
         self._left = threading.Event()
-        self._dead = set[str]()
 
     def __enter__(self) -> Self:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._own.touch()
+        self._appear()
         self._thread = threading.Thread(target=self._stay_alive, daemon=True)
         self._thread.start()
         return self
@@ -76,12 +74,17 @@ class Claims:
             return self._create(path)
         if owner == self.name:
             return True
-        if self._is_alive(owner):
+        if _alive(self._folder / f"{owner}{ALIVE}", self._now()):
             return False
         aside = path.with_name(f"{path.name}.{self.name}")
         try:
             path.rename(aside)  # of several that see it dead, one does
         except FileNotFoundError:
+            return False
+        if _owner(aside) != owner:  # another was faster, and this is its own claim
+            with suppress(FileExistsError):
+                os.link(aside, path)
+            aside.unlink(missing_ok=True)
             return False
         aside.unlink(missing_ok=True)
         return self._create(path)
@@ -99,10 +102,12 @@ class Claims:
             file.write(self.name)
         return True
 
-    def _is_alive(self, owner: str) -> bool:
-        if owner not in self._dead and not _alive(self._folder / f"{owner}{ALIVE}", self._now()):
-            self._dead.add(owner)
-        return owner not in self._dead
+    def _appear(self) -> None:
+        while True:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # the last of the others took the folder along
+                self._own.touch()
+                return
 
     def _now(self) -> float:
         """By the clock of the file system, which is not that of every machine."""

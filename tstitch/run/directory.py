@@ -1,7 +1,7 @@
 """The directory of a run: one owner at a time, one fingerprint, its configuration."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,11 @@ class RunDirectory:
         self.identity = identity
         self.verified = VerifiedFiles(self.path, identity.fingerprint)
 
-    def join(self, identity: Identity, experiment: Experiment) -> None:
+    def join(self, identity: Identity, experiment: Experiment, worker: str) -> None:
         """Makes or opens it beside other workers: no lock is kept, nothing of theirs is removed.
+
+        Args:
+            worker: name of the one that joins, which counts as alive already.
 
         Raises:
             UserError: not writable, in use by a run that is no worker, or of another fingerprint.
@@ -93,8 +96,9 @@ class RunDirectory:
             self.shards.mkdir(parents=True, exist_ok=True)
             self._lock.take(JOIN_WAIT_S)
             try:
-                self._compare(identity)
-                if not self._holds_images():
+                others = [name for name in workers_alive(self.path) if name != worker]
+                self._compare(identity, others)
+                if not self._holds_images() or self._asks_for_more(experiment):
                     write_config(self.path, identity, experiment)
             finally:
                 self._lock.release()
@@ -162,7 +166,16 @@ class RunDirectory:
         for folder in self.path.glob("first-*"):
             shutil.rmtree(folder)
 
-    def _compare(self, identity: Identity) -> None:
+    def _asks_for_more(self, experiment: Experiment) -> bool:
+        """Than the configuration that is there does."""
+        try:
+            content = yaml.safe_load((self.path / CONFIG_FILE).read_text(encoding="utf-8"))
+            return bool(content["config"]["run"]["num_images"] < experiment.run.num_images)
+        except (OSError, KeyError, TypeError, yaml.YAMLError):
+            return True
+
+    def _compare(self, identity: Identity, workers: Sequence[str] = ()) -> None:
+        """Refuses images, or living workers, of another fingerprint."""
         path = self.path / CONFIG_FILE
         if not path.is_file():
             return
@@ -173,7 +186,7 @@ class RunDirectory:
                 "or run.overwrite=true"
             )
         changed = before.differences(identity)
-        if changed and self._holds_images():
+        if changed and (workers or self._holds_images()):
             raise UserError(
                 f"run.dir={self.path}: belongs to another run ({'; '.join(changed[:4])}); choose "
                 "another directory, or run.overwrite=true"

@@ -9,6 +9,7 @@ from tstitch.maker.parse import parse_experiment
 from tstitch.maker.units import cut
 from tstitch.run.directory import CONFIG_FILE, SHARDS
 from tstitch.run.generate import complete_run
+from tstitch.run.samples import SAMPLES, count_images
 from tstitch.run.shards import listed, open_units
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime.errors import UserError
@@ -23,12 +24,12 @@ def run_finish(config: dict[str, Any]) -> Path:
     """
     folder = Path(config["dir"]).expanduser()
     own = _stored(folder)
-    experiment = parse_experiment(own | {"run": own["run"] | {"dir": str(folder)}})
+    here = own["run"] | {"dir": str(folder), "overwrite": False}
+    experiment = parse_experiment(own | {"run": here})
     run = experiment.run
-    shards = folder / SHARDS
-    there = listed(shards) if shards.is_dir() else {}
+    there = listed(folder / SHARDS)
     missing = sum(map(len, open_units(cut(run.num_images, run.batch_size), there)))
-    if missing and not (folder / "samples.npz").is_file():
+    if missing and count_images(folder / SAMPLES) < run.num_images:
         raise UserError(
             f"dir={folder}: {missing} of {run.num_images} images are missing; start its workers "
             "again, or scripts/sample.py as it was begun"

@@ -78,8 +78,12 @@ def read_shard(path: Path, fingerprint: str) -> Shard:
 
 
 def listed(folder: Path) -> dict[Unit, Path]:
-    """The shards of a folder by unit, as their names say; nothing is read."""
-    matches = [(path, NAME.fullmatch(path.name)) for path in sorted(folder.iterdir())]
+    """The shards of a folder by unit, as their names say; nothing is read. None of no folder."""
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:  # another worker packs them
+        paths = []
+    matches = [(path, NAME.fullmatch(path.name)) for path in paths]
     return {Unit(int(match[1]), int(match[2])): path for path, match in matches if match}
 
 

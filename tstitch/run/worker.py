@@ -6,7 +6,7 @@ Workers may come late, be slow, die or come again; the last one writes what a ru
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tstitch.maker.batches import sample_units
+from tstitch.maker.identity import Identity
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment
 from tstitch.maker.units import Unit, cut
@@ -32,7 +33,7 @@ from tstitch.runtime.workers import Worker
 from tstitch.tracking.tracker import start_tracking
 
 POLL_S = 1.0  # while others make the last batches
-FINISH = "finish"
+FINISH, UNPACK = "finish", "unpack"
 log = logging.getLogger(__name__)
 
 
@@ -49,32 +50,40 @@ def run_worker(config: dict[str, Any], worker: Worker) -> Path:
         )
     config, shared = resolve_schedule(config)
     experiment = parse_experiment(config)
-    shared = shared or SharedModels(experiment, evaluations=experiment.evaluations(worker.count))
+    evaluations = None if worker.count is None else experiment.evaluations(worker.count)
+    shared = shared or SharedModels(experiment, evaluations=evaluations)
     identity = shared.identity(experiment)
     directory = RunDirectory(experiment.directory(identity))
-    directory.join(identity, experiment)
     # A job that is ended gives back what it has.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _work(directory, experiment, shared, worker)
+        return _work(directory, identity, experiment, shared, worker)
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def _work(
-    directory: RunDirectory, experiment: Experiment, shared: SharedModels, worker: Worker
+    directory: RunDirectory,
+    identity: Identity,
+    experiment: Experiment,
+    shared: SharedModels,
+    worker: Worker,
 ) -> Path:
     with ExitStack() as stack:
         with writing(directory.path):
             claims = stack.enter_context(Claims(directory.path))
+        directory.join(identity, experiment, claims.name)
         share = _Share(directory, experiment, shared, claims, worker)
+        share.unpack()
+        damaged: list[Unit] = []
         while True:
-            share.make()
+            share.make(damaged)
             if not share.take(FINISH):
                 log.info("%s: another worker finishes it", directory.path)
                 return directory.path
-            # Reads every shard: a damaged one is made anew.
-            if not plan_run(directory, experiment):
+            # Reads every file: what is damaged is made anew.
+            damaged = plan_run(directory, experiment)
+            if not damaged:
                 return _finish(directory, experiment, shared)
             claims.give_back(FINISH)
 
@@ -94,16 +103,31 @@ class _Share:
         self._claims, self._worker = claims, worker
         self._made = 0
 
-    def make(self) -> None:
-        """Samples until no batch is missing, whoever made it."""
+    def unpack(self) -> None:
+        """Makes shards of the images that a smaller run has in its samples.npz alone; one does."""
+        run, packed = self._experiment.run, count_images(self._directory.path / SAMPLES)
+        if not 0 < packed < run.num_images:
+            return
+        while not self.take(UNPACK):
+            time.sleep(POLL_S)
+        if any(unit.end <= packed for unit in self._missing()):
+            plan_run(self._directory, self._experiment)
+        self._claims.give_back(UNPACK)
+
+    def make(self, damaged: Sequence[Unit]) -> None:
+        """Samples until no batch is missing, whoever made it.
+
+        Args:
+            damaged: batches that are missing though a file says otherwise.
+        """
         directory, run = self._directory, self._experiment.run
-        if not self._missing():
+        if not (damaged or self._missing()):
             return
         bar: AbstractContextManager[None] = nullcontext()
         if self._worker.number == 0:
             bar = shard_progress(directory.shards, run.num_images, lambda done, total: None)
         with bar:
-            while missing := self._missing():
+            while missing := self._missing() or self._without_shard(damaged):
                 before = self._made
                 claimed = self._claimed(missing)
                 first = next(claimed, None)
@@ -128,17 +152,22 @@ class _Share:
     def _missing(self) -> list[Unit]:
         """Batches without a shard; nothing is read."""
         run = self._experiment.run
-        shards = self._directory.shards
-        there = listed(shards) if shards.is_dir() else {}  # removed once they are packed
-        found = open_units(cut(run.num_images, run.batch_size), there)
+        found = open_units(cut(run.num_images, run.batch_size), listed(self._directory.shards))
         packed = found and count_images(self._directory.path / SAMPLES) >= run.num_images
         return [] if packed else found
 
+    def _without_shard(self, units: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in units if not self._path(unit).exists()]
+
+    def _path(self, unit: Unit) -> Path:
+        return self._directory.shards / f"{name_of(unit)}.npz"
+
     def _claimed(self, units: list[Unit]) -> Iterator[Unit]:
         """Those that no living worker has, beginning where this one's number says."""
-        start = len(units) * self._worker.number // self._worker.count
+        number = self._worker.number
+        start = len(units) * number // (self._worker.count or number + 1)
         for unit in units[start:] + units[:start]:
-            path = self._directory.shards / f"{name_of(unit)}.npz"
+            path = self._path(unit)
             if path.exists() or not self.take(name_of(unit)):
                 continue
             if path.exists():  # made between the look and the claim

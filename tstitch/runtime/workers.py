@@ -18,11 +18,11 @@ class Worker:
 
     Attributes:
         number: from 0 to count - 1; says where it begins, and which one shows progress.
-        count: as many were started; any number of them is enough.
+        count: as many were started, None = not known; any number of them is enough.
     """
 
     number: int
-    count: int
+    count: int | None
 
 
 def independent(environment: Mapping[str, str] = os.environ) -> Worker | None:
@@ -36,8 +36,7 @@ def independent(environment: Mapping[str, str] = os.environ) -> Worker | None:
     if tasks * jobs > 1:
         return Worker(job * tasks + task, tasks * jobs)
     if "JOB_COMPLETION_INDEX" in environment:  # Kubernetes does not tell of how many
-        number = _number(environment, "JOB_COMPLETION_INDEX", 0)
-        return Worker(number, number + 1)
+        return Worker(_number(environment, "JOB_COMPLETION_INDEX", 0), None)
     return None
 
 
