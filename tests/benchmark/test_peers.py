@@ -72,6 +72,7 @@ def test_rows(tmp_path, latent_pair):
     )
 
 
+@pytest.mark.slow
 def test_pixels(folder):
     """Catches: a pair without an autoencoder that has no rows, and no word about it."""
     document = json.loads((folder / "benchmark.json").read_text())

@@ -99,6 +99,7 @@ def by_two(tmp_path_factory, tiny_distil, run_script) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_processes(by_two, whole, log_rows, teacher):
     """Catches: ranks that draw the same images, gradients that are added, a divergence that counts
     by rank.

@@ -50,7 +50,12 @@ def expected_images(arm: str, unet: Path, teacher: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("pair", "arm", "nfe", "ranks"), [("emoji_tiue", "U", 1, (0, 2)), ("emoji_m4", "M4", 4, (0,))]
+    ("pair", "arm", "nfe", "ranks"),
+    [
+        ("emoji_tiue", "U", 1, (0,)),
+        pytest.param("emoji_tiue", "U", 1, (0, 2), marks=pytest.mark.slow),
+        pytest.param("emoji_m4", "M4", 4, (0,), marks=pytest.mark.slow),
+    ],
 )
 def test_images_are_those_of_the_plan(
     tmp_path, of_student, students, teacher, run_script, pair, arm, nfe, ranks

@@ -75,6 +75,7 @@ def test_disagreement_is_that_of_topk(loaded):
         loaded.disagreement([0], compare="eggs")
 
 
+@pytest.mark.slow
 def test_schedules_that_are_measured(loaded):
     """Catches: stitch=budget or topk in a notebook, which ended in `give stitch.models`."""
     found = loaded.under("stitch=topk", "stitch.steps=3", "stitch.inputs=2")

@@ -57,6 +57,7 @@ def test_steps_that_are_evaluated_twice(reproduce, tmp_path):
     assert "| window from 0 | ssLL |" in report.read_text()
 
 
+@pytest.mark.slow
 def test_two_processes(reproduce, command, tmp_path):
     """Catches: a rank that judges as well, and waits for the others or has values of its own."""
     reproduce(tmp_path / "alone", *WORDS)

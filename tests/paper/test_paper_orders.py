@@ -62,6 +62,7 @@ def kept(root: Path) -> list[dict]:
     return json.loads(path.read_text())["measured"]["paired"]
 
 
+@pytest.mark.slow
 def test_orders_are_compared_with_all_large(finished):
     """Catches: an order compared with its neighbour in the table, or with images of other noise."""
     root, report = finished

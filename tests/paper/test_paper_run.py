@@ -42,6 +42,7 @@ def table7(reproduce, tmp_path_factory):
     return root, reproduce(root, *ONE_FIGURE)
 
 
+@pytest.mark.slow
 def test_figure_through_the_command(command, table7, tmp_path):
     """Catches: a report on other runs than the command's, points that depend on the ranks."""
     root, report = table7
