@@ -11,7 +11,7 @@ import pytest
 # Tests run in two processes, and start more.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SCRIPTS = Path(__file__).parents[1] / "scripts"
-PATIENCE_S = 240
+PATIENCE_S = 900
 TEXT_WIDTH, TEXT_TOKENS = 12, 9  # of `text_pipeline`
 
 

@@ -11,7 +11,7 @@ from tstitch.benchmark.run import run_benchmark
 from tstitch.benchmark.settings import Case
 from tstitch.config.cli import compose
 
-PATIENCE_S = 240
+PATIENCE_S = 900
 
 
 def test_costs():

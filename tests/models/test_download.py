@@ -167,7 +167,7 @@ def test_two_processes_fetch_at_once(server, tmp_path):
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    paths = {run.communicate(timeout=30)[0].strip() for run in runs}
+    paths = {run.communicate(timeout=300)[0].strip() for run in runs}
     assert [run.returncode for run in runs] == [0, 0]
     assert len(paths) == 1 and Path(paths.pop()).read_bytes() == CONTENT
     assert len(server.requests) == 1

@@ -173,7 +173,7 @@ def test_hub_that_cannot_be_reached(tmp_path):
         env=environment | {"PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     lines = run.stdout.splitlines()
     assert lines[0] == "(4, 4, 4) 32" and len(lines) == 2, run

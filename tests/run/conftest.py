@@ -18,7 +18,7 @@ from tstitch.pair.spec import build_network
 from tstitch.run.generate import run_sampling
 from tstitch.runtime.errors import UserError
 
-LONG_S = 240
+LONG_S = 900
 RANDOM = ("pair.denoisers.small.weights=random", "pair.denoisers.large.weights=random")
 SIZES = (
     "pair.denoisers.small.network.depth=2",

@@ -51,7 +51,7 @@ def test_two_tasks_of_srun(start, whole, measured, tmp_path):
     """Catches: both at every batch, a lock that one waits for, a file that both write."""
     run = tmp_path / "run"
     both = [start(task(n, 2), f"run.dir={run}", *measured) for n in range(2)]
-    assert [process.wait(240) for process in both] == [0, 0], logs(tmp_path)
+    assert [process.wait(900) for process in both] == [0, 0], logs(tmp_path)
     assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
     assert (run / "evaluation.json").is_file() and (run / "report.md").is_file()
     assert not (run / FOLDER).exists()
@@ -162,7 +162,7 @@ def test_five_workers_of_which_two_die(start, sample, until, tmp_path):
     five[2].terminate()
     time.sleep(1)
     again = start(job(1, 5), f"run.dir={run}", *LONG)
-    codes = [process.wait(600) for process in (five[0], five[3], five[4], again)]
+    codes = [process.wait(900) for process in (five[0], five[3], five[4], again)]
     assert codes == [0] * 4 and five[2].wait(60) == 130, logs(tmp_path)
     assert (run / "samples.npz").read_bytes() == expected
     assert len(list((run / "shards").iterdir())) == 30
