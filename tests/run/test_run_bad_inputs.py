@@ -17,7 +17,7 @@ QUOTES = "quote values"
 # overrides, how the message begins, what else it says
 BAD = [
     # groups
-    (["sampler=plms"], "sampler=plms", "choose one of ddim, ddim_ldm, ddpm, dpm_solver"),
+    (["sampler=plms"], "sampler=plms", "choose one of ddim, ddim_ldm, ddim_leading, ddpm"),
     (["pair=mnist"], "pair=mnist", "fashion_mnist_trio"),
     (["stitch=half"], "stitch=half", "interleave, large_to_small"),
     (["guidance=none"], "guidance=none", "choose one of auto, cfg"),
@@ -29,7 +29,7 @@ BAD = [
     ([f"{SMALL}.weight=x"], f"{SMALL}.weight:", f"did you mean {SMALL}.weights?"),
     (["+run.foo=1"], "run.foo:", "choose one of root, dir, num_images"),
     (["+sampler.foo=1"], "sampler.foo:", "choose from steps, spacing"),
-    (["+stitch.foo=1"], "stitch.foo:", "choose from fraction, axis"),
+    (["+stitch.foo=1"], "stitch.foo:", "fraction, axis"),
     (["+guidance.foo=1"], "guidance.foo:", "choose one of scale, channels, formula"),
     (["+pair.foo=1"], "pair.foo:", "choose one of name, classes, space, denoisers"),
     (["+pair.space.foo=1"], "pair.space.foo:", "choose from channels, size"),

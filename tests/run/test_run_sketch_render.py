@@ -181,7 +181,7 @@ def test_a_sweep(tmp_path, tiny, measured):
 def test_guided_by_the_small_one(tmp_path, command, sample, images, processes):
     """Catches: a guide that is given other images than those of the large denoiser's steps, or
     whose evaluations are not counted; ranks that decide differently."""
-    words = (*OPEN, "stitch.tolerance=0.02", "guidance=auto")
+    words = (*OPEN, "stitch.tolerance=0.03", "guidance=auto")
     run = tmp_path / "run"
     done = command(f"run.dir={run}", *words, processes=processes)
     assert done.returncode == 0, done.stderr
