@@ -21,7 +21,7 @@ def test_two_jobs(tmp_path, command, whole, processes):
     small = [m["denoisers"]["small"]["steps"] for m in metrics]
     assert sorted(small) == [0, 2]
     assert {m["protocol"]["processes"] for m in metrics} == {processes or 1}
-    assert ended.stderr.count("24/24") == 2, ended.stderr
+    assert ended.stderr.count("24 of 24 images (100 %)") == 2, ended.stderr
     run = found[small.index(2)]
     assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
     names = sorted(path.name for path in (run / "shards").iterdir())
