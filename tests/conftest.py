@@ -15,15 +15,12 @@ PATIENCE_S = 900
 TEXT_WIDTH, TEXT_TOKENS = 12, 9  # of `text_pipeline`
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread():
-    """As many threads in this process as in the commands."""
+    """As many threads in this process as in the commands, whatever the test before has set."""
     import torch
 
-    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
