@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -33,14 +34,24 @@ def test_a_worker_that_leaves_has_nothing(tmp_path):
         assert stays.take("a")
 
 
-def test_a_killed_worker_of_this_machine(tmp_path):
-    """Catches: minutes of waiting for a process that is known to be gone."""
+@pytest.mark.parametrize("reaped", [True, False])
+def test_a_killed_worker_of_this_machine(tmp_path, request, reaped):
+    """Catches: minutes of waiting for a process that is known to be gone, or whose parent has not
+    asked for its end yet."""
     code = (
         "import os, sys; from pathlib import Path; from tstitch.run.claims import Claims\n"
         "claims = Claims(Path(sys.argv[1])); claims.__enter__(); claims.take('a'); os._exit(9)"
     )
     root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    if reaped:
+        subprocess.run(command, cwd=root)
+    else:
+        request.addfinalizer(subprocess.Popen(command, cwd=root).wait)
+        end = time.monotonic() + 300
+        while not list(tmp_path.glob(f"{FOLDER}/*{CLAIM}")) or workers_alive(tmp_path):
+            assert time.monotonic() < end
+            time.sleep(0.05)
     assert len(list((tmp_path / FOLDER).iterdir())) == 2
     assert workers_alive(tmp_path) == []
     with Claims(tmp_path) as other:

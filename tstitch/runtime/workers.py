@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tstitch.runtime.errors import UserError
 
@@ -76,7 +77,16 @@ def died_here(name: str) -> bool:
         return True
     except PermissionError:  # somebody else's, but there
         return False
-    return False
+    return _is_zombie(int(pid))
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and its parent does not know yet; where /proc tells."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
