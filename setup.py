@@ -40,6 +40,7 @@ setup(
         "wandb>=0.20",
     ],
     extras_require={
+        "cluster": ["hydra-submitit-launcher>=1.2"],  # hydra/launcher=submitit_slurm
         "demo": ["gradio>=6"],  # scripts/demo.py
         "docs": ["mkdocs-material>=9.5"],  # mkdocs build --strict
         "video": ["imageio>=2.31", "imageio-ffmpeg>=0.4.9"],  # run.export=mp4

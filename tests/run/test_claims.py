@@ -94,6 +94,8 @@ ARRAY = {"SLURM_ARRAY_TASK_COUNT": "5", "SLURM_ARRAY_TASK_ID": "7"}
         # A batch script itself, of a job of four tasks.
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, None),
         (SRUN | {"SLURM_STEP_NUM_TASKS": "1"}, None),
+        (ARRAY | {"SUBMITIT_EXECUTOR": "slurm"}, None),  # of different runs
+        (SRUN | ARRAY | {"SUBMITIT_EXECUTOR": "slurm"}, Worker(3, 4)),
         ({"JOB_COMPLETION_INDEX": "2"}, Worker(2, None)),
     ],
 )

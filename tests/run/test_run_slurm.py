@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ pytestmark = [
         reason="needs root, and apt-get install slurm-wlm munge",
     ),
 ]
+STATES = ("COMPLETED", "FAILED")  # of the points of a sweep, below
 CONF = """ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
@@ -79,8 +81,10 @@ def slurm(tmp_path_factory):
     except (OSError, subprocess.SubprocessError, LookupError) as error:
         pytest.skip(f"Slurm is installed and does not start here: {error}")
 
-    def run(*command: str) -> subprocess.CompletedProcess:
-        return subprocess.run(command, env=own, capture_output=True, text=True, timeout=600)
+    def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            command, env=own, cwd=cwd, capture_output=True, text=True, timeout=600
+        )
 
     try:
         end = time.monotonic() + 60
@@ -126,3 +130,25 @@ def test_torchrun_in_one_task_per_node(slurm, tiny, script_line, whole, tmp_path
     done = slurm("srun", "-N", "1", "-n", "1", *words)
     assert done.returncode == 0, done.stderr
     assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+
+
+def test_points_submitted_by_a_launcher(slurm, tiny, script_line, whole, until, tmp_path):
+    """Catches: points of an array that are taken for workers of one run, a point that failed and
+    that Slurm takes for completed, a submitter that does not say so."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="not installed")
+    launcher = ("hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=15")
+    words = ("run.dir=null", f"run.root={tmp_path}/runs", "run.overwrite=true")
+    points = "stitch.fraction=0.4,7"
+    done = slurm(*script_line("sample.py", "-m", *launcher, *tiny, *words, points), cwd=tmp_path)
+    line = "error: stitch.fraction=7: choose a number from 0 to 1"
+    assert done.returncode == 2 and done.stderr.splitlines()[-1] == line, done.stderr
+    [run] = (tmp_path / "runs" / "fashion_mnist").iterdir()
+    assert (run / "samples.npz").read_bytes() == (whole / "samples.npz").read_bytes()
+    [log] = (tmp_path / "runs" / "multirun" / ".submitit").glob("*_1/*.err")
+    array = log.parent.name.removesuffix("_1")
+
+    def states() -> list[bool]:
+        shown = (slurm("scontrol", "show", "job", f"{array}_{point}").stdout for point in range(2))
+        return [f"JobState={state}" in text for state, text in zip(STATES, shown, strict=True)]
+
+    until(lambda: all(states()))  # the submitter needs not wait for Slurm

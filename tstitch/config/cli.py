@@ -14,6 +14,7 @@ import shlex
 import string
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -28,13 +29,15 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from tstitch.runtime import lifeline, siblings, threads, workers
+from tstitch.runtime import launched, lifeline, siblings, threads, workers
 from tstitch.runtime.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SHARED = "sample"  # the command whose work independent processes share out
+SWEEPS = "runs/multirun"  # as in configs/hydra/quiet.yaml
 RANK = int(os.environ.get("RANK", "0"))
 WORLD_SIZE = int(os.environ.get("WORLD_SIZE", "1"))
+log = logging.getLogger(__name__)
 QUOTING = "cannot be parsed; quote values that hold = ~ , # & ! ' ( ) [ ] or { }: "
 PLAIN = frozenset(string.ascii_letters + string.digits + "_./-+%@: ")  # need no quotes
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
@@ -50,8 +53,7 @@ def command(config_name: str, task: str) -> None:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("tstitch").setLevel(logging.ERROR if RANK else logging.INFO)
+    _start_log()
     lifeline.end_with_parent()
     threads.prepare_command()
     sys.argv[1:] = map(_quoted, sys.argv[1:])
@@ -63,17 +65,7 @@ def command(config_name: str, task: str) -> None:
             workers.refuse_tasks(config_name)
         with ExitStack() as streams, tempfile.TemporaryDirectory() as scratch:
             _arrange_output(streams, captured, scratch)
-
-            def run(config: DictConfig) -> None:
-                streams.close()
-                try:
-                    if not failures:  # of a multirun, the jobs after a failed one are left out
-                        threads.announce()
-                        plain = to_plain(config)
-                        resolve_name(task)(plain)
-                except BaseException as error:  # kept from Hydra, which would print it itself
-                    failures.append(error)
-
+            run = _Job(config_name, task, streams, failures)
             hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)(run)()
         if failures:
             raise failures[0]
@@ -86,11 +78,73 @@ def command(config_name: str, task: str) -> None:
         if failures:  # a defect of the task, not what Hydra says of its arguments
             raise
         _end(describe(error, config_name))
+    except RuntimeError as error:
+        if failures:
+            raise
+        _end(launched.one_line(error), 1)
     except SystemExit as stop:  # argparse: an unknown --flag
         if stop.code:
             _end(captured.getvalue().strip().splitlines()[-1].split("error: ")[-1])
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+class _Job:
+    """What Hydra calls for each point: here, or away in a process of a launcher that pickles it."""
+
+    def __init__(
+        self, config_name: str, task: str, streams: ExitStack, failures: list[BaseException]
+    ) -> None:
+        self._config_name, self._task = config_name, task
+        self._streams, self._failures = streams, failures
+        self._away = self._submits = False
+
+    def __call__(self, config: DictConfig) -> None:
+        if self._away:
+            self._run_away(config)
+            return
+        self._streams.close()
+        try:
+            if not self._failures:  # of a multirun, the jobs after a failed one are left out
+                self._run(config)
+        except BaseException as error:  # kept from Hydra, which would print it itself
+            self._failures.append(error)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if WORLD_SIZE > 1:
+            raise UserError("hydra/launcher: one process submits the jobs; leave torchrun out")
+        if not self._submits and "submitit" in sys.modules:
+            self._submits = True
+            log.info("jobs are submitted; their logs: .submitit/ in hydra.sweep.dir (%s)", SWEEPS)
+        return {"_config_name": self._config_name, "_task": self._task, "_away": True}
+
+    def _run(self, config: DictConfig) -> None:
+        threads.announce()
+        plain = to_plain(config)
+        resolve_name(self._task)(plain)
+
+    def _run_away(self, config: DictConfig) -> None:
+        _start_log()
+        try:
+            if self._config_name != SHARED:
+                workers.refuse_tasks(self._config_name)
+            self._run(config)
+        except (UserError, *CONFIG_ERRORS) as error:
+            message = str(error)
+            if not isinstance(error, UserError):
+                message = describe(error, self._config_name)
+            print(f"error: {message}", file=sys.stderr)
+            launched.failed(2)
+            raise UserError(message) from None  # for who submitted it
+        except Exception as error:
+            traceback.print_exc()
+            launched.failed(1)
+            raise RuntimeError(f"{type(error).__name__}: {error}; see the job's log") from None
+
+
+def _start_log() -> None:
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("tstitch").setLevel(logging.ERROR if RANK else logging.INFO)
 
 
 def _refuse_another_clone(script: str) -> None:
@@ -284,6 +338,8 @@ def describe(error: Exception, config_name: str) -> str:
     options = re.search(r"Available options in '[^']*':\n((?:\t\S+\n?)+)", text)
     if group and options:
         name, _, value = group[1].rpartition("/")
+        if value in ("submitit_local", "submitit_slurm"):
+            return f"{name}={value}: is not installed; run pip install -e '.[cluster]'"
         return f"{name}={value}: choose one of {', '.join(options[1].split())}"
     return " ".join(text.split("Config search path")[0].split("\nSee https://")[0].split())
 
@@ -301,7 +357,8 @@ def _unknown_key(key: str, config_name: str) -> str:
         known = []
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}? " if close and close[0] != key else ""
-    return f"{key}: unknown key; {hint}--cfg job lists all keys"
+    kind = "hydra" if key.startswith("hydra.") else "job"
+    return f"{key}: unknown key; {hint}--cfg {kind} lists all keys"
 
 
 def _leaves(tree: Any, prefix: str) -> list[str]:
@@ -323,8 +380,8 @@ def _arrange_output(streams: ExitStack, captured: io.StringIO, scratch: str) -> 
         os.environ["TSTITCH_SWEEP_DIR"] = scratch
 
 
-def _end(message: str) -> None:
-    """Prints the line on rank 0, lets every rank get here, and exits with 2."""
+def _end(message: str, code: int = 2) -> None:
+    """Prints the line on rank 0, lets every rank get here, and exits."""
     if RANK == 0:
         print(f"error: {message}", file=sys.stderr, flush=True)
     if WORLD_SIZE > 1:
@@ -332,7 +389,7 @@ def _end(message: str) -> None:
 
         distributed.meet("error")
     _leave()
-    sys.exit(2)
+    sys.exit(code)
 
 
 def _leave() -> None:

@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 PROJECT = "tstitch"
 # What an extra of setup.py is for.
 EXTRAS = {
+    "cluster": "hydra/launcher=submitit_slurm",
     "demo": "scripts/demo.py",
     "video": "run.export=mp4",
     "test": "the tests",

@@ -33,6 +33,8 @@ def independent(environment: Mapping[str, str] = os.environ) -> Worker | None:
     tasks = _number(environment, "SLURM_STEP_NUM_TASKS", 1)  # not of a batch script itself
     task = _number(environment, "SLURM_PROCID", 0) if tasks > 1 else 0
     jobs = _number(environment, "SLURM_ARRAY_TASK_COUNT", 1)
+    if "SUBMITIT_EXECUTOR" in environment:  # its array is of different runs
+        jobs = 1
     job = _number(environment, "SLURM_ARRAY_TASK_ID", 0) % jobs
     if tasks * jobs > 1:
         return Worker(job * tasks + task, tasks * jobs)
