@@ -67,7 +67,12 @@ def writing_file(path: Path, field: str) -> Iterator[None]:
 
 def write_json(path: Path, content: Any, indent: int | None = 1) -> None:
     """Writes a JSON file by temporary name and rename."""
-    write_text(path, json.dumps(content, indent=indent) + "\n")
+    write_text(path, json_text(content, indent))
+
+
+def json_text(content: Any, indent: int | None = 1) -> str:
+    """What `write_json` writes."""
+    return json.dumps(content, indent=indent) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

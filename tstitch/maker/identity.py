@@ -19,8 +19,13 @@ class Identity:
     @classmethod
     def read(cls, config: Path) -> Self | None:
         """Of the run that a config.yaml is of; None if it is damaged. Raises OSError."""
+        return cls.of(config.read_bytes())
+
+    @classmethod
+    def of(cls, content: bytes) -> Self | None:
+        """Of the run that this is the config.yaml of; None if it is damaged."""
         try:
-            return cls(dict(yaml.safe_load(config.read_text())["decides"]))
+            return cls(dict(yaml.safe_load(content)["decides"]))
         except (yaml.YAMLError, KeyError, TypeError, ValueError):
             return None
 

@@ -7,7 +7,6 @@ touched. Two may make the same batch where one was taken for dead: both write th
 import os
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +36,7 @@ class Claims:
         self.name = unique_name()
         self._folder = folder / FOLDER
         self._own = self._folder / f"{self.name}{ALIVE}"
+        self._mine: set[str] = set()
         self._left = threading.Event()
 
     def __enter__(self) -> Self:
@@ -53,9 +53,9 @@ class Claims:
     ) -> None:
         self._left.set()
         self._thread.join()
-        for path in self._folder.glob(f"*{CLAIM}"):
-            if _owner(path) == self.name:
-                path.unlink(missing_ok=True)
+        for what in list(self._mine):
+            if _owner(self._path(what)) == self.name:
+                self.give_back(what)
         self._own.unlink(missing_ok=True)
         with suppress(OSError):  # others are there
             self._folder.rmdir()
@@ -66,7 +66,25 @@ class Claims:
         Args:
             what: its name, letters, digits and -.
         """
-        path = self._folder / f"{what}{CLAIM}"
+        taken = self._take(self._path(what))
+        if taken:
+            self._mine.add(what)
+        return taken
+
+    def give_back(self, what: str) -> None:
+        """Ends a claim of its own."""
+        self._path(what).unlink(missing_ok=True)
+        self._mine.discard(what)
+
+    def has(self, what: str) -> bool:
+        """Whether it is this worker that claims it."""
+        return what in self._mine
+
+    def held(self) -> set[str]:
+        """What anybody claims at this moment, dead workers included; the folder is listed once."""
+        return {name.removesuffix(CLAIM) for name in _entries(self._folder, CLAIM)}
+
+    def _take(self, path: Path) -> bool:
         if self._create(path):
             return True
         owner = _owner(path)
@@ -89,9 +107,8 @@ class Claims:
         aside.unlink(missing_ok=True)
         return self._create(path)
 
-    def give_back(self, what: str) -> None:
-        """Ends a claim of its own."""
-        (self._folder / f"{what}{CLAIM}").unlink(missing_ok=True)
+    def _path(self, what: str) -> Path:
+        return self._folder / f"{what}{CLAIM}"
 
     def _create(self, path: Path) -> bool:
         try:
@@ -132,11 +149,16 @@ def workers_alive(folder: Path) -> list[str]:
         folder: of the run.
     """
     now = time.time()
-    return [path.name.removesuffix(ALIVE) for path in _files(folder) if _alive(path, now)]
+    place = folder / FOLDER
+    found = sorted(_entries(place, ALIVE))
+    return [name.removesuffix(ALIVE) for name in found if _alive(place / name, now)]
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    yield from sorted((folder / FOLDER).glob(f"*{ALIVE}"))
+def _entries(folder: Path, ending: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if name.endswith(ending)]
+    except FileNotFoundError:
+        return []
 
 
 def _alive(path: Path, now: float) -> bool:

@@ -1,7 +1,7 @@
 """The directory of a run: one owner at a time, one fingerprint, its configuration."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 
 from tstitch.files.lock import LOCK_FILE, FolderLock
-from tstitch.files.writing import remove_leftovers, write_json, write_text, writing_to
+from tstitch.files.writing import json_text, remove_leftovers, write_text, writing_to
 from tstitch.maker.identity import Identity
 from tstitch.maker.protocol import Experiment
 from tstitch.run.claims import FOLDER as WORKERS
 from tstitch.run.claims import SILENT_S, workers_alive
 from tstitch.run.export import remove_exported
-from tstitch.run.shards import listed
+from tstitch.run.shards import NAME, file_names
 from tstitch.run.verified import VERIFIED, VerifiedFiles
 from tstitch.runtime.errors import UserError
 from tstitch.schedules.kinds import is_resolved
@@ -78,7 +78,7 @@ class RunDirectory:
                 if not is_resolved(config["stitch"]):
                     for name in SCHEDULE_FILES:
                         (self.path / name).unlink(missing_ok=True)
-            self._compare(identity)
+            self._compare(identity, _Stored(self.path / CONFIG_FILE))
         self.identity = identity
         self.verified = VerifiedFiles(self.path, identity.fingerprint)
 
@@ -94,12 +94,16 @@ class RunDirectory:
         with writing(self.path):
             self._refuse_foreign()
             self.shards.mkdir(parents=True, exist_ok=True)
+            # A thousand that begin at once wait for each other: reading and writing YAML is not
+            # for the time of the lock.
+            texts = _config_texts(identity, experiment)
+            before = _Stored(self.path / CONFIG_FILE)
             self._lock.take(JOIN_WAIT_S)
             try:
-                others = [name for name in workers_alive(self.path) if name != worker]
-                self._compare(identity, others)
-                if not self._holds_images() or self._asks_for_more(experiment):
-                    write_config(self.path, identity, experiment)
+                before = before.now()
+                self._compare(identity, before, worker)
+                if before.num_images < experiment.run.num_images or not self._holds_images():
+                    _write_texts(self.path, texts)
             finally:
                 self._lock.release()
         self.identity = identity
@@ -166,34 +170,62 @@ class RunDirectory:
         for folder in self.path.glob("first-*"):
             shutil.rmtree(folder)
 
-    def _asks_for_more(self, experiment: Experiment) -> bool:
-        """Than the configuration that is there does."""
-        try:
-            content = yaml.safe_load((self.path / CONFIG_FILE).read_text(encoding="utf-8"))
-            return bool(content["config"]["run"]["num_images"] < experiment.run.num_images)
-        except (OSError, KeyError, TypeError, yaml.YAMLError):
-            return True
-
-    def _compare(self, identity: Identity, workers: Sequence[str] = ()) -> None:
-        """Refuses images, or living workers, of another fingerprint."""
-        path = self.path / CONFIG_FILE
-        if not path.is_file():
+    def _compare(self, identity: Identity, stored: "_Stored", worker: str | None = None) -> None:
+        """Refuses images, or living workers beside this one, of another fingerprint."""
+        if stored.content is None:
             return
-        before = Identity.read(path)
-        if before is None:
+        if stored.identity is None:
             raise UserError(
                 f"run.dir={self.path}: its {CONFIG_FILE} is damaged; choose another directory, "
                 "or run.overwrite=true"
             )
-        changed = before.differences(identity)
-        if changed and (workers or self._holds_images()):
+        changed = stored.identity.differences(identity)
+        if changed and (self._holds_images() or self._has_others(worker)):
             raise UserError(
                 f"run.dir={self.path}: belongs to another run ({'; '.join(changed[:4])}); choose "
                 "another directory, or run.overwrite=true"
             )
 
+    def _has_others(self, worker: str | None) -> bool:
+        return worker is not None and any(name != worker for name in workers_alive(self.path))
+
     def _holds_images(self) -> bool:
-        return (self.path / "samples.npz").exists() or bool(listed(self.shards))
+        whole = (self.path / "samples.npz").exists()
+        return whole or any(map(NAME.fullmatch, file_names(self.shards)))
+
+
+class _Stored:
+    """What a directory's config.yaml says.
+
+    Attributes:
+        content: None if there is none.
+        identity: None if there is none, or it is damaged.
+        num_images: -1 where it does not say.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.content = _content(path)
+        self.identity = None if self.content is None else Identity.of(self.content)
+        self.num_images = -1 if self.content is None else _num_images(self.content)
+
+    def now(self) -> "_Stored":
+        """As it is at this moment; nothing is parsed again unless it was written since."""
+        return self if _content(self._path) == self.content else _Stored(self._path)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _num_images(content: bytes) -> int:
+    try:
+        return int(yaml.safe_load(content)["config"]["run"]["num_images"])
+    except (KeyError, TypeError, ValueError, yaml.YAMLError):
+        return -1
 
 
 def write_config(folder: Path, identity: Identity, experiment: Experiment) -> None:
@@ -201,7 +233,17 @@ def write_config(folder: Path, identity: Identity, experiment: Experiment) -> No
 
     Beside it prompts.json, a list of texts, where labels are indices into prompts.
     """
+    _write_texts(folder, _config_texts(identity, experiment))
+
+
+def _config_texts(identity: Identity, experiment: Experiment) -> dict[str, str]:
     content = identity.stored() | {"config": experiment.config}
-    write_text(folder / CONFIG_FILE, yaml.safe_dump(content, sort_keys=False))
+    texts = {CONFIG_FILE: yaml.safe_dump(content, sort_keys=False)}
     if experiment.has_prompts:
-        write_json(folder / PROMPTS_FILE, list(experiment.conditions), indent=0)
+        texts[PROMPTS_FILE] = json_text(list(experiment.conditions), indent=0)
+    return texts
+
+
+def _write_texts(folder: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        write_text(folder / name, text)

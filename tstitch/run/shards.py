@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Iterable
@@ -79,12 +80,16 @@ def read_shard(path: Path, fingerprint: str) -> Shard:
 
 def listed(folder: Path) -> dict[Unit, Path]:
     """The shards of a folder by unit, as their names say; nothing is read. None of no folder."""
+    matches = [NAME.fullmatch(name) for name in sorted(file_names(folder))]
+    return {Unit(int(match[1]), int(match[2])): folder / match[0] for match in matches if match}
+
+
+def file_names(folder: Path) -> set[str]:
+    """Of all that it holds. None of no folder: another worker packs its shards."""
     try:
-        paths = sorted(folder.iterdir())
-    except FileNotFoundError:  # another worker packs them
-        paths = []
-    matches = [(path, NAME.fullmatch(path.name)) for path in paths]
-    return {Unit(int(match[1]), int(match[2])): path for path, match in matches if match}
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
 
 
 def scan(folder: Path, fingerprint: str, verified: VerifiedFiles) -> dict[Unit, Path]:

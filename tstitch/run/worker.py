@@ -25,14 +25,17 @@ from tstitch.run.progress import shard_progress
 from tstitch.run.results import plan_run, write_results, written_files
 from tstitch.run.samples import SAMPLES, count_images
 from tstitch.run.schedule import resolve_schedule
-from tstitch.run.shards import Shard, listed, open_units, write_shard
+from tstitch.run.shards import Shard, file_names, listed, open_units, write_shard
 from tstitch.run.shared_models import SharedModels
 from tstitch.run.tracked import track_run
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.workers import Worker
 from tstitch.tracking.tracker import start_tracking
 
-POLL_S = 1.0  # while others make the last batches
+POLL_S = 1.0  # while others make the last batches, and longer each time
+LONGEST_POLL_S = 10.0
+LOOKS = 8  # batches that a worker tries at a time; of others' it asks whether they live
+TRIES = 4
 FINISH, UNPACK = "finish", "unpack"
 log = logging.getLogger(__name__)
 
@@ -101,7 +104,7 @@ class _Share:
     ) -> None:
         self._directory, self._experiment, self._shared = directory, experiment, shared
         self._claims, self._worker = claims, worker
-        self._made = 0
+        self._made = self._looked = 0
 
     def unpack(self) -> None:
         """Makes shards of the images that a smaller run has in its samples.npz alone; one does."""
@@ -126,6 +129,7 @@ class _Share:
         bar: AbstractContextManager[None] = nullcontext()
         if self._worker.number == 0:
             bar = shard_progress(directory.shards, run.num_images, lambda done, total: None)
+        pause = POLL_S
         with bar:
             while missing := self._missing() or self._without_shard(damaged):
                 before = self._made
@@ -137,7 +141,8 @@ class _Share:
                     )
                     sample_units(maker, _after(first, claimed), self._store)
                 if self._made == before:
-                    time.sleep(POLL_S)  # the others are at the last ones
+                    time.sleep(pause)  # the others are at the last ones
+                pause = min(1.5 * pause, LONGEST_POLL_S) if self._made == before else POLL_S
         log.info("%s: worker %d made %d images", directory.path, self._worker.number, self._made)
 
     def take(self, what: str) -> bool:
@@ -166,14 +171,44 @@ class _Share:
         """Those that no living worker has, beginning where this one's number says."""
         number = self._worker.number
         start = len(units) * number // (self._worker.count or number + 1)
-        for unit in units[start:] + units[:start]:
-            path = self._path(unit)
-            if path.exists() or not self.take(name_of(unit)):
+        units = units[start:] + units[:start]
+        while (unit := self._next(units)) is not None:
+            yield unit
+
+    def _next(self, units: list[Unit]) -> Unit | None:
+        """Claims one of them; None if others have all, or are always faster.
+
+        Two folders are listed for each: a thousand workers that ask for every batch of the others
+        by itself are more than a cluster's file system can answer.
+        """
+        for _ in range(TRIES):
+            made = file_names(self._directory.shards)
+            units[:] = [unit for unit in units if f"{name_of(unit)}.npz" not in made]
+            held, theirs = self._claims.held(), [unit for unit in units if not self._has(unit)]
+            free = [unit for unit in theirs if name_of(unit) not in held]
+            others = [unit for unit in theirs if name_of(unit) in held]
+            unit = next(self._taken([*free[:LOOKS], *self._few(others)]), None)
+            if unit is not None or not free:
+                return unit
+        return None
+
+    def _has(self, unit: Unit) -> bool:
+        return self._claims.has(name_of(unit))
+
+    def _taken(self, units: Sequence[Unit]) -> Iterator[Unit]:
+        for unit in units:
+            if not self.take(name_of(unit)):
                 continue
-            if path.exists():  # made between the look and the claim
+            if self._path(unit).exists():  # made between the look and the claim
                 self._claims.give_back(name_of(unit))
             else:
                 yield unit
+
+    def _few(self, others: list[Unit]) -> list[Unit]:
+        """Some whose workers may be dead, at each call the next ones."""
+        place = self._looked % max(1, len(others))
+        self._looked += LOOKS
+        return (others[place:] + others[:place])[:LOOKS]
 
     def _store(
         self, unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]
