@@ -34,8 +34,10 @@ from tstitch.tracking.tracker import start_tracking
 
 POLL_S = 1.0  # while others make the last batches, and longer each time
 LONGEST_POLL_S = 10.0
-LOOKS = 8  # batches that a worker tries at a time; of others' it asks whether they live
-TRIES = 4
+# Of batches that nobody has a worker tries some at a time, this often; of those that others have it
+# asks for a few whether the others live: at the end of a run the dead ones' alone are left.
+LOOKS, TRIES = 8, 4
+OTHERS = 2
 FINISH, UNPACK = "finish", "unpack"
 log = logging.getLogger(__name__)
 
@@ -207,8 +209,8 @@ class _Share:
     def _few(self, others: list[Unit]) -> list[Unit]:
         """Some whose workers may be dead, at each call the next ones."""
         place = self._looked % max(1, len(others))
-        self._looked += LOOKS
-        return (others[place:] + others[:place])[:LOOKS]
+        self._looked += OTHERS
+        return (others[place:] + others[:place])[:OTHERS]
 
     def _store(
         self, unit: Unit, images: np.ndarray, labels: np.ndarray, times: dict[str, Any]
