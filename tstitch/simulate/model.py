@@ -33,8 +33,8 @@ class Costs:
         return asdict(self)
 
     def on_slower_files(self, times: float) -> "Costs":
-        """All but the start of a process takes so many times as long."""
-        names = ("locked", "look", "claim", "refused", "shard", "scan", "pack", "write")
+        """What is done with files, whatever their size, takes so many times as long."""
+        names = ("locked", "look", "claim", "refused", "shard")
         return replace(self, **{name: times * getattr(self, name) for name in names})
 
 
