@@ -6,11 +6,11 @@ from evaluation.metrics.frechet import FID, SFID
 from evaluation.metrics.inception_score import INCEPTION_SCORE
 from evaluation.metrics.kernel_distance import KID
 from evaluation.metrics.metric import Metric
-from evaluation.metrics.neighbours import PRECISION, RECALL
+from evaluation.metrics.neighbours import COVERAGE, PRECISION, RECALL
 from evaluation.metrics.retrieval import STYLE_RETRIEVAL, SUBJECT_RETRIEVAL
 
 METRICS: list[Metric] = [
-    FID, SFID, INCEPTION_SCORE, PRECISION, RECALL, KID, CLASS_ACCURACY,
+    FID, SFID, INCEPTION_SCORE, PRECISION, RECALL, COVERAGE, KID, CLASS_ACCURACY,
     CLIP_SCORE, SUBJECT_RETRIEVAL, STYLE_RETRIEVAL,
 ]  # fmt: skip
 

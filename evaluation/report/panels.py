@@ -35,6 +35,7 @@ class Panel:
     y_label: str
     lines: list[Line] = field(default_factory=list)
     log: bool = False
+    log_x: bool = False
 
 
 def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
@@ -57,6 +58,8 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
             handles.setdefault(line.name, _draw(axes, line, place))
         if panel.log:
             axes.set_yscale("log")
+        if panel.log_x:
+            _spread_x(axes)
         axes.set_title(panel.title)
         axes.set_xlabel(panel.x_label)
         axes.set_ylabel(panel.y_label)
@@ -66,6 +69,16 @@ def draw_panels(panels: Sequence[Panel], columns: int = 3) -> "Figure":
         frameon=False, ncols=min(3, len(handles)),
     )  # fmt: skip
     return figure
+
+
+def _spread_x(axes: "Axes") -> None:
+    """A logarithmic axis that is labelled at 1, 2, 5, 10, .. in plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw(axes: "Axes", line: Line, place: int) -> object:

@@ -21,7 +21,9 @@ from evaluation.features.classifier import ClassifierExtractor
 from evaluation.metrics.jackknife import group_ranges
 from evaluation.metrics.kernel_distance import kernel_sums, mean_off_diagonal
 
-ALL = ["fid", "sfid", "inception_score", "precision", "recall", "kid", "class_accuracy"]
+ALL = [
+    "fid", "sfid", "inception_score", "precision", "recall", "coverage", "kid", "class_accuracy",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,9 @@ def measure(own: dict, labels: np.ndarray, real: dict) -> dict[str, float]:
         own["pool"], real["pool"], prc_neighborhood=3, prc_batch_size=1000, save_cpu_ram=False,
         verbose=False,
     )  # fmt: skip
+    # Of every real image, whether a sample is nearer than its fifth nearest real one.
+    radii = torch.cdist(real["pool"], real["pool"]).topk(6, dim=1, largest=False).values[:, -1]
+    near = torch.cdist(real["pool"], own["pool"]).min(1).values <= radii
     one = torch.zeros(len(own["pool"]), dtype=torch.long)
     kernel = kernel_sums(own["pool"], one, real["pool"], mean_off_diagonal(real["pool"]))
     return {
@@ -72,6 +77,7 @@ def measure(own: dict, labels: np.ndarray, real: dict) -> dict[str, float]:
         "inception_score": score[KEY_METRIC_ISC_MEAN],
         "precision": balls[KEY_METRIC_PRECISION],
         "recall": balls[KEY_METRIC_RECALL],
+        "coverage": float(near.double().mean()),
         "kid": kernel.distance(),
         "class_accuracy": float((own["classes"].numpy() == labels).mean()),
     }
@@ -83,7 +89,7 @@ def test_values(whole, extracted):
     assert list(whole["metrics"]) == ALL
     for metric, entry in whole["metrics"].items():
         assert entry["value"] == pytest.approx(expected[metric], rel=1e-5), metric
-    assert 0 < expected["precision"] < 1 and 0 < expected["recall"] < 1
+    assert all(0 < expected[name] < 1 for name in ("precision", "recall", "coverage"))
 
 
 def test_replicates(whole, extracted):

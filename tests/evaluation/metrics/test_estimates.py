@@ -14,7 +14,7 @@ from evaluation.metrics.jackknife import group_ranges
 from evaluation.metrics.kernel_distance import KID, kernel_sums, mean_off_diagonal
 from evaluation.metrics.metric import Estimate, share_of
 from evaluation.metrics.moments import Moments
-from evaluation.metrics.neighbours import PRECISION, RECALL, squared_radii
+from evaluation.metrics.neighbours import COVERAGE, PRECISION, RECALL, squared_radii
 
 COUNT, REAL, DIMENSION, CLASSES, GROUPS = 103, 140, 9, 6, 8
 RANGES = group_ranges(COUNT, GROUPS)  # of 12 and 13 images
@@ -108,6 +108,19 @@ def test_recall():
     assert max(estimate.replicates) <= estimate.value
 
 
+def test_coverage():
+    """Catches: balls around the samples, or an image that is lost though another group is near."""
+    radii = squared_radii(REFERENCE, 5)
+
+    def measure(kept: Tensor) -> float:
+        inside = torch.cdist(REFERENCE, POOL[kept]) ** 2 <= radii[:, None]
+        return float(inside.any(1).double().mean())
+
+    check(COVERAGE.estimate(samples(pool=POOL), STATISTICS), measure)
+    few = ReferenceStatistics(STATISTICS.gaussians, REFERENCE[:5])
+    assert COVERAGE.estimate(samples(pool=POOL), few) is None
+
+
 def test_class_accuracy():
     """Catches: replicates divided by the number of all images, labels of other images."""
     labels = torch.arange(COUNT) % 5
@@ -129,6 +142,6 @@ def test_what_is_not_known_is_not_measured():
     """Catches: a crash, or a number, where the reference has no such statistics or features."""
     found = samples(pool=POOL, spatial=POOL, classes=NUMBERS)
     nothing = ReferenceStatistics({})
-    for metric in (FID, SFID, KID, PRECISION, RECALL, CLASS_ACCURACY):
+    for metric in (FID, SFID, KID, PRECISION, RECALL, COVERAGE, CLASS_ACCURACY):
         assert metric.estimate(found, nothing) is None
     assert SFID.estimate(found, STATISTICS) is None and FID.estimate(found, STATISTICS) is not None

@@ -131,3 +131,14 @@ def test_groups_that_cover(blocks):
         own = groups == group
         assert torch.equal(found[:, group], inside_any(points, centres[own], radii[own]))
     assert torch.equal(found.any(1), inside_any(points, centres, radii))
+
+
+def test_balls_of_the_points(blocks):
+    """Catches: radii of the points given to the centres, as coverage must not have them."""
+    points, centres = features(30, seed=2), features(70)
+    groups, radii = torch.tensor([0] * 20 + [1] * 50), squared_radii(points, 5)
+    found = groups_that_cover(points, centres, radii[:, None], groups)
+    squared = np.square(points.numpy()[:, None] - centres.numpy()[None]).sum(2)
+    inside = squared <= radii.numpy()[:, None]
+    expected = np.stack([inside[:, :20].any(1), inside[:, 20:].any(1)], 1)
+    assert (found.numpy() == expected).all() and 0 < expected.mean() < 1

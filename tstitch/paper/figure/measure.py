@@ -137,7 +137,9 @@ def _baseline(place: int, points: Sequence[CurvePoint]) -> int | None:
 
 
 def _named(measured: Point, point: CurvePoint) -> Point:
-    """With the models' names in place of those of the pair's denoisers."""
+    """With the models' names in place of those of the pair's denoisers, where it has roles."""
+    if not point.roles:
+        return measured
     names = {name: role for role, name in denoiser_names(point.roles).items()}
     parts = (
         "steps_per_denoiser", "seconds_per_denoiser", "gmacs_per_evaluation",

@@ -1,9 +1,7 @@
 """Orders of small and large steps at equal cost: quality, diversity and closeness to all large."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import field_validator, model_validator
@@ -14,6 +12,7 @@ from tstitch.paper.figure.base import Figure, FigureData
 from tstitch.paper.figure.kept import measure_once
 from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.own_pair import TWO
+from tstitch.paper.figure.paired import compare_images, images_key, paired_of
 from tstitch.paper.figure.plan import CurvePoint
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.orders_plan import (
@@ -32,12 +31,9 @@ from tstitch.paper.kinds.orders_plan import (
 from tstitch.paper.kinds.orders_report import draw_orders, order_lines
 from tstitch.paper.kinds.orders_rows import compare_orders
 from tstitch.paper.kinds.orders_verdicts import verdict_items
-from tstitch.run.samples import SAMPLES
 from tstitch.run.schedule import resolve_schedule
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError, errors_of
-from tstitch.scoring.paired import PairedEvaluator
-from tstitch.scoring.samples import open_samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Picture
@@ -177,13 +173,12 @@ class OrdersFigure(Figure):
         """Every run against the run of its row's large model alone, in the order of the points."""
         points = self.plan(settings)
         folders = distributed.on_main(lambda: [result.run.folder for result in results])
-        key = distributed.on_main(lambda: _key(results))
+        key = distributed.on_main(lambda: images_key(results))
 
         def compare() -> dict[str, Any]:
-            return {"paired": _compare(points, folders, cache)}
+            return {"paired": compare_images(points, folders, cache)}
 
-        kept = measure_once(self, settings, key, compare)["paired"]
-        return [{name: _measured(value) for name, value in entry.items()} for entry in kept]
+        return paired_of(measure_once(self, settings, key, compare)["paired"])
 
     def pictures(self, data: FigureData) -> "dict[str, Picture]":
         if not self.picture:
@@ -205,42 +200,3 @@ class OrdersFigure(Figure):
     def conclusions(self, data: FigureData) -> list[str]:
         rows = compare_orders(data.results, data.measured)
         return [item for row in rows for item in verdict_items(row)]
-
-
-def _compare(
-    points: Sequence[CurvePoint], folders: Sequence[Path], cache: ModelCache
-) -> list[dict[str, Any]]:
-    """Comparisons of every point by key, as plain JSON; every rank calls it alike.
-
-    Args:
-        folders: of the points' runs.
-    """
-    found: list[dict[str, Any]] = []
-    base: PairedEvaluator | None = None
-    for place, (point, folder) in enumerate(zip(points, folders, strict=True)):
-        field = f"samples={folder / SAMPLES}"
-        images = distributed.everywhere(partial(open_samples, folder / SAMPLES, "samples"))
-        if base is None or point.curve != points[place - 1].curve:
-            evaluator = cache.of(point.experiment).evaluator
-            assert evaluator is not None  # points without one are refused
-            base = PairedEvaluator(evaluator, images, field)
-        found.append({name: asdict(value) for name, value in base.measure(images, field).items()})
-    return found
-
-
-def _key(results: list[Result]) -> dict[str, Any]:
-    """What decides the comparisons: the images, and what they are measured with."""
-    return {
-        "runs": [result.run.metrics.fingerprint for result in results],
-        "images": [result.point.images for result in results],
-        "evaluations": [
-            None if (own := result.run.evaluated.identity) is None else own.plain()
-            for result in results
-        ],
-    }
-
-
-def _measured(entry: Mapping[str, Any]) -> Measured:
-    """Out of JSON, which has lists in place of tuples."""
-    lists = {name: tuple(entry[name]) for name in ("replicates", "flags")}
-    return Measured(**{**entry, **lists})

@@ -15,6 +15,8 @@ from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.claims import Finding, Outcome
 from tstitch.paper.report.compare import COUNT, TOLERANCE, compare_with_paper
 
+LISTED = 12  # classes at most
+
 
 def render_report(outcome: Outcome) -> str:
     """The Markdown of one figure; its picture goes into the folder."""
@@ -131,7 +133,7 @@ def protocol_lines(data: FigureData) -> list[str]:
         experiment, ran = data.results[0].point.experiment, data.results[0].run.metrics.protocol
         run, reference = experiment.run, evaluation.protocol.reference
         lines += [
-            f"- pair: {experiment.name}; seed {run.seed}, classes {run.classes}, "
+            f"- pair: {experiment.name}; seed {run.seed}, classes {_some(run.classes)}, "
             f"{ran.dtype}, batch size {run.batch_size}, {', '.join(ran.devices)}",
             f"- reference: {reference.label} ({reference.num_images} images); "
             f"{evaluation.metrics['fid'].name}; intervals: paired delete-a-group jackknife, "
@@ -141,6 +143,12 @@ def protocol_lines(data: FigureData) -> list[str]:
         lines.append(f"- looked at: {data.figure.looked_at}")
     shown = ", ".join(f"{name} {version}" for name, version in versions().items())
     return [*lines, f"- versions: {shown}"]
+
+
+def _some(classes: str | Sequence[int]) -> str:
+    """`balanced`, or which of them; how many of a long list."""
+    long = not isinstance(classes, str) and len(classes) > LISTED
+    return f"{len(classes)} of a list" if long else str(classes)
 
 
 def _short(result: Result) -> str:

@@ -13,7 +13,7 @@ from tstitch.paper.report.compare import TOLERANCE
 from tstitch.paper.report.document import comparison_lines, protocol_lines, resolution, save_picture
 from tstitch.runtime.errors import UserError
 
-VERDICT = re.compile(r"^\| (C\d+) \| [^|]* \| ([^|]*?) \|", re.MULTILINE)
+VERDICT = re.compile(r"^\| ([CT]\d+) \| [^|]* \| ([^|]*?) \|", re.MULTILINE)
 HEAD = """# The claims of the paper
 
 Every claim of T-Stitch (arXiv 2402.14167 v1): those about DiTs as `scripts/reproduce.py` measures
