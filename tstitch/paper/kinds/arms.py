@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ValidationInfo, model_validator
 from evaluation.report.panels import Panel
 from tstitch.config import fields
 from tstitch.config.cli import compose, override
+from tstitch.distil.settings import DistilSettings
 from tstitch.maker.parse import parse_experiment
 from tstitch.maker.protocol import Experiment
 from tstitch.pair.network_cost import part_flops
@@ -156,8 +157,28 @@ class ArmsFigure(Figure):
         if students:
             count = sum(len(arm.seeds) for arm in students)
             words = " ".join([*self.training, *settings.training])
-            lines.append(f"  {count} students are trained first: {words}")
+            flops = sum(self._training_flops(settings, arm) * len(arm.seeds) for arm in students)
+            lines += [
+                f"  {count} students are trained first: {words}",
+                f"  {flops / 1e15:,.2f} PFLOPs of training (a backward pass as two forward ones); images "
+                "of students with one plan are counted once below",
+            ]
         return lines
+
+    def _training_flops(self, settings: Reproduction, arm: ArmSettings) -> float:
+        """FLOPs of one training: the student, two guided scores, and the fake score's own steps."""
+        words = self._words(settings, arm, arm.seeds[0])
+        training = DistilSettings.parse(compose("distil", words)["distil"])
+        student = self._experiment(settings, self.arms.index(arm), arm.seeds[0], scored=False)
+        sizes = student.costs()
+        whole = sum(student.evaluations_per_image[n] * size.flops for n, size in sizes.items())
+        teacher = max(size.flops for size in self._teacher(settings).costs().values())
+        scores = 2 if training.guidance == 1 else 4
+        each = 3.0 * whole + (scores + 3.0 * training.fake.per_step) * teacher
+        return each * training.steps * training.batch_size
+
+    def _teacher(self, settings: Reproduction) -> Experiment:
+        return self._experiment(settings, 0, self.arms[0].seeds[0], scored=False)
 
     def prepared(self, settings: Reproduction, cache: ModelCache) -> Self:
         """The figure with its students; what is missing is trained, below root/paper/students."""

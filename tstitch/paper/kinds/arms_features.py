@@ -72,7 +72,7 @@ def _look(experiment: Any, loaded: LoadedPair, unet: Any, images: int) -> Featur
     every: tuple[list[Tensor], list[Tensor]] = ([], [])
     for unit in cut(images, experiment.run.batch_size):
         batch, _ = draw_unit(maker, unit)
-        with _Watch(unet).watching() as watch:
+        with Watch(unet).watching() as watch:
             maker.sample(batch, StageTimer(maker.engine.device)).wait()
         for part, courses in zip(every, watch.courses, strict=True):
             rows = torch.stack(courses)  # (steps - 1, images, or twice as many where guided)
@@ -81,7 +81,7 @@ def _look(experiment: Any, loaded: LoadedPair, unet: Any, images: int) -> Featur
     return FeatureCourse([step.t for step in maker.sampler.plan][1:], encoder, decoder)
 
 
-class _Watch:
+class Watch:
     """Compares what each block gives with what it gave at the step before."""
 
     def __init__(self, unet: Any) -> None:
@@ -92,7 +92,7 @@ class _Watch:
         self.courses: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     @contextmanager
-    def watching(self) -> Iterator["_Watch"]:
+    def watching(self) -> Iterator["Watch"]:
         """Watches the forward passes within."""
         handles = []
         for part, blocks in zip(self.courses, self._parts, strict=True):
