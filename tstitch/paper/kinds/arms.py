@@ -160,8 +160,8 @@ class ArmsFigure(Figure):
             flops = sum(self._training_flops(settings, arm) * len(arm.seeds) for arm in students)
             lines += [
                 f"  {count} students are trained first: {words}",
-                f"  {flops / 1e15:,.2f} PFLOPs of training (a backward pass as two forward ones); images "
-                "of students with one plan are counted once below",
+                f"  {flops / 1e15:,.2f} PFLOPs of training (a backward pass as two forward ones); "
+                "below, images of students with one plan are counted once",
             ]
         return lines
 
