@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from models.precision import DTYPES
-from tstitch.distil.plan import timesteps_of
+from tstitch.distil.plan import StudentPlan, timesteps_of
 from tstitch.distil.record import PLAN, StudentRecord
 from tstitch.distil.settings import DistilSettings
 from tstitch.distil.teacher import Teacher, scheduler_text
@@ -16,23 +16,28 @@ FIELD = "distil.dir"
 
 
 def save_student(
-    network: Any, settings: DistilSettings, teacher: Teacher, encoder: str, steps: int, folder: Path
+    network: Any,
+    settings: DistilSettings,
+    teacher: Teacher,
+    plan: StudentPlan,
+    steps: int,
+    folder: Path,
 ) -> None:
     """unet/ with its weights, config.json and plan, and scheduler/.
 
     Args:
         network: the averaged student, a UNet2DConditionModel.
-        encoder: of its plan.
+        plan: how it makes an image.
         steps: that it was trained for.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    timesteps, clean = timesteps_of(settings.arm, settings.timesteps, settings.clean)
+    _, clean = timesteps_of(settings.arm, settings.timesteps, settings.clean)
     record = StudentRecord(
         arm=settings.arm,
-        encoder=encoder,
-        timesteps=timesteps,
+        encoder=plan.encoder,
+        timesteps=plan.timesteps,
         clean=clean,
         teacher=teacher.digest(),
         guidance=settings.guidance,

@@ -118,9 +118,7 @@ def _distil(
         train(state, workshop, Recorder(state, settings, plan, folder, *opened[:1]))
     averaged = averaged_network(student, state.ema.weights)
     place = folder / STUDENT
-    distributed.on_main(
-        lambda: save_student(averaged, settings, teacher, plan.encoder, state.step, place)
-    )
+    distributed.on_main(lambda: save_student(averaged, settings, teacher, plan, state.step, place))
     log.info("after %d of %d steps in %s", state.step, settings.steps, place)
 
 
