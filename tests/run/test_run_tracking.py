@@ -17,7 +17,9 @@ def recorded(folder):
 
 
 def test_run_is_tracked_offline(tmp_path, command, tracked):
-    """Catches: a tracker that is never called, a configuration or a grid that is not sent."""
+    """Catches: a tracker that is never called, a configuration or a grid that is not sent, one that
+    nobody finds.
+    """
     done = command(f"run.dir={tmp_path}/run", *tracked, "stitch.fraction=0.5")
     assert done.returncode == 0, done.stderr
     found = recorded(tmp_path / "tracking")
@@ -25,6 +27,8 @@ def test_run_is_tracked_offline(tmp_path, command, tracked):
     for key in (b"images_total", b"seconds_per_image", b"gmacs_per_image", b"fingerprint"):
         assert key in found, key
     assert list((tmp_path / "tracking").glob("wandb/offline-run-*/files/media/images/grid*.png"))
+    (place,) = (tmp_path / "tracking").glob("wandb/offline-run-*")
+    assert f"wandb sync {place}" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow

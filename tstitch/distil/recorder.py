@@ -12,6 +12,7 @@ from tstitch.distil.preview import Preview
 from tstitch.distil.settings import DistilSettings
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
+from tstitch.tracking.tracker import Tracker
 from tstitch.training.checkpoint import TrainState, save_checkpoint, writing
 from tstitch.training.csv_log import CsvLog, Speed
 from tstitch.training.preview import averaged_network
@@ -28,6 +29,7 @@ class Recorder:
     the steps since the row before and over ranks; checkpoint.pt; preview-STEP.png.
 
     Args:
+        tracker: gets the rows of log.csv and the previews.
         preview: what rank 0 shows, if anything.
 
     Raises:
@@ -40,10 +42,11 @@ class Recorder:
         settings: DistilSettings,
         plan: StudentPlan,
         folder: Path,
+        tracker: Tracker,
         preview: Preview | None = None,
     ) -> None:
         self._state, self._settings, self._folder = state, settings, folder
-        self._plan, self._preview = plan, preview
+        self._plan, self._preview, self._tracker = plan, preview, tracker
         self._rows: list[Row] = []
         self._speed = Speed()
         self._end = None if settings.minutes is None else time.monotonic() + 60 * settings.minutes
@@ -104,6 +107,7 @@ class Recorder:
         row |= self._speed.columns(count * settings.batch_size)
         with writing(self._folder, FIELD):
             self._log.append(row)
+            self._tracker.row(row)
         shown = ", ".join(f"{name} {values[name]:.4g}" for name in SHOWN)
         log.info("step %d of %d: %s", step, settings.steps, shown)
 
@@ -112,6 +116,8 @@ class Recorder:
             if show and self._preview is not None:
                 student = self._state.network["student"]  # type: ignore[index]
                 network = averaged_network(student, self._state.ema.weights)
-                self._preview.save(network, self._plan, self._folder / f"preview-{step:07d}.png")
+                path = self._folder / f"preview-{step:07d}.png"
+                self._preview.save(network, self._plan, path)
+                self._tracker.images("preview", [path], step)
             if save:  # last: what a killed training lacks is made again
                 save_checkpoint(self._state, self._folder)

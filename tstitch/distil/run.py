@@ -26,6 +26,7 @@ from tstitch.files.writing import remove_leftovers, writing_to
 from tstitch.runtime import distributed
 from tstitch.runtime.device import choose_device
 from tstitch.runtime.errors import UserError, errors_of
+from tstitch.tracking.tracker import Tracker, TrackingSettings, start_tracking
 from tstitch.training.checkpoint import restore
 from tstitch.training.preview import averaged_network
 
@@ -41,8 +42,9 @@ def run_distillation(config: dict[str, Any]) -> None:
         UserError: a bad value, a teacher or captions that do not fit, a checkpoint of another
             training, or a folder in use.
     """
-    fields.check_sections(config, ("data", "distil"))
+    fields.check_sections(config, ("data", "distil", "tracking"))
     settings = DistilSettings.parse(config["distil"])
+    tracking = TrackingSettings.parse(config["tracking"])
     device = choose_device(settings.device, "distil.device")
     _without_progress_bars()
     teacher = read_teacher(settings.teacher)
@@ -58,7 +60,8 @@ def run_distillation(config: dict[str, Any]) -> None:
     distributed.on_main(lock.take)
     try:
         distributed.on_main(lambda: remove_leftovers(folder))
-        _distil(settings, teacher, plan, (captions, data), device, folder)
+        with start_tracking(tracking, "distil", config, folder) as tracker:
+            _distil(settings, teacher, plan, (captions, data), device, folder, tracker)
     finally:
         lock.release()
 
@@ -96,6 +99,7 @@ def _distil(
     learned: tuple[tuple[str, ...], CaptionedImages | None],
     device: torch.device,
     folder: Path,
+    tracker: Tracker,
 ) -> None:
     captions, data = learned
     unet = distributed.main_first(teacher.unet).to(device)
@@ -115,7 +119,7 @@ def _distil(
         distributed.on_main(
             lambda: opened.append(_open(settings, teacher, scores, learned, device))
         )
-        train(state, workshop, Recorder(state, settings, plan, folder, *opened[:1]))
+        train(state, workshop, Recorder(state, settings, plan, folder, tracker, *opened[:1]))
     averaged = averaged_network(student, state.ema.weights)
     place = folder / STUDENT
     distributed.on_main(lambda: save_student(averaged, settings, teacher, plan, state.step, place))

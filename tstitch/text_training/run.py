@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from tstitch.text_training.preview import save_preview
 from tstitch.text_training.settings import EncoderSettings, Schedule, TextSettings
 from tstitch.text_training.stage import Task, run_stage
 from tstitch.text_training.tokens import load_tokenizer, tokenized, write_tokenizer
+from tstitch.tracking.tracker import Tracker, TrackingSettings, start_tracking
 from tstitch.training.preview import averaged_network
 
 PARTS = ("tokenizer", "text_encoder", "vae", "unet", "unet_small", "unet_styled", "judge")
@@ -49,8 +51,9 @@ def run_text_training(config: dict[str, Any]) -> None:
         UserError: a bad value, unsuitable data, several processes, a checkpoint of another
             training, a stage that needs one that was not run, or a folder in use.
     """
-    fields.check_sections(config, ("data", "text"))
+    fields.check_sections(config, ("data", "text", "tracking"))
     settings = TextSettings.parse(config["text"])
+    tracking = TrackingSettings.parse(config["tracking"])
     if distributed.world_size() > 1:
         raise UserError("scripts/train_text.py: one process only; start it with plain python")
     device = choose_device(settings.device, "text.device")
@@ -69,7 +72,11 @@ def run_text_training(config: dict[str, Any]) -> None:
             remove_leftovers(place)
         if settings.init is not None:
             folders.take_over(Path(settings.init), folder / "pair", PARTS)
-        workshop = Workshop(settings, data, device, folder)
+
+        def track(place: Path) -> AbstractContextManager[Tracker]:
+            return start_tracking(tracking, "train_text", config, place)
+
+        workshop = Workshop(settings, data, device, folder, track)
         for stage in (name for name in STAGES if name in settings.stages):
             log.info("stage %s", stage)
             STAGES[stage](workshop)
@@ -105,12 +112,14 @@ class Workshop:
 
     Args:
         folder: text.dir.
+        track: folder of a stage -> what its numbers are told.
     """
 
     settings: TextSettings
     data: CaptionedImages
     device: torch.device
     folder: Path
+    track: Callable[[Path], AbstractContextManager[Tracker]]
 
     @property
     def pair(self) -> Path:
@@ -131,14 +140,33 @@ class Workshop:
         return read_cache(self.folder / "cache", cache_identity(self.data, self.pair))
 
     def train(
-        self, task: Task, schedule: Schedule, target: Path, save: Callable[[Any], None]
+        self,
+        task: Task,
+        schedule: Schedule,
+        target: Path,
+        save: Callable[[Any], None],
+        show: Callable[[Path], None] | None = None,
     ) -> None:
-        """Runs a stage and saves its averaged network, unless that is saved already."""
+        """Runs a stage and saves its averaged network, unless that is saved already.
+
+        Args:
+            show: draws what the saved network makes, into the file that it is given.
+        """
         task.network.to(self.device)
-        state = run_stage(task, schedule, self.settings, self.device, self.folder / task.name)
-        if not folders.is_saved(target, task.name, state.step):
-            save(averaged_network(state.network, state.ema.weights))
-            folders.note(target, task.name, state.step, schedule.batch_size)
+        folder, picture = self.folder / task.name, self.folder / task.name / "preview.png"
+        tracking: AbstractContextManager[Tracker] = nullcontext(Tracker(None))
+        if not folders.is_saved(target, task.name, schedule.steps):
+            with writing_to(folder, "text.dir"):
+                folder.mkdir(parents=True, exist_ok=True)
+            tracking = self.track(folder)
+        with tracking as tracker:
+            state = run_stage(task, schedule, self.settings, self.device, folder, tracker)
+            if not folders.is_saved(target, task.name, state.step):
+                save(averaged_network(state.network, state.ema.weights))
+                folders.note(target, task.name, state.step, schedule.batch_size)
+            if show is not None:
+                show(picture)
+                tracker.images("preview", [picture], state.step)
         log.info("%s: after %d of %d steps in %s", task.name, state.step, schedule.steps, target)
 
 
@@ -244,7 +272,7 @@ def _train_unet(
     cache: Cache,
     indices: torch.Tensor,
 ) -> None:
-    data, device = workshop.data, workshop.device
+    data, device, preview = workshop.data, workshop.device, workshop.settings.preview
     target = workshop.pair / folders.UNETS[name]
     task = Task(
         name=name,
@@ -254,10 +282,17 @@ def _train_unet(
         indices=indices,
         made_of=cache.identity,
     )
-    workshop.train(task, settings, target, lambda unet: folders.save_network(unet, target))
-    if workshop.settings.preview.images:
-        places, picture = (target, workshop.pair / "vae"), workshop.folder / name / "preview.png"
-        save_preview(data, cache, places, workshop.settings.preview, picture, device)
+
+    def show(picture: Path) -> None:
+        save_preview(data, cache, (target, workshop.pair / "vae"), preview, picture, device)
+
+    workshop.train(
+        task,
+        settings,
+        target,
+        lambda unet: folders.save_network(unet, target),
+        show if preview.images else None,
+    )
 
 
 def _pair(workshop: Workshop) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tstitch.data.datasets import StepBatches
 from tstitch.runtime.errors import UserError
 from tstitch.text_training.settings import Schedule, TextSettings
+from tstitch.tracking.tracker import Tracker
 from tstitch.training.checkpoint import TrainState, restore, save_checkpoint, writing
 from tstitch.training.csv_log import CsvLog, Speed
 from tstitch.training.ema import Ema
@@ -51,11 +52,17 @@ class Task:
 
 
 def run_stage(
-    task: Task, schedule: Schedule, settings: TextSettings, device: torch.device, folder: Path
+    task: Task,
+    schedule: Schedule,
+    settings: TextSettings,
+    device: torch.device,
+    folder: Path,
+    tracker: Tracker,
 ) -> TrainState:
     """Trains from the last checkpoint on, to the last step or until the minutes are over.
 
-    Files in the folder: log.csv, measures.csv and checkpoint.pt.
+    Files in the folder: log.csv, measures.csv and checkpoint.pt. The tracker gets what both
+    tables get.
 
     Returns:
         The state, whose averaged weights are the result; task.network has the last weights.
@@ -71,7 +78,7 @@ def run_stage(
     if state.step >= schedule.steps:
         return state
     with writing(folder, FIELD):
-        recorder = _Recorder(task, schedule, settings, state, folder)
+        recorder = _Recorder(task, schedule, settings, state, folder, tracker)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=settings.dtype == "bf16")
     parameters = [p for p in state.network.parameters() if p.requires_grad]
     state.network.train()
@@ -132,8 +139,10 @@ class _Recorder:
         settings: TextSettings,
         state: TrainState,
         folder: Path,
+        tracker: Tracker,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._tracker = tracker
         self._task, self._schedule, self._settings = task, schedule, settings
         self._state, self._folder = state, folder
         fields = ("step", "images", "loss", "learning_rate", *Speed.FIELDS)
@@ -165,13 +174,15 @@ class _Recorder:
                 f"not finite before step {step}; choose a smaller one; the last checkpoint is kept"
             )
         images = len(losses) * self._schedule.batch_size
-        self._log.append({
+        row = {
             "step": step,
             "images": step * self._schedule.batch_size,
             "loss": f"{losses.mean():.6g}",
             "learning_rate": f"{self._schedule.learning_rate_at(step - 1):.4g}",
             **self._speed.columns(images),
-        })  # fmt: skip
+        }
+        self._log.append(row)
+        self._tracker.row(row)
         self._losses.clear()
 
     def _measure(self, step: int) -> None:
@@ -181,6 +192,7 @@ class _Recorder:
         self._measures.append(
             *({"step": step, "name": k, "value": f"{v:.6g}"} for k, v in found.items())
         )
+        self._tracker.row({"step": step, **found})
         shown = ", ".join(f"{name} {value:.4g}" for name, value in found.items())
         log.info("%s: step %d of %d: %s", self._task.name, step, self._schedule.steps, shown)
         self._speed.begin()

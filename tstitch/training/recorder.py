@@ -15,6 +15,7 @@ from tstitch.pair.spec import PairSpec
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 from tstitch.runtime.progress import Progress
+from tstitch.tracking.tracker import Tracker
 from tstitch.training.bias import measure_bias
 from tstitch.training.checkpoint import TrainState, save_checkpoint, writing
 from tstitch.training.csv_log import CsvLog
@@ -40,6 +41,7 @@ class Recorder:
     Args:
         process: of noise, that the denoiser is trained on.
         shown: latents and labels of the data at which the bias is measured, if samples are.
+        tracker: gets the rows of log.csv and the samples.
 
     Numbers stay on the device until a file is written, which then waits for them; a gradient that
     is not finite is found there, before any file, and on the CPU at once.
@@ -56,9 +58,10 @@ class Recorder:
         process: DiscreteVP,
         folder: Path,
         shown: tuple[Tensor, Tensor] | None,
+        tracker: Tracker,
     ) -> None:
         self._state, self._settings, self._pair, self._folder = state, settings, pair, folder
-        self._process, self._shown = process, shown
+        self._process, self._shown, self._tracker = process, shown, tracker
         self._rows: list[Row] = []
         self._norms: list[Tensor] = []  # of the steps not yet looked at
         self._since = time.perf_counter()  # of the steps in the next row, without writing files
@@ -125,6 +128,7 @@ class Recorder:
         network = averaged_network(self._state.network, self._state.ema.weights)
         path = self._folder / f"samples-{step:07d}.png"
         save_preview(network, self._pair, self._process, path, self._settings.seed)
+        self._tracker.images("samples", [path], step)
         found = measure_bias(network, self._process, latents, labels)
         rows = [asdict(bias) | {"step": step} for bias in found]
         self._biases.append(
@@ -145,6 +149,7 @@ class Recorder:
             "images_per_s": f"{rate:.1f}",
         }
         self._log.append(values)
+        self._tracker.row(values)
         self._progress.note(f"mse {values['mse']}, {values['images_per_s']} images/s")
         self._rows.clear()
 

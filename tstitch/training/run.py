@@ -21,6 +21,7 @@ from tstitch.pair.weights import fetch_weights, fill_network
 from tstitch.runtime import distributed
 from tstitch.runtime.device import choose_device
 from tstitch.runtime.errors import UserError
+from tstitch.tracking.tracker import Tracker, TrackingSettings, start_tracking
 from tstitch.training.bias import sample_latents
 from tstitch.training.checkpoint import load_checkpoint, new_state
 from tstitch.training.dataset import open_data
@@ -42,10 +43,11 @@ def run_training(config: dict[str, Any]) -> None:
     Raises:
         UserError: a bad value, missing data, a checkpoint of another training, or a folder in use.
     """
-    fields.check_sections(config, ("pair", "data", "train"))
+    fields.check_sections(config, ("pair", "data", "train", "tracking"))
     pair = parse_pair(config["pair"])
     names = [spec.name for spec in pair.denoisers]
     settings = TrainSettings.parse(config["train"], context={"denoisers": names})
+    tracking = TrackingSettings.parse(config["tracking"])
     device = choose_device(settings.device, "train.device")
     torch.manual_seed(settings.seed)
     spec = pair.denoisers[names.index(settings.denoiser)]
@@ -74,7 +76,8 @@ def run_training(config: dict[str, Any]) -> None:
     distributed.on_main(lock.take)
     try:
         distributed.on_main(lambda: remove_leftovers(folder))
-        _train(config, pair, settings, network, process, device, folder)
+        with start_tracking(tracking, "train", config, folder) as tracker:
+            _train(config, pair, settings, network, process, device, folder, tracker)
     finally:
         lock.release()
 
@@ -120,6 +123,7 @@ def _train(
     process: DiscreteVP,
     device: torch.device,
     folder: Path,
+    tracker: Tracker,
 ) -> None:
     teacher = distributed.main_first(lambda: load_teacher(pair, settings, device))
     distributed.main_first(lambda: load_space(pair, device))
@@ -131,7 +135,7 @@ def _train(
     if settings.latents == "cache":
         path = folder / MOMENTS_FILE
         dataset = CachedMoments(dataset, pair.space, path, device, settings.flip)
-    recorder = Recorder(state, settings, pair, process, folder, shown)
+    recorder = Recorder(state, settings, pair, process, folder, shown, tracker)
     with closing(recorder):
         train(
             state,
