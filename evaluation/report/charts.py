@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluation.metrics.measured import Measured
 from evaluation.report.pareto import TIME, cost_of, front_of
-from evaluation.report.plots import GREY, colour, is_wide
+from evaluation.report.plots import CROWDED, DOWN, FAINT, GREY, UP, colour, floor_fits, is_wide
 from evaluation.report.points import (
     LOSS,
     Floor,
@@ -49,6 +49,7 @@ def _markers(members: Sequence[Point], x: list[float], key: str, place: int) -> 
             "symmetric": False,
             "array": [m.high - m.value for m in metrics],
             "arrayminus": [m.value - m.low for m in metrics],
+            "color": _faint(colour(place)) if len(members) > CROWDED else colour(place),
             "thickness": 1.2,
             "width": 3,
         },
@@ -56,6 +57,27 @@ def _markers(members: Sequence[Point], x: list[float], key: str, place: int) -> 
         "line": {"color": colour(place), "width": 1.6},
         "hoverinfo": "text",
         "hovertext": [_hover(p, p.metrics[key]) for p in members],
+    }
+
+
+def _faint(tone: str) -> str:
+    """A colour #rrggbb that shows what is below."""
+    parts = (int(tone[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({', '.join(map(str, parts))}, {FAINT})"
+
+
+def _beyond(floor: Measured, runs: Sequence[Measured]) -> dict[str, Any]:
+    """A note at the edge of an axis that does not reach the floor."""
+    above = floor.value > max(m.value for m in runs)
+    return {
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.01,
+        "y": 0.99 if above else 0.01,
+        "yanchor": "top" if above else "bottom",
+        "showarrow": False,
+        "text": f"real images: {significant(floor.value)} {UP if above else DOWN}",
+        "hovertext": escape(interval(floor.value, floor.low, floor.high)),
     }
 
 
@@ -98,17 +120,20 @@ def metric_figure(points: Sequence[Point], floor: Floor | None, key: str) -> dic
 
     It has `id`, and `data` and `layout` for Plotly.
     """
-    on_fraction, every, data, shown = has_fractions(points), x_values(points), [], []
-    if floor and key in floor.metrics:
-        data.append(_level(floor.metrics[key], every))
-        shown.append(floor.metrics[key])
+    on_fraction, every, data = has_fractions(points), x_values(points), []
+    shown = list[Measured]()
     for place, members in enumerate(by_series(points).values()):
         have = [i for i in members if key in points[i].metrics]
         trace = _markers([points[i] for i in have], [every[i] for i in have], key, place)
         data.append(trace | ({"mode": "lines+markers"} if on_fraction else {}))
         shown += [points[i].metrics[key] for i in have]
     x_title = "fraction of the first denoiser" if on_fraction else "GMACs / image"
+    real = floor.metrics.get(key) if floor else None
+    if real and (fits := floor_fits(shown, real)):
+        data.insert(0, _level(real, every))
     layout = _layout(x_title, shown)
+    if real and not fits:
+        layout["annotations"] = [_beyond(real, shown)]
     if on_fraction:
         layout["xaxis"] |= {"dtick": 0.2}
     return {"id": f"metric-{key}", "data": data, "layout": layout}
@@ -128,9 +153,9 @@ def pareto_figure(points: Sequence[Point], floor: Floor | None, kind: str) -> di
         "hoverinfo": "skip",
     }
     data, shown = [line], [points[i].metrics[LOSS] for i in costs]
-    if floor and LOSS in floor.metrics:
-        data.append(_level(floor.metrics[LOSS], list(costs.values())))
-        shown.append(floor.metrics[LOSS])
+    real = floor.metrics.get(LOSS) if floor else None
+    if real and (fits := floor_fits(shown, real)):
+        data.append(_level(real, list(costs.values())))
     scale = math.log if is_wide(shown) else float
     bottom, top = scale(min(m.low for m in shown)), scale(max(m.high for m in shown))
     height, width = top - bottom or 1.0, max(costs.values()) - min(costs.values()) or 1.0
@@ -147,8 +172,10 @@ def pareto_figure(points: Sequence[Point], floor: Floor | None, kind: str) -> di
             | {"mode": "markers+text", "text": labels, "textposition": "top right"}
             | {"cliponaxis": False}
         )
-    x_title = "ms / image" if kind == TIME else "GFLOPs / image"
-    return {"id": f"pareto-{kind.lower()}", "data": data, "layout": _layout(x_title, shown)}
+    layout = _layout("ms / image" if kind == TIME else "GFLOPs / image", shown)
+    if real and not fits:
+        layout["annotations"] = [_beyond(real, shown)]
+    return {"id": f"pareto-{kind.lower()}", "data": data, "layout": layout}
 
 
 def _with_room(spots: Mapping[int, tuple[float, float]], front: Sequence[int]) -> list[int]:

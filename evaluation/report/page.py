@@ -203,7 +203,7 @@ def _table(
     end = "".join(f'<tr class="floor">{_cells(row, wrap)}</tr>' for row in foot)
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
-        f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead>'
+        f'<div class="scroll table"><table>{title}<thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody><tfoot>{end}</tfoot></table></div>"
     )
 

@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours without yellow and black; markers differ too, for print in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+UP, DOWN = "\N{UPWARDS ARROW}", "\N{DOWNWARDS ARROW}"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#666666"
 DPI = 150
 LOG_RATIO = 10.0  # values that spread further than this are drawn on a logarithmic axis
+FLOOR_ROOM = 2.0  # times as long as of the runs alone an axis may be to show the floor
+CROWDED = 40  # points of a series, from which on intervals are drawn faintly
+FAINT = 0.3
 LEADER = 26  # points; a label this far from its marker gets a line to it
 LABEL_OFFSETS = [
     (round(radius * math.cos(angle)), round(radius * math.sin(angle)))
@@ -48,6 +52,17 @@ def is_wide(metrics: Sequence[Measured]) -> bool:
     """True if a logarithmic axis is due: positive intervals over more than a decade."""
     low, high = min(m.low for m in metrics), max(m.high for m in metrics)
     return low > 0 and high / low > LOG_RATIO
+
+
+def floor_fits(runs: Sequence[Measured], real: Measured) -> bool:
+    """Whether the floor may be on the axis of the runs: not where it would flatten their curves."""
+    wide = is_wide(runs)
+    if wide and real.low <= 0:
+        return False
+    scale = math.log if wide else float
+    low, high = scale(min(m.low for m in runs)), scale(max(m.high for m in runs))
+    longer = max(high, scale(real.high)) - min(low, scale(real.low))
+    return longer <= FLOOR_ROOM * (high - low)
 
 
 def plot_metrics(points: Sequence[Point], floor: Floor | None = None) -> "Figure":
@@ -138,11 +153,12 @@ def _errorbars(
     axes.errorbar(
         x, values, bounds, fmt=MARKERS[place % len(MARKERS)], linestyle=line, color=colour(place),
         markersize=5, linewidth=1.4, elinewidth=1.0, capsize=2.5, label=name,
+        ecolor=(colour(place), FAINT if len(values) > CROWDED else 1.0),
     )  # fmt: skip
 
 
 def _metric_panel(axes: "Axes", points: Sequence[Point], key: str, real: Measured | None) -> None:
-    every, shown = x_values(points), [real] if real else []
+    every, shown = x_values(points), list[Measured]()
     line = "-" if has_fractions(points) else ""
     for place, (name, members) in enumerate(by_series(points).items()):
         have = [i for i in members if key in points[i].metrics]
@@ -156,9 +172,15 @@ def _metric_panel(axes: "Axes", points: Sequence[Point], key: str, real: Measure
 def _value_axis(axes: "Axes", shown: list[Measured], real: Measured | None) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    if real:
+    if real and floor_fits(shown, real):
         axes.axhspan(real.low, real.high, color=GREY, alpha=0.15, linewidth=0)
         axes.axhline(real.value, color=GREY, linestyle="--", linewidth=1.2, label="real images")
+    elif real:
+        above = real.value > max(m.value for m in shown)
+        axes.text(
+            0.02, 0.97 if above else 0.03, f"real images: {real.value:.3g} {UP if above else DOWN}",
+            va="top" if above else "bottom", transform=axes.transAxes, fontsize=8, color=GREY,
+        )  # fmt: skip
     if is_wide(shown):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -167,7 +189,7 @@ def _value_axis(axes: "Axes", shown: list[Measured], real: Measured | None) -> N
 
 
 def _pareto_panel(axes: "Axes", points: Sequence[Point], kind: str, real: Measured | None) -> None:
-    shown = [real] if real else []
+    shown = list[Measured]()
     front = [points[i] for i in front_of(points, kind)]
     x = [_cost(p, kind) for p in front]
     axes.plot(x, [p.metrics[LOSS].value for p in front], color=GREY, linewidth=1.4,

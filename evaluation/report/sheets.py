@@ -14,6 +14,7 @@ LINE_HEIGHT = 16
 MAX_LINES = 3  # of a label
 MAX_ROW_LABEL = 240  # pixels; longer ones are broken
 FONT_SIZE = 12
+INK = "#767c82"
 
 
 def cell_size(shape: tuple[int, int], lines: int = 1) -> tuple[int, int]:
@@ -49,13 +50,17 @@ def draw_grid(
     return canvas
 
 
-def draw_strip(images: np.ndarray, columns: Sequence[str], rows: Sequence[str]) -> Image.Image:
+def draw_strip(
+    images: np.ndarray, columns: Sequence[str], rows: Sequence[str], clear: bool = False
+) -> Image.Image:
     """The same images under all runs, side by side (T-Stitch, Fig. 1).
 
     Args:
         images: uint8 (points, rows, H, W, 3).
         columns: a label per point, over its column; in up to three lines.
         rows: a label per image, left of its row, e.g. the class; in up to three lines, too.
+        clear: without a background, labels in a grey that is read on white and on dark pages;
+            RGBA.
 
     Raises:
         ValueError: another shape or dtype, or other numbers of labels.
@@ -74,14 +79,14 @@ def draw_strip(images: np.ndarray, columns: Sequence[str], rows: Sequence[str]) 
     widths = [font.getlength(line) for text in rows for line in text.splitlines()]
     left = math.ceil(max(widths, default=0)) + 2 * MARGIN
     size = (left + len(columns) * (width + MARGIN), top + len(rows) * (height + MARGIN))
-    canvas = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(canvas)
+    canvas = Image.new("RGBA", size) if clear else Image.new("RGB", size, "white")
+    pen, ink = ImageDraw.Draw(canvas), INK if clear else "black"
     for row, text in enumerate(rows):
         middle = top + row * (height + MARGIN) + height // 2
-        pen.text((MARGIN, middle), text, fill="black", font=font, anchor="lm", spacing=2)
+        pen.text((MARGIN, middle), text, fill=ink, font=font, anchor="lm", spacing=2)
     for column, text in enumerate(headers):
         x = left + column * (width + MARGIN)
-        pen.multiline_text((x, 0), text, fill="black", font=font, spacing=2)
+        pen.multiline_text((x, 0), text, fill=ink, font=font, spacing=2)
         for row in range(len(rows)):
             canvas.paste(_tile(images[column, row]), (x, top + row * (height + MARGIN)))
     return canvas

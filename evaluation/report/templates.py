@@ -23,10 +23,10 @@ $body
 
 STYLE = """
 :root { --ink: #1c2024; --muted: #5f6770; --line: #dfe3e8; --paper: #ffffff; --card: #f6f7f9;
-  --link: #0b5cad; }
+  --link: #0b5cad; --shade: #00000038; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e8eb; --muted: #9aa3ad; --line: #353b42; --paper: #15181b; --card: #1e2226;
-    --link: #7ab8f5; } }
+    --link: #7ab8f5; --shade: #ffffff38; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); line-height: 1.5;
   font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -62,6 +62,15 @@ a { color: var(--link); }
   vertical-align: middle; }
 .legend i.rule.dashed { border-top-style: dashed; }
 .scroll { overflow-x: auto; margin: 0 0 14px; }
+/* A table that is wider than the text takes what the window has; a shadow says that more is to
+   the right. */
+.table { width: max-content; min-width: 100%; max-width: calc(100vw - 40px);
+  background:
+    linear-gradient(to right, transparent, var(--paper) 70%) right / 60px 100% no-repeat local,
+    linear-gradient(to left, var(--shade), transparent) right / 16px 100% no-repeat scroll; }
+.table td:first-child, .table th:first-child { position: sticky; left: 0;
+  background: var(--paper); }
+.table tr.front td:first-child { background: var(--card); }
 .scroll img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
 figure { margin: 0 0 22px; }
 figcaption { color: var(--muted); font-size: 0.88rem; margin-top: 6px; }

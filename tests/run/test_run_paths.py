@@ -1,11 +1,15 @@
 """Directories of any name that the file system takes, and how to write them on a command line."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+import samplers
 from tstitch.config.cli import compose, override
+from tstitch.maker.identity import Identity
+from tstitch.maker.parse import parse_experiment
 from tstitch.run.generate import run_sampling
 from tstitch.runtime.errors import UserError
 
@@ -60,3 +64,35 @@ def test_derived_directory_below_a_root_of_any_name(tmp_path, tiny):
     root = tmp_path / "r \u00f6=1"
     words = [*tiny, override("run.root", str(root)), override("pair.name", "m\u00f6wen v1.2")]
     assert run_sampling(compose("sample", words)).parent == root / "m\u00f6wen v1.2"
+
+
+def directory(root, *words: str) -> str:
+    """Name of the directory of a run with some digest."""
+    config = compose("sample", [*words, f"run.root={root}"])
+    return Path(parse_experiment(config).directory(Identity({}))).name
+
+
+def test_directories_tell_kinds_of_schedules(tmp_path):
+    """Catches: schedules that differ by the digest alone, a run that is begun anew because its
+    directory was named before kinds were.
+    """
+    words = ("sampler=ddim", "sampler.steps=5")
+    plain = directory(tmp_path, *words)
+    names = {
+        kind: directory(tmp_path, *words, f"stitch={kind}")
+        for kind in ("decreasing", "large_to_small")
+    }
+    assert plain.startswith("ddim5-steps2-3-cfg1.5-seed0-")
+    assert names["large_to_small"] == plain.replace("-steps", "-largetosmall-steps")
+    assert names["decreasing"].startswith("ddim5-decreasing-steps")
+    old = names["decreasing"].replace("decreasing-", "")
+    (tmp_path / "fashion_mnist" / old).mkdir(parents=True)
+    assert directory(tmp_path, *words, "stitch=decreasing") == old
+
+
+def test_directories_tell_a_samplers_name_from_its_steps(tmp_path, monkeypatch):
+    """Catches: a sampler AB2 of 10 steps in `ab210`."""
+    own = type("AB2", (samplers.DDIM,), {})
+    monkeypatch.setattr(samplers, "AB2", own, raising=False)
+    words = ("sampler=ddim", "sampler._target_=samplers.AB2", "sampler.steps=10")
+    assert directory(tmp_path, *words).startswith("ab2-10-steps4-6-")

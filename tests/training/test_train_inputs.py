@@ -1,5 +1,9 @@
 """Bad input of scripts/train.py: one line that names the field and says what is allowed."""
 
+import signal
+import subprocess
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +16,7 @@ from tstitch.runtime.errors import UserError
 from tstitch.training import recorder
 from tstitch.training.run import run_training
 
+PATIENCE_S = 300
 NETWORK = "pair.denoisers.small.network"
 
 
@@ -165,6 +170,22 @@ def test_command_line(run_script, tmp_path, tiny):
     done = run_script("train.py", *tiny(tmp_path, "train.dtype=fp8"))
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "error: train.dtype='fp8': choose one of fp32, bf16\n"
+
+
+def test_interrupted(script_line, environment, tmp_path, tiny):
+    """Catches: a traceback after Ctrl-C, a user who does not know that the command can go on."""
+    words = tiny(tmp_path, "train.steps=100000", "train.decay_steps=0", "train.checkpoint_every=2")
+    process = subprocess.Popen(
+        script_line("train.py", *words), env=environment, stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + PATIENCE_S
+    while not (tmp_path / "checkpoint.pt").exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130 and "Traceback" not in told
+    assert told.splitlines()[-1] == "stopped; the same command goes on from here"
 
 
 @pytest.mark.slow

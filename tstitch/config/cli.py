@@ -33,6 +33,7 @@ from tstitch.runtime import launched, lifeline, siblings, threads, workers
 from tstitch.runtime.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+RESUMING = ("sample", "sweep", "reproduce", "train", "train_text", "distil")
 SHARED = "sample"  # the command whose work independent processes share out
 SWEEPS = "runs/multirun"  # as in configs/hydra/quiet.yaml
 RANK = int(os.environ.get("RANK", "0"))
@@ -86,6 +87,8 @@ def command(config_name: str, task: str) -> None:
         if stop.code:
             _end(captured.getvalue().strip().splitlines()[-1].split("error: ")[-1])
     except KeyboardInterrupt:
+        if RANK == 0 and config_name in RESUMING:
+            print("stopped; the same command goes on from here", file=sys.stderr, flush=True)
         sys.exit(130)
 
 

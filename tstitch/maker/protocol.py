@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -25,6 +26,8 @@ from tstitch.scoring.settings import EvaluationSettings
 from tstitch.tracking.tracker import TrackingSettings
 
 SECTIONS = ("pair", "sampler", "stitch", "guidance", "run", "engine", "evaluation", "tracking")
+# Kinds of schedules that need no name beside their steps.
+UNNAMED = ("", "Fraction", "Fractions", "Explicit")
 LOOP, DENOISE, DECODE = "loop", "denoise/", "decode"  # stages of a batch
 
 
@@ -348,11 +351,17 @@ class Experiment(ABC):
 
         Args:
             identity: of `identity`, or what stands for it.
-            schedule: in words, None = the rule that is `online`, or the steps of each denoiser.
+            schedule: in words, None = the rule that is `online`, or the steps of each denoiser,
+                after the kind of schedule where it is not that of the method.
         """
         if self.run.dir is not None:
             return self.run.dir
         steps = f"steps{'-'.join(map(str, self.steps_per_denoiser.values()))}"
-        schedule = schedule or self.online or steps
-        name = f"{self.folder_name(schedule)}-seed{self.run.seed}-{identity.short}"
-        return f"{self.run.root}/{self.name}/{name}"
+        kind = str(self.config["stitch"].get("_target_", "")).rpartition(".")[2]
+        told = [steps] if kind in UNNAMED else [f"{kind.lower()}-{steps}", steps]
+        if schedule or self.online:
+            told = [str(schedule or self.online)]
+        end = f"seed{self.run.seed}-{identity.short}"
+        paths = [f"{self.run.root}/{self.name}/{self.folder_name(words)}-{end}" for words in told]
+        # A run from before kinds were named goes on where it is.
+        return next((path for path in paths if Path(path).is_dir()), paths[0])

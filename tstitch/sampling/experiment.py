@@ -107,7 +107,8 @@ class PairExperiment(Experiment):
         if self.propagation is not None:
             schedule += f"-keys{len(self.propagation.groups)}"
         guided = "auto" if self.guidance.guide else "cfg"
-        return f"{kind}{self.sampler.steps}-{schedule}-{guided}{scale:g}".replace("+", "")
+        joint = "-" if kind[-1].isdigit() else ""
+        return f"{kind}{joint}{self.sampler.steps}-{schedule}-{guided}{scale:g}".replace("+", "")
 
     def protocol(self) -> dict[str, dict[str, Any]]:
         """Sampler, stitch schedule and guidance; process and predictions if not the usual ones."""

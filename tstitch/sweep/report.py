@@ -24,11 +24,11 @@ from tstitch.sweep.plan import Plan
 
 STRIP, PLOTS, POINTS = "strip.png", ("metrics", "pareto"), "points.csv"
 CAPTIONS = {
-    STRIP: "The same images under every schedule of the first series",
+    STRIP: "The same images under schedules of the first series",
     "metrics.png": "Metrics with 95 % intervals",
     "pareto.png": "Quality against time and against arithmetic",
 }
-MAX_COLUMNS = 22
+MAX_COLUMNS = 12  # as many as are read without scrolling
 
 
 def write_report(
@@ -71,9 +71,10 @@ def counted_images(path: Path) -> int:
 
 
 def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
-    """The first images of every run of the first series."""
+    """The first images of the runs of the first series, of some, spread evenly, if it has many."""
     members = [i for i, p in enumerate(plan.points) if p.series == plan.points[0].series]
-    members = members[:MAX_COLUMNS]
+    spread = np.linspace(0, len(members) - 1, min(len(members), MAX_COLUMNS)).round()
+    members = [members[place] for place in spread.astype(int)]
     rows = min(plan.settings.strip, plan.points[0].experiment.run.num_images)
     samples = [runs[i].folder / SAMPLES for i in members]
     frames = plan.points[0].experiment.frames
@@ -81,7 +82,8 @@ def _write_strip(plan: Plan, runs: list[FinishedRun], path: Path) -> None:
     labels = next(stream_rows(samples[0], LABELS, rows))
     names = plan.points[0].experiment.conditions
     columns = [plan.points[i].label for i in members]
-    save_image(draw_strip(images, columns, [names[label] for label in labels]), path)
+    strip = draw_strip(images, columns, [names[label] for label in labels], clear=True)
+    save_image(strip, path)
 
 
 def _protocol(plan: Plan, first: FinishedRun) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from tstitch.training.loop import Row
 from tstitch.training.preview import averaged_network, save_preview
 from tstitch.training.settings import TrainSettings
 
+WEIGHTS = "ema.safetensors"  # of the whole training
 READ_AT_ONCE = ("cpu",)  # devices whose numbers need not be waited for
 LOG_FIELDS = (
     "step", "images", "mse", "bound", "grad_norm", "learning_rate", "images_per_s",
@@ -119,7 +120,7 @@ class Recorder:
         if step in settings.snapshots:
             self._export(f"ema-{step:07d}.safetensors", step)
         if last:
-            self._export("ema.safetensors", step)
+            self._export(WEIGHTS, step)
         if checkpoint:  # last: a run killed before it writes the other files again
             save_checkpoint(self._state, self._folder)
         self._since += time.perf_counter() - begin

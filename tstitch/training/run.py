@@ -29,7 +29,7 @@ from tstitch.training.grow import grow_network
 from tstitch.training.latents import CachedMoments, NextLatents, cached, encoded
 from tstitch.training.loop import train
 from tstitch.training.objective import HybridObjective
-from tstitch.training.recorder import Recorder
+from tstitch.training.recorder import WEIGHTS, Recorder
 from tstitch.training.settings import TrainSettings
 from tstitch.training.teacher import load_teacher
 
@@ -147,6 +147,8 @@ def _train(
             after_step=recorder,
         )
     distributed.barrier()
+    if state.step >= settings.steps:
+        log.info("%s: the averaged weights, after %d steps", folder / WEIGHTS, state.step)
 
 
 def _latents(

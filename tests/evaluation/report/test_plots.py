@@ -7,10 +7,21 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Annotation, Text
 from PIL import Image
-from sweep_points import noise, point_json, point_of, real_images, three_denoisers, two_denoisers
+from sweep_points import (
+    metrics_json,
+    noise,
+    point_json,
+    point_of,
+    real_images,
+    records,
+    three_denoisers,
+    two_denoisers,
+)
 
+from evaluation.report.charts import metric_figure
 from evaluation.report.pareto import FLOPS, TIME, front_of
 from evaluation.report.plots import COLOURS, plot_metrics, plot_pareto
+from evaluation.report.points import Floor
 from evaluation.report.sheets import draw_strip
 from tstitch.files.pictures import save_figure
 
@@ -41,6 +52,24 @@ def test_metrics_have_their_intervals():
         floor = [line for line in axes.lines if line.get_linestyle() == "--"]
         assert [line.get_ydata()[0] for line in floor] == [FLOOR.metrics[key].value]
         assert axes.get_title().replace("\n", " ") == metrics[0].name
+
+
+def test_a_far_floor_does_not_flatten_the_curves():
+    """Catches: an axis that the floor stretches until the runs are one line; a floor not told."""
+    points, far = two_denoisers(), Floor(num_images=500, metrics=records(metrics_json(-20.0)))
+    for figure, one in ((plot_metrics(points, far), plot_metrics(points)),
+                        (plot_pareto(points, far), plot_pareto(points))):  # fmt: skip
+        axes, alone = figure.axes[0], one.axes[0]
+        assert axes.get_ylim() == alone.get_ylim()
+        assert not [line for line in axes.lines if line.get_linestyle() == "--"]
+        notes = [t.get_text() for t in axes.texts if "real" in t.get_text()]
+        assert notes == ["real images: -20 \N{DOWNWARDS ARROW}"]
+    chart, alone = metric_figure(points, far, "fid"), metric_figure(points, None, "fid")
+    assert chart["data"] == alone["data"]
+    assert [n["text"] for n in chart["layout"].pop("annotations")] == [
+        notes[0].replace("-20", "-20.00")
+    ]
+    assert chart["layout"] == alone["layout"]
 
 
 def test_series_are_told_apart():
@@ -162,6 +191,18 @@ def test_strip_shows_every_image_in_its_place(side, factor):
             tile = images[column, row].repeat(factor, 0).repeat(factor, 1)
             assert np.array_equal(strip[y : y + shown, x : x + shown], tile)
     assert (strip[:top, left:] < 128).any() and (strip[top:, :left] < 128).any()
+
+
+def test_strip_without_a_background():
+    """Catches: a white sheet on a dark page, labels that only one of both pages shows."""
+    images = noise(2, 2, 28)
+    plain = np.asarray(draw_strip(images, list("ab"), list("xy")))
+    strip = np.asarray(draw_strip(images, list("ab"), list("xy"), clear=True))
+    ground = (plain == 255).all(axis=-1)
+    assert strip.shape[-1] == 4 and (strip[ground, 3] == 0).mean() > 0.99
+    written = strip[:16, :, 3] > 200
+    assert written.any() and set(strip[:16][written][:, 0]) <= set(range(100, 141))
+    assert np.array_equal(strip[-88:, -88:, :3][:84, :84], plain[-88:, -88:][:84, :84])
 
 
 def test_strip_labels_stay_in_their_column():
