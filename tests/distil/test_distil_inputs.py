@@ -114,7 +114,7 @@ def test_diverged_training_keeps_its_checkpoint(tmp_path, tiny_distil, distilled
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
-@pytest.mark.parametrize("processes", [0, 2])
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_command_line(run_script, tmp_path, tiny_distil, processes):
     """Catches: a traceback, a line printed by every rank, exit code 1 of one process."""
     fields = tiny_distil(tmp_path / "run", "distil.batch_size=3" if processes else "distil.arm=X")

@@ -94,6 +94,7 @@ def test_bad_evaluation_is_refused_before_sampling(tmp_path, refusal, measured):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_sample_and_evaluate_alike(tmp_path, command, sample, measured):
     """Catches: noise that depends on the rank, a rank whose images count twice or not at all."""
     one = evaluation_of(sample(tmp_path / "one", *measured))

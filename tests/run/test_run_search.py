@@ -40,6 +40,7 @@ def test_again_and_resumed(run, sample, images, tmp_path):
     assert (again / "schedule.json").read_bytes() == stored
 
 
+@pytest.mark.slow
 def test_two_processes(run, command, images, tmp_path):
     """Catches: a rank that searches for itself, or samples before it knows the schedule."""
     done = command(*SEARCH, f"run.dir={tmp_path}/run", processes=2)

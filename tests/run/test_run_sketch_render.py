@@ -177,7 +177,7 @@ def test_a_sweep(tmp_path, tiny, measured):
     assert "sketch_render" in (folder / "report.md").read_text()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_guided_by_the_small_one(tmp_path, command, sample, images, processes):
     """Catches: a guide that is given other images than those of the large denoiser's steps, or
     whose evaluations are not counted; ranks that decide differently."""

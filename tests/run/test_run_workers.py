@@ -11,6 +11,7 @@ from tstitch.run import worker
 from tstitch.run.claims import ALIVE, FOLDER
 from tstitch.run.finish import run_finish
 from tstitch.run.generate import run_sampling
+from tstitch.runtime.errors import UserError
 
 LONG = ("run.num_images=60", "run.batch_size=2", "sampler.steps=20")
 
@@ -120,8 +121,8 @@ def test_finish(run_script, whole, tmp_path):
     (run / "shards" / "00000008-00000016.npz").unlink()
     done = run_script("finish.py", f"dir={run}")
     assert done.returncode == 2 and f"dir={run}: 8 of 24 images are missing" in done.stderr
-    done = run_script("finish.py", f"dir={tmp_path}")
-    assert done.returncode == 2 and done.stderr.startswith(f"error: dir={tmp_path}: has no config")
+    with pytest.raises(UserError, match=f"^dir={tmp_path}: has no config"):
+        run_finish({"dir": str(tmp_path)})
 
 
 def test_packed_images_stay(tiny, images, monkeypatch, tmp_path):

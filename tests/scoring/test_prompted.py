@@ -95,6 +95,7 @@ def test_values(run, words, tmp_path, capsys):
     assert result["protocol"]["extractor"].keys() >= {"text_sha256", "captions_sha256"}
 
 
+@pytest.mark.slow
 def test_two_processes(words, run_script, tmp_path):
     """Catches: texts that a rank leaves out or puts elsewhere, a rank that waits for ever, bars of
     what is loaded in an instant."""

@@ -69,9 +69,10 @@ def test_checkpoint_of_another_training(tmp_path, tiny_text, made):
 
 def test_unets_keep_to_their_latents(tmp_path, tiny_text, made):
     """Catches: a U-Net that goes on learning in the latents of another autoencoder."""
-    made(tmp_path, "text.stages=[encoder,vae,cache,small]")
+    brief = ("text.preview.images=0", "text.encoder.steps=2", "text.small.steps=2")
+    made(tmp_path, "text.stages=[encoder,vae,cache,small]", *brief)
     made(tmp_path, "text.stages=[vae]", "text.vae.steps=5")
-    again = tiny_text(tmp_path, "text.stages=[small]", "text.small.steps=5")
+    again = tiny_text(tmp_path, "text.stages=[small]", *brief, "text.small.steps=3")
     assert "it is of other images or networks" in error_of(again)
     made(tmp_path, "text.stages=[cache]")
     assert "does not fit this training (autoencoder was" in error_of(again)

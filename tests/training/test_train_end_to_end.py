@@ -19,7 +19,7 @@ from tstitch.training.bias import TIMESTEPS
 from tstitch.training.latents import to_float
 from tstitch.training.objective import HybridObjective
 
-STEPS = 300
+STEPS = 200
 SIZES = [f"pair.denoisers.{name}.network.{size}" for name in ("small", "large")
          for size in ("hidden_size=64", "num_heads=2", "depth=1", "patch_size=4")]  # fmt: skip
 SIZES += ["pair.denoisers.small.network.mlp_ratio=4"]
@@ -31,8 +31,8 @@ def folder(tmp_path_factory, trained):
     return trained(
         tmp_path_factory.mktemp("end_to_end"), *SIZES, f"train.steps={STEPS}",
         "train.batch_size=32", "train.learning_rate=5e-3", "train.warmup_steps=10",
-        "train.decay_steps=100", "train.log_every=10", "train.checkpoint_every=50",
-        "train.sample_every=150", "train.snapshots=[50,100]", "train.ema_decay=0.95",
+        "train.decay_steps=80", "train.log_every=10", "train.checkpoint_every=50",
+        "train.sample_every=100", "train.snapshots=[50,100]", "train.ema_decay=0.95",
     )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def test_files(folder):
     """Catches: a snapshot or a grid that is left out, temporary files left behind."""
     assert {p.name for p in folder.iterdir()} == {
         "checkpoint.pt", "log.csv", "ema.safetensors", "ema-0000050.safetensors",
-        "ema-0000100.safetensors", "samples-0000150.png", "samples-0000300.png", "bias.csv",
+        "ema-0000100.safetensors", "samples-0000100.png", "samples-0000200.png", "bias.csv",
         ".lock",
     }  # fmt: skip
 
@@ -73,9 +73,9 @@ def test_bias_is_measured_with_the_samples(folder):
     with (folder / "bias.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(int(r["step"]), int(r["t"])) for r in rows] == [
-        (step, t) for step in (150, 300) for t in TIMESTEPS
+        (step, t) for step in (100, 200) for t in TIMESTEPS
     ]
-    early, late = ([r for r in rows if r["step"] == step][-1] for step in ("150", "300"))
+    early, late = ([r for r in rows if r["step"] == step][-1] for step in ("100", "200"))
     assert early["error"] != late["error"] and float(late["error"]) < 1
 
 
@@ -109,7 +109,7 @@ def test_exported_weights_tell_their_origin(folder):
 
 def test_preview_shows_the_classes(folder):
     """Catches: samples of unlearnt weights, labels in another order than the images."""
-    grid = np.asarray(Image.open(folder / "samples-0000300.png").convert("L")).astype(float)
+    grid = np.asarray(Image.open(folder / "samples-0000200.png").convert("L")).astype(float)
     assert grid.shape == (4 * 104 + 4, 10 * 88 + 4)
     cells = [[grid[4 + 104 * r + 16 : 4 + 104 * r + 100, 4 + 88 * c : 88 + 88 * c].mean()
               for c in range(2)] for r in range(4)]  # fmt: skip

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from tstitch import UserError, load
+from tstitch.config.cli import compose
+from tstitch.trajectory.settings import TrajectorySettings
 
 RANDOM = ("pair.denoisers.small.weights=random", "pair.denoisers.large.weights=random")
 PLAIN = ("run.device=cpu", "engine.threads=1", "evaluation=none", "sampler.steps=5")
@@ -70,7 +72,6 @@ def test_the_command(run_script, tmp_path):
     ("word", "line"),
     [
         ("trajectory.images=0", "error: trajectory.images=0: choose a whole number from 1"),
-        ("trajectory.fractions=[2]", "error: trajectory.fractions=[2]: give a list of numbers"),
         ("stitch.fraction=0.3", "error: stitch.fraction=0.3: fractions are chosen by trajectory"),
         ("trajectory.dir=/dev/null/x", "error: trajectory.dir=/dev/null/x: "),
         ("pair=emoji_pipeline", "error: trajectory: trajectories of pair emoji_pipeline cannot be"),
@@ -83,3 +84,10 @@ def test_one_line(run_script, word, line):
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 2 and last.startswith(line), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_bad_fractions():
+    """Catches: a trajectory of fraction 2."""
+    section = compose("trajectory", ["trajectory.fractions=[2]"])["trajectory"]
+    with pytest.raises(UserError, match=r"^trajectory\.fractions=\[2\]: give a list of numbers"):
+        TrajectorySettings.parse(section)
