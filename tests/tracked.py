@@ -47,10 +47,19 @@ def parsed(content: bytes) -> list[Record]:
     return found
 
 
-def identity(run: Path) -> tuple[str, str]:
-    """The id by which the service knows an offline run, and the name that it shows."""
+def identity(run: Path) -> str:
+    """The id by which the service knows an offline run."""
+    return _described(run).run_id
+
+
+def part_of(run: Path) -> tuple[str, str]:
+    """The group of an offline run, and the name that the service shows."""
+    return _described(run).run_group, _described(run).display_name
+
+
+def _described(run: Path) -> Any:
     found = [r.run for r in records(run) if r.WhichOneof("record_type") == "run"]
-    return found[-1].run_id, found[-1].display_name
+    return found[-1]
 
 
 def history(run: Path) -> list[dict[str, Any]]:

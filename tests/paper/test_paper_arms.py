@@ -109,7 +109,7 @@ def verdicts(arms: dict[str, Arm], times=None, course=None) -> dict[str, str]:
     ]
     stub = SimpleNamespace(arms=settings, claim_tests=figure.claim_tests)
     results = [r for a in order for r in a.results]
-    measured = Measurement([p for a in order for p in a.paired], {}, None, times, course)
+    measured = Measurement([p for a in order for p in a.paired], {}, {}, times, course)
     data = {"tiue": FigureData(stub, results, measured)}
     return {name: judge(CLAIMS[name], data, {}).status for name in ("T1", "T2", "T3", "T4", "T5")}
 
@@ -146,6 +146,12 @@ def test_verdicts_say_yes_and_no():
     assert [found[f"T{n}"] for n in (2, 3, 4, 5)] == [FAILS] * 4
 
 
+def test_nothing_measured_of_diversity():
+    """Catches: a claim that fails by an empty list."""
+    arms = {name: arm(name, [5.0, 5.01, 4.99]) for name in ("U", "U-kl")}
+    assert verdicts(arms)["T4"] == UNTESTED
+
+
 def test_slow_decoders_fail_t5():
     """Catches: a latency that is three times the single step's and called near it."""
     arms = {name: many(name, 5.0) for name in ("O751", "U", "M4")}
@@ -158,6 +164,8 @@ def test_few_seeds_resolve_nothing():
     """Catches: a verdict of two trainings, which may be luck."""
     arms = {"O751": arm("O751", [6.0, 6.0]), "U": arm("U", [5.0, 5.0])}
     assert verdicts(arms)["T3"] == UNRESOLVED
+    one = {"O751": many("O751", 5.0), "U": many("U", 5.0), "M4": arm("M4", [5.0])}
+    assert verdicts(one, times(U=1.2, O751=1.0, M4=4.0))["T5"] == UNRESOLVED
     scattered = {"O751": many("O751", 6.0), "U": arm("U", [3.0, 5.0, 9.0])}
     assert verdicts(scattered)["T3"] == UNRESOLVED
 
@@ -218,7 +226,7 @@ def test_every_arm_is_planned_with_its_cost():
     comparisons of other images."""
     figure, settings = parsed()
     points = figure.plan(settings, trial=True)
-    assert len(points) == 20
+    assert len(points) == 22
     at = {point.planned.label: point.experiment for point in points}
     parts = {
         name: sum(
@@ -238,11 +246,12 @@ def test_the_encoder_has_its_share():
     figure, settings = parsed()
     points = {p.planned.label: p for p in figure.plan(settings, trial=True)}
     encoder, decoder = 31, 69
+    parts = {"small": (2, 3), "large": (encoder, decoder)}
 
     def share(label: str, trained: bool, flops: int) -> float:
         measured = SimpleNamespace(flops_per_image=flops)
         found = Arm("", [Result(points[label], None, measured)], [{}], (0,), trained, None)
-        return encoder_share(found, (encoder, decoder))
+        return encoder_share(found, parts)
 
     assert share("T50", False, 0) == pytest.approx(0.31)
     assert share("U, seed 0", True, encoder + 4 * decoder) == pytest.approx(31 / 307)
@@ -255,6 +264,8 @@ def test_the_encoder_has_its_share():
         ({"arms": []}, "arms"),
         ({"conditions": 5000}, "conditions=5000"),
         ({"features": {"arm": "none", "images": 4}}, "features.arm"),
+        ({"features": {"arm": "U", "images": 4}}, "features.arm=U"),
+        ({"features": {"arm": "P", "images": 4}}, "features.arm=P"),
         ({"training": ["distil.steps=x"]}, "distil.steps"),
         ({"training": ["distil.dir=here"]}, "distil.dir"),
     ],

@@ -1,10 +1,14 @@
 """Hydra's multirun with a launcher: each point is a process of its own, with a log of its own."""
 
+import pickle
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tstitch.config import cli
 
 LOCAL = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=15")
 
@@ -54,3 +58,10 @@ def test_a_launcher_that_is_not_there(tmp_path, run_script):
     ended = run_script("sample.py", "-m", f"hydra/launcher={name}", cwd=tmp_path)
     assert ended.returncode == 2
     assert ended.stderr == f"error: hydra/launcher={name}: {remedy}\n"
+
+
+def test_a_job_is_queued_again():
+    """Catches: a point that runs out of time and cannot be pickled once more, to go on."""
+    job = cli._Job("sample", "tstitch.run.run.run_experiment", ExitStack(), [])
+    away = pickle.loads(pickle.dumps(job))
+    assert pickle.dumps(pickle.loads(pickle.dumps(away))) == pickle.dumps(away)

@@ -11,7 +11,7 @@ def test_every_stage_is_a_run(tmp_path, made):
     tracking = ("tracking=wandb", "tracking.mode=offline", f"tracking.dir={sent}")
     stages = ("encoder", "vae", "cache", "small")
     made(folder, f"text.stages=[{','.join(stages)}]", *tracking)
-    names = {place: tracked.identity(place)[1] for place in tracked.offline_runs(sent)}
+    names = {place: tracked.part_of(place)[1] for place in tracked.offline_runs(sent)}
     assert sorted(names.values()) == [str(folder / s) for s in ("encoder", "small", "vae")]
     for place, name in names.items():
         rows = tracked.history(place)

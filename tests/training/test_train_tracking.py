@@ -17,8 +17,8 @@ def tracking(tmp_path):
 
 
 def test_a_resumed_training_is_the_same_run(tmp_path, tiny, trained, tracking, run_script):
-    """Catches: columns of log.csv that are not sent, steps that begin again, a second run for a
-    resumed training, samples that stay at home, a run that nobody finds.
+    """Catches: columns of log.csv that are not sent, steps that begin again, a resumed training
+    among others, samples that stay at home, a run that nobody finds.
     """
     folder, first, second = (tmp_path / name for name in ("run", "first", "second"))
     steps = ("train.steps=3", "train.decay_steps=0", "train.log_every=2", "train.sample_every=3")
@@ -30,7 +30,8 @@ def test_a_resumed_training_is_the_same_run(tmp_path, tiny, trained, tracking, r
     trained(folder, *steps, "train.steps=4", *tracking("second"))
 
     (later,) = tracked.offline_runs(second)
-    assert tracked.identity(place) == tracked.identity(later)
+    assert tracked.part_of(place) == tracked.part_of(later)
+    assert tracked.identity(place) != tracked.identity(later)  # or an upload would replace it
     with (folder / "log.csv").open(newline="") as file:
         kept = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     sent = [tracked.history(place), tracked.history(later)]

@@ -93,14 +93,18 @@ def command(config_name: str, task: str) -> None:
 
 
 class _Job:
-    """What Hydra calls for each point: here, or away in a process of a launcher that pickles it."""
+    """What Hydra calls for each point: here, or away in a process of a launcher that pickles it.
+
+    Such a process pickles it again to be queued once more.
+    """
+
+    _away = _submits = False
 
     def __init__(
         self, config_name: str, task: str, streams: ExitStack, failures: list[BaseException]
     ) -> None:
         self._config_name, self._task = config_name, task
         self._streams, self._failures = streams, failures
-        self._away = self._submits = False
 
     def __call__(self, config: DictConfig) -> None:
         if self._away:
@@ -116,7 +120,7 @@ class _Job:
     def __getstate__(self) -> dict[str, Any]:
         if WORLD_SIZE > 1:
             raise UserError("hydra/launcher: one process submits the jobs; leave torchrun out")
-        if not self._submits and "submitit" in sys.modules:
+        if not (self._away or self._submits) and "submitit" in sys.modules:
             self._submits = True
             log.info("jobs are submitted; their logs: .submitit/ in hydra.sweep.dir (%s)", SWEEPS)
         return {"_config_name": self._config_name, "_task": self._task, "_away": True}

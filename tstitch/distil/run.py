@@ -106,7 +106,7 @@ def _distil(
     student = copy.deepcopy(unet).requires_grad_(True)
     scores = Scores(unet, settings.fake, settings.seed)
     state = new_state(student, scores, settings)
-    state.stream |= {"teacher": teacher.digest(), "captions": _digest(captions)}
+    state.stream |= {"teacher": teacher.digest(), "captions": texts_digest(captions)}
     names = {name: f"distil.{name}" for name in state.stream}
     if distributed.everywhere(lambda: restore(state, folder, FIELD, names, {})):
         log.info("%s: at step %d of %d", folder, state.step, settings.steps)
@@ -126,7 +126,8 @@ def _distil(
     log.info("after %d of %d steps in %s", state.step, settings.steps, place)
 
 
-def _digest(captions: tuple[str, ...]) -> str:
+def texts_digest(captions: tuple[str, ...]) -> str:
+    """SHA-256 of captions in their order."""
     return hashlib.sha256(json.dumps(captions).encode()).hexdigest()
 
 

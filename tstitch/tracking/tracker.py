@@ -132,10 +132,14 @@ def _start(
 
     place = Path(settings.dir)
     options: dict[str, Any] = {}
+    group = settings.group
     if folder is not None:
-        options = {"id": _id_of(folder), "name": str(folder)[-NAME_LETTERS:]}
-        if settings.mode == "online":  # offline it is the id that joins the parts
-            options["resume"] = "allow"
+        options = {"name": str(folder)[-NAME_LETTERS:]}
+        own = _id_of(folder)
+        if settings.mode == "online":
+            options |= {"id": own, "resume": "allow"}
+        else:  # uploaded under one id, a part would replace the one before it
+            group = group or own
     with writing_to(settings.dir, "tracking.dir"):
         place.mkdir(parents=True, exist_ok=True)
         try:
@@ -143,7 +147,7 @@ def _start(
                 mode=settings.mode,
                 project=settings.project,
                 entity=settings.entity,
-                group=settings.group,
+                group=group,
                 dir=place,
                 job_type=command,
                 config=config,

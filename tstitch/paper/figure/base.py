@@ -36,6 +36,7 @@ class Figure(fields.Settings):
     shows_paper: ClassVar[bool] = False  # beside its own values
     claim_tests: ClassVar[Mapping[str, Callable[..., Answer]]] = {}  # by claim, of FigureData
     panel_columns: ClassVar[int] = 3  # of the picture
+    resolves: ClassVar[bool] = True  # whether its points are a curve, whose resolution is told
 
     minutes: fields.NotNegative | None = None  # on 2 cores; None = not stated
     about: fields.Text  # what the scale changes

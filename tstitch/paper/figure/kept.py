@@ -24,13 +24,17 @@ def measure_once(
     settings: Reproduction,
     key: dict[str, Any],
     measure: Callable[[], dict[str, Any]],
+    name: str = MEASURED,
 ) -> dict[str, Any]:
     """What an earlier command measured under the same key, or what is measured now: plain JSON.
 
     Every rank calls it alike. A measurement of more images stays; that of fewer goes below it.
+
+    Args:
+        name: of the file, where a figure measures several things.
     """
     count = figure.images_looked_at
-    path = distributed.on_main(lambda: _place(figure.folder(settings), count, settings))
+    path = distributed.on_main(lambda: _place(figure.folder(settings), count, settings, name))
     kept = distributed.on_main(lambda: _read(path, key))
     if kept is not None:
         return kept
@@ -56,15 +60,15 @@ def measurement_key(experiment: Experiment, figure: Figure, shared: SharedModels
     }
 
 
-def _place(folder: Path, count: int, settings: Reproduction) -> Path:
-    """measured.json of a folder, or of one below it where that is of more images than `count`."""
-    path = folder / MEASURED
+def _place(folder: Path, count: int, settings: Reproduction, name: str) -> Path:
+    """The file of a folder, or of one below it where that is of more images than `count`."""
+    path = folder / name
     try:
         # One that does not say it is taken for that of the figure's own number of images.
         held = json.loads(path.read_text()).get("images", count + (settings.images is not None))
     except (OSError, ValueError, AttributeError):
         return path
-    return first_folder(folder, count) / MEASURED if count and held > count else path
+    return first_folder(folder, count) / name if count and held > count else path
 
 
 def _read(path: Path, key: dict[str, Any]) -> dict[str, Any] | None:

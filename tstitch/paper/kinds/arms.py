@@ -20,7 +20,7 @@ from tstitch.paper.figure.measure import ModelCache, Result
 from tstitch.paper.figure.paired import compare_images, images_key, paired_of
 from tstitch.paper.figure.plan import NOT_SCORED, CurvePoint
 from tstitch.paper.figure.settings import Reproduction
-from tstitch.paper.kinds.arms_features import FeatureCourse, look_at_features
+from tstitch.paper.kinds.arms_features import FeatureCourse, can_be_watched, look_at_features
 from tstitch.paper.kinds.arms_report import arm_panels, arm_tables
 from tstitch.paper.kinds.arms_rows import Measurement
 from tstitch.paper.kinds.arms_settings import ArmSettings, ArmTiming, FeatureSettings
@@ -58,6 +58,7 @@ class ArmsFigure(Figure):
     kind: ClassVar = "arms"
     claim_tests: ClassVar = ARM_TESTS
     panel_columns: ClassVar = 2
+    resolves: ClassVar = False
 
     images: Annotated[int, BeforeValidator(_images)]
     conditions: fields.Count | None = None  # of the pair's, evenly spread; null = all of them
@@ -82,7 +83,8 @@ class ArmsFigure(Figure):
     @property
     def measurement(self) -> dict[str, Any]:
         parts = {"timing": self.timing, "features": self.features}
-        return {name: part.model_dump() for name, part in parts.items() if part is not None}
+        known = {name: part.model_dump() for name, part in parts.items() if part is not None}
+        return known | {"arms": [[arm.arm, *arm.seeds] for arm in self.arms]}
 
     @property
     def images_looked_at(self) -> int:
@@ -97,6 +99,8 @@ class ArmsFigure(Figure):
                 if not experiment.evaluation.enabled:
                     raise UserError(NOT_SCORED)
                 points.append(self._point(arm, seed, experiment, is_base=not points))
+        if self.features is not None:
+            self._watched(settings, self.features.arm)
         return tuple(points)
 
     def _point(
@@ -201,21 +205,23 @@ class ArmsFigure(Figure):
         key = measurement_key(base, self, cache.of(base))
         key |= distributed.on_main(lambda: images_key(results))
 
-        def look() -> dict[str, Any]:
+        def compare() -> dict[str, Any]:
             paired = compare_images(points, folders, cache)
             cache.release()
             trainings = distributed.on_main(self._trainings)
-            found = {"paired": paired, "trainings": trainings, "parts": _parts(points[0])}
-            return found | {"times": self._times(settings), "course": self._course(settings)}
+            return {"paired": paired, "trainings": trainings, "parts": _parts(points[0])}
 
-        found = measure_once(self, settings, key, look)
-        times, course, parts = (found[name] for name in ("times", "course", "parts"))
+        # One after the other, so that each stays whatever becomes of the next.
+        found = measure_once(self, settings, key, compare)
+        course = measure_once(self, settings, key, lambda: self._course(settings), "features.json")
+        times = measure_once(self, settings, key, lambda: self._times(settings), "times.json")
+        trainings, parts = found["trainings"].items(), found["parts"].items()
         return Measurement(
             paired_of(found["paired"]),
-            {arm: [Training(**row) for row in rows] for arm, rows in found["trainings"].items()},
-            None if parts is None else (parts[0], parts[1]),
-            None if times is None else ArmTimes(**times),
-            None if course is None else FeatureCourse(**course),
+            {arm: [Training(**row) for row in rows] for arm, rows in trainings},
+            {name: (encoder, decoder) for name, (encoder, decoder) in parts},
+            ArmTimes(**times) if times else None,
+            FeatureCourse(**course) if course else None,
         )
 
     def _trainings(self) -> dict[str, list[dict[str, Any]]]:
@@ -225,10 +231,11 @@ class ArmsFigure(Figure):
             if arm.student is not None
         }
 
-    def _times(self, settings: Reproduction) -> dict[str, Any] | None:
+    def _times(self, settings: Reproduction) -> dict[str, Any]:
+        """Empty where they are not wanted."""
         timing = self.timing
         if timing is None:
-            return None
+            return {}
         experiments = {}
         for place, arm in enumerate(self.arms):
             alone, whole = (
@@ -240,15 +247,31 @@ class ArmsFigure(Figure):
             experiments[arm.arm] = alone, whole
         return asdict(time_arms(experiments, timing))
 
-    def _course(self, settings: Reproduction) -> dict[str, Any] | None:
+    def _course(self, settings: Reproduction) -> dict[str, Any]:
+        """Empty where it is not wanted."""
         wanted = self.features
         if wanted is None:
-            return None
-        place = [arm.arm for arm in self.arms].index(wanted.arm)
-        arm = self.arms[place]
-        experiment = self._experiment(settings, place, arm.seeds[0], "engine=plain", scored=False)
-        point = self._point(arm, arm.seeds[0], experiment, is_base=False)
-        return asdict(look_at_features(point, wanted.images))
+            return {}
+        return asdict(look_at_features(self._watched(settings, wanted.arm), wanted.images))
+
+    def _watched(self, settings: Reproduction, name: str) -> PairExperiment:
+        """The run of an arm whose features are looked at.
+
+        Raises:
+            UserError: it is no run of whole evaluations of one U-Net.
+        """
+        place = [arm.arm for arm in self.arms].index(name)
+        experiment = self._experiment(settings, place, 0, "engine=plain", scored=False)
+        if (
+            self.arms[place].student is not None
+            or not isinstance(experiment, PairExperiment)
+            or not can_be_watched(experiment)
+        ):
+            raise UserError(
+                f"paper.{settings.scale.name}.features.arm={name}: is no run of one U-Net in two "
+                "or more whole steps; choose another arm"
+            )
+        return experiment
 
     def panels(self, data: FigureData) -> list[Panel]:
         return arm_panels(data) if self.picture else []
@@ -257,12 +280,10 @@ class ArmsFigure(Figure):
         return arm_tables(data)
 
 
-def _parts(point: CurvePoint) -> tuple[int, int] | None:
-    """FLOPs of the encoder and of the decoder of a run's largest denoiser, if all have both."""
+def _parts(point: CurvePoint) -> dict[str, tuple[int, int]]:
+    """FLOPs of encoder and decoder by denoiser of a run; empty unless all have both."""
     experiment = point.experiment
     if not isinstance(experiment, PairExperiment):
-        return None
-    denoisers = experiment.pair.denoisers
-    if not all(spec.splits for spec in denoisers):
-        return None
-    return part_flops(experiment.pair)[denoisers[-1].name]
+        return {}
+    whole = not all(spec.splits for spec in experiment.pair.denoisers)
+    return {} if whole else part_flops(experiment.pair)

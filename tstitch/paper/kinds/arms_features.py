@@ -17,10 +17,9 @@ from evaluation.cost.timing import StageTimer
 from evaluation.metrics.jackknife import Interval, interval
 from tstitch.maker.batches import draw_unit
 from tstitch.maker.units import cut
-from tstitch.paper.figure.plan import CurvePoint
 from tstitch.run.shared_models import SharedModels
 from tstitch.runtime import distributed
-from tstitch.runtime.errors import UserError
+from tstitch.sampling.experiment import PairExperiment
 from tstitch.sampling.loaded_pair import LoadedPair
 
 
@@ -45,24 +44,24 @@ class FeatureCourse:
         return encoder, decoder
 
 
-def look_at_features(point: CurvePoint, images: int) -> FeatureCourse:
+def can_be_watched(experiment: PairExperiment) -> bool:
+    """Whether it is a run of whole evaluations of one U-Net, at least two."""
+    used = [name for name, steps in experiment.steps_per_denoiser.items() if steps]
+    splits = {spec.name: spec.splits for spec in experiment.pair.denoisers}
+    whole = experiment.propagation is None and len(experiment.schedule) > 1
+    return whole and len(used) == 1 and splits[used[0]]
+
+
+def look_at_features(experiment: PairExperiment, images: int) -> FeatureCourse:
     """Along the trajectories of the first images; every rank calls it alike, rank 0 looks.
 
     Args:
-        point: a run of one U-Net.
-
-    Raises:
-        UserError: a run of several denoisers, or of one without an encoder and a decoder.
+        experiment: one that `can_be_watched`.
     """
-    experiment = point.of_denoisers
     shared = SharedModels(experiment)
     loaded: LoadedPair = distributed.everywhere(lambda: experiment.load(shared.engine))
-    used = [name for name, steps in experiment.steps_per_denoiser.items() if steps]
-    unet: Any = getattr(loaded.networks[used[0]], "network", None)
-    if len(used) > 1 or not hasattr(unet, "up_blocks"):
-        raise UserError(
-            f"paper.features.arm={point.planned.label}: is no run of one U-Net; choose another arm"
-        )
+    [used] = [name for name, steps in experiment.steps_per_denoiser.items() if steps]
+    unet: Any = loaded.networks[used].network
     return distributed.on_main(lambda: _look(experiment, loaded, unet, images))
 
 

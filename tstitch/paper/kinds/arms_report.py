@@ -25,8 +25,8 @@ EXPLAINED = (
 )
 
 TRAINED = (
-    "Per training: steps of the student, images that it made, and seconds of one core (of the "
-    "processes' own time; a GPU's work is not in it). Noise: mean and variance of what each "
+    "Per training: steps of the student, images that it made, and processor time of one process (a "
+    "GPU's work is not in it). Noise: mean and variance of what each "
     "decoder predicts, by its timestep, in the last fifth of the first seed's training."
 )
 
@@ -37,7 +37,7 @@ def arm_tables(data: FigureData) -> list[str]:
     lines = ["## Arms", "", *table_lines(_arms(arms, measured)), ""]
     if measured.times is not None:
         times = measured.times
-        cores = f"{times.threads or times.cores} of {times.cores} cores"
+        cores = f"{times.threads} of {times.cores} cores"
         lines += [EXPLAINED.format(next(iter(arms)), times.rounds, cores), ""]
     if measured.course is not None:
         lines += [*_features(data, measured.course), ""]
@@ -93,17 +93,18 @@ def _front(arms: Mapping[str, Arm], times: ArmTimes | None) -> set[str]:
     return {names[i] for i in pareto_front([times.load[name][0] for name in names], losses)}
 
 
-def encoder_share(arm: Arm, parts: tuple[int, int] | None) -> float | None:
+def encoder_share(arm: Arm, parts: Mapping[str, tuple[int, int]]) -> float | None:
     """Share of the encoder in an arm's arithmetic; None where several denoisers mix.
 
     Args:
-        parts: FLOPs of the encoder and of the decoder of one evaluation of its U-Net.
+        parts: FLOPs of the encoder and of the decoder of one evaluation, by denoiser; a student
+            has those of the last, its teacher.
     """
     experiment = arm.first.point.experiment
     used = [name for name, steps in experiment.steps_per_denoiser.items() if steps]
-    if parts is None or len(used) > 1:
+    if not parts or len(used) > 1:
         return None
-    encoder, decoder = parts
+    encoder, decoder = parts.get(used[0], [*parts.values()][-1])
     if (shared := experiment.shared_encoders().get(used[0])) is not None:
         whole = experiment.evaluations_per_image[used[0]] * shared.decoder_flops
         own = shared.evaluations * shared.encoder_flops
@@ -132,9 +133,9 @@ def _students(measured: Measurement) -> Table:
         noises = "; ".join(f"{t}: {m:+.2f}, {v:.2f}" for t, (m, v) in first.noises.items())
         rows.append([
             name, str(len(trainings)), f"{first.steps:,}", f"{first.images:,}",
-            f"{sum(seconds) / len(seconds):,.0f}", noises,
+            f"{sum(seconds) / len(seconds):,.0f}" if all(seconds) else "-", noises,
         ])  # fmt: skip
-    header = ["arm", "seeds", "steps", "images", "core seconds", "noise: mean, variance"]
+    header = ["arm", "seeds", "steps", "images", "seconds", "noise: mean, variance"]
     return Table(header, rows)
 
 

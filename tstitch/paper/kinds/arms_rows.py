@@ -56,7 +56,9 @@ class Measurement:
 
     paired: Sequence[Mapping[str, Measured]]  # of every point, with the first arm's images
     trainings: Mapping[str, Sequence[Training]]  # by arm, of each seed
-    parts: tuple[int, int] | None  # FLOPs of the first arm's encoder and decoder; None = no U-Net
+    # FLOPs of encoder and decoder by denoiser of the first arm's pair, small to large; empty = it
+    # is of other networks than U-Nets.
+    parts: Mapping[str, tuple[int, int]]
     times: ArmTimes | None
     course: FeatureCourse | None
 

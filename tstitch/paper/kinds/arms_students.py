@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from tstitch.config.cli import compose, override
 from tstitch.distil.plan import M4, timesteps_of
 from tstitch.distil.record import PLAN, StudentRecord
-from tstitch.distil.run import STUDENT, run_distillation
+from tstitch.distil.run import STUDENT, run_distillation, texts_digest
 from tstitch.distil.settings import DistilSettings
-from tstitch.distil.teacher import read_teacher
+from tstitch.distil.teacher import read_captions, read_teacher
 from tstitch.maker.identity import Identity
 from tstitch.runtime import distributed
 from tstitch.runtime.errors import UserError
 
 UNET = "unet"
+ELSEWHERE = ("dir", "captions", "device", "minutes", "preview")  # no part of what is learned
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +30,7 @@ class Training:
 
     steps: int
     images: int
-    core_seconds: float  # of its processes, by the rate that the log has
+    core_seconds: float  # of one process, by the rate that the log has; 0 = not told
     # Of the last fifth: by timestep of the decoder, mean and variance of its noise.
     noises: dict[str, tuple[float, float]]
 
@@ -74,12 +76,23 @@ def trained(root: Path, label: str, words: Sequence[str]) -> Path:
     config = compose("distil", list(words))
     teacher = config["distil"]["teacher"]
     digest = distributed.on_main(lambda: read_teacher(teacher).digest())
-    own = Identity({"training": sorted(words), "teacher": digest}).short
+    own = _identity(config, digest).short
     folder = root / f"{label}-{own}"
     if not distributed.on_main(lambda: _is_done(folder, config["distil"]["steps"])):
         log.info("%s: trained in %s", label, folder)
         run_distillation(compose("distil", [*words, override("distil.dir", str(folder))]))
     return folder / STUDENT / UNET
+
+
+def _identity(config: dict[str, Any], teacher: str) -> Identity:
+    """What decides a student, whatever words of a command say it."""
+    captions = config["distil"]["captions"]
+    digest = None
+    if captions is not None:
+        digest = distributed.on_main(lambda: texts_digest(read_captions(captions, None)))
+    training = {k: v for k, v in config["distil"].items() if k not in ELSEWHERE}
+    own = {"training": training, "data": config["data"], "captions": digest, "teacher": teacher}
+    return Identity(own)
 
 
 def _is_done(folder: Path, steps: int) -> bool:

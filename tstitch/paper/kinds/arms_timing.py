@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
+import torch
+
 from evaluation.cost.timing import StageTimer
 from tstitch.benchmark.measure import rotated
 from tstitch.maker.batches import draw_unit
@@ -28,7 +30,7 @@ class ArmTimes:
     load: dict[str, list[float]]
     batch_size: int
     rounds: int
-    threads: int | None
+    threads: int
     cores: int
 
 
@@ -44,8 +46,7 @@ def time_arms(
     for name, (alone, whole) in experiments.items():
         shared = SharedModels(alone)
         makers[name] = shared.maker(alone), shared.maker(whole)
-    threads = next(iter(makers.values()))[0].engine.threads
-    seconds = distributed.on_main(lambda: _rounds(makers, settings))
+    threads, seconds = distributed.on_main(lambda: _rounds(makers, settings))
     return ArmTimes(
         latency={name: _spread(rows[0]) for name, rows in seconds.items()},
         load={name: _spread(rows[1]) for name, rows in seconds.items()},
@@ -58,7 +59,7 @@ def time_arms(
 
 def _rounds(
     makers: Mapping[str, tuple[ImageMaker, ImageMaker]], settings: ArmTiming
-) -> dict[str, tuple[list[float], list[float]]]:
+) -> tuple[int, dict[str, tuple[list[float], list[float]]]]:
     for alone, whole in makers.values():
         alone.prepare()
         whole.prepare()
@@ -73,7 +74,7 @@ def _rounds(
             if number:  # the first one warms up
                 found[name][0].append(latency)
                 found[name][1].append(load)
-    return found
+    return torch.get_num_threads(), found
 
 
 def _time(maker: ImageMaker, size: int) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.report.answers import Untestable
 from tstitch.runtime.errors import UserError
 
+T_STITCH = "T-Stitch"
 HOLDS, FAILS, UNTESTED, UNRESOLVED = "holds", "does not hold", "not tested", "not resolved"
 
 
@@ -27,6 +28,7 @@ class Claim:
     figures: list[str] = field(default_factory=list)
     untested: str = ""
     remark: str = ""
+    method: str = T_STITCH  # whose paper it is of
 
     @property
     def sources(self) -> list[str]:
@@ -65,9 +67,11 @@ def read_claims() -> list[Claim]:
 
 
 def claims_of(figure: Figure) -> list[Claim]:
-    """The claims that a figure names, each judged by it alone; all of them for a ledger."""
+    """The claims that a figure names, each judged by it alone; for a ledger all of T-Stitch, and
+    those of others that its members judge."""
     if figure.members:
-        return read_claims()
+        own = set(figure.members)
+        return [c for c in read_claims() if c.method == T_STITCH or own & set(c.sources)]
     named = [claim for claim in read_claims() if claim.id in figure.claims]
     return [replace(claim, figures=[], figure=figure.name) for claim in named]
 

@@ -119,7 +119,7 @@ def point_lines(data: FigureData) -> list[str]:
             table = result_table(points, series, names)
             lines += [f"## {series}, {images} images", "", *table_lines(table), ""]
         lines += [text for note in notes for text in (f"Note: {note}", "")]
-    reach = resolution(data.results)
+    reach = resolution(data.results) if data.figure.resolves else None
     if reach is not None:
         lines.append(f"Differences of FID of about {reach:.2g} can be told from nothing (median "
                      "half width of the paired 95 % intervals up to fraction 0.5).")  # fmt: skip
