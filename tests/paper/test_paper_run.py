@@ -310,7 +310,7 @@ BAD = [
     (["checkpoints.at400K=/no/such"], "checkpoints.at400K: fig1 has no such variant"),
     (["paper=ledger", "paper.members=[ledger]"], "paper.members=['ledger']: leave out ledger"),
     (["checkpoints.at400K=5"], "checkpoints.at400K=5: give a non-empty text"),
-    (["paper.kind=plot"], "paper.kind='plot': choose one of criterion, curves"),
+    (["paper.kind=plot"], "paper.kind='plot': choose one of arms, criterion, curves"),
     (["paper.claims=C1"], "paper.claims='C1': give a list of names"),
     (["+paper.miniature.probe=1"], "paper.miniature.probe: unknown key"),
     (["paper=fig3", "paper.miniature.probe.steps=1"], "probe.steps=1: choose a whole number"),

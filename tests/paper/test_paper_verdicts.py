@@ -23,7 +23,15 @@ from tstitch.paper.kinds.similarity import Similarity
 from tstitch.paper.kinds.spectrum import Spectrum
 from tstitch.paper.kinds.tuning import ALL, BEFORE, OWN
 from tstitch.paper.parse import parse_figure
-from tstitch.paper.report.claims import FAILS, HOLDS, UNRESOLVED, UNTESTED, judge, read_claims
+from tstitch.paper.report.claims import (
+    FAILS,
+    HOLDS,
+    UNRESOLVED,
+    UNTESTED,
+    claims_of,
+    judge,
+    read_claims,
+)
 from tstitch.paper.report.compare import compare_with_paper
 from tstitch.paper.report.margins import images_needed, judge_course
 from tstitch.run.finished import FinishedRun
@@ -375,7 +383,10 @@ def test_points_outside_the_papers_tolerance():
 
 def test_every_claim_has_a_verdict():
     """Catches: a claim without a test or a reason, a figure that does not know its claims."""
-    assert list(CLAIMS) == [f"C{i}" for i in range(1, 27)]
+    own = [f"C{i}" for i in range(1, 27)]
+    assert list(CLAIMS) == [*own, *(f"T{i}" for i in range(1, 6))]
+    ledger, _ = parsed("ledger")
+    assert [claim.id for claim in claims_of(ledger)] == own  # TiUE's are of another paper
     for claim in CLAIMS.values():
         assert bool(claim.untested) != bool(claim.test and claim.sources)
         for name in claim.sources:

@@ -41,7 +41,7 @@ def test_evaluates_by_default_and_resumes(tmp_path, sample, measured):
     first = evaluation_of(folder)
     assert first["num_images"] == 24 and first["groups"] == 6
     names = {entry["name"] for entry in first["metrics"].values()}
-    assert "FID (Fashion-MNIST classifier)" in names and len(names) == 7
+    assert "FID (Fashion-MNIST classifier)" in names and len(names) == 8
     for entry in first["metrics"].values():
         assert entry["low"] <= entry["value"] <= entry["high"] and len(entry["replicates"]) == 6
     assert "FID (Fashion-MNIST classifier)" in (folder / "report.md").read_text()
