@@ -29,6 +29,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from tstitch.config.keys import dotted_keys
 from tstitch.runtime import launched, lifeline, siblings, threads, workers
 from tstitch.runtime.errors import UserError
 
@@ -359,23 +360,13 @@ def _unfit(section: dict[str, Any], path: str, error: Exception) -> UserError:
 def _unknown_key(key: str, config_name: str) -> str:
     try:
         with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            known = _leaves(OmegaConf.to_container(hydra.compose(config_name)), "")
+            known = dotted_keys(OmegaConf.to_container(hydra.compose(config_name)), "")
     except (*CONFIG_ERRORS, ValueError):
         known = []
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]}? " if close and close[0] != key else ""
     kind = "hydra" if key.startswith("hydra.") else "job"
     return f"{key}: unknown key; {hint}--cfg {kind} lists all keys"
-
-
-def _leaves(tree: Any, prefix: str) -> list[str]:
-    if not isinstance(tree, dict):
-        return [prefix]
-    return [
-        leaf
-        for name, branch in tree.items()
-        for leaf in _leaves(branch, f"{prefix}.{name}" if prefix else str(name))
-    ]
 
 
 def _arrange_output(streams: ExitStack, captured: io.StringIO, scratch: str) -> None:
