@@ -40,6 +40,7 @@ def test_extended_run_keeps_its_engine(tmp_path, sample, images, whole):
     assert np.array_equal(images(run), images(whole))  # which is not compiled either
 
 
+@pytest.mark.slow
 def test_resumed_run_keeps_its_engine(tmp_path, sample, images):
     """Catches: a choice by the images that are left, which differs after a kill."""
     run = sample(tmp_path / "run", LONG)

@@ -61,6 +61,7 @@ def test_killed_and_resumed(tmp_path, made, whole, monkeypatch, name, step, befo
         assert rows(tmp_path, other) == rows(whole, other)
 
 
+@pytest.mark.slow
 def test_stages_one_by_one(tmp_path, made, whole):
     """Catches: a stage that depends on what another one left in memory."""
     for name in run.STAGES:

@@ -40,6 +40,7 @@ def overrides(tmp_path_factory):
     ], folder
 
 
+@pytest.mark.slow
 def test_statistics_and_floor(overrides):
     """Catches: moments of another split or number of images, features in another order, a floor
     measured against itself."""

@@ -74,7 +74,11 @@ def test_the_command(run_script, tmp_path):
         ("trajectory.images=0", "error: trajectory.images=0: choose a whole number from 1"),
         ("stitch.fraction=0.3", "error: stitch.fraction=0.3: fractions are chosen by trajectory"),
         ("trajectory.dir=/dev/null/x", "error: trajectory.dir=/dev/null/x: "),
-        ("pair=emoji_pipeline", "error: trajectory: trajectories of pair emoji_pipeline cannot be"),
+        pytest.param(
+            "pair=emoji_pipeline",
+            "error: trajectory: trajectories of pair emoji_pipeline cannot be",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_one_line(run_script, word, line):
