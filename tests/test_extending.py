@@ -19,7 +19,7 @@ from tstitch.training.run import run_training
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"```\w+\n# (mine/\S+)\n(.*?)```", TEXT, re.DOTALL))
-LINES = re.findall(r"^.*torchrun .*--config-dir=mine.*$", TEXT.replace("\\\n", ""), re.MULTILINE)
+LINES = re.findall(r"^.*python .*--config-dir=mine.*$", TEXT.replace("\\\n", ""), re.MULTILINE)
 TINY = (
     "sampler.steps=4", "run.num_images=2", "run.batch_size=2", "run.device=cpu", "run.dir=run",
     "engine.threads=1", "evaluation=none",
@@ -74,7 +74,7 @@ def at_home(home, script_line, environment):
 def printed(word: str) -> tuple[list[str], str, list[str]]:
     """The document's one command that has the word: variables, script, what follows it."""
     [words] = [words for words in map(shlex.split, LINES) if word in words]
-    place = words.index("torchrun")
+    place = words.index("python")
     return words[:place], words[place + 1], words[place + 2 :]
 
 
