@@ -14,6 +14,7 @@ from tstitch.runtime.errors import UserError
 from tstitch.runtime.threads import available_cores
 
 
+@pytest.mark.slow
 def test_numbers(folder):
     """Catches: a case or fraction that is not measured, shares above one, an eager engine whose
     latents are not the plain ones."""
@@ -51,6 +52,7 @@ def test_two_processes(tmp_path, tiny):
     assert threads[2] == max(1, available_cores() // 2)
 
 
+@pytest.mark.slow
 def test_files(folder):
     """Catches: a page without its picture or protocol."""
     text = (folder / "benchmark.md").read_text()

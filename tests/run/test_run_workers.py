@@ -48,6 +48,7 @@ def logs(folder) -> str:
     return "\n".join(path.read_text() for path in sorted(folder.glob("*.log")))
 
 
+@pytest.mark.slow
 def test_two_tasks_of_srun(start, whole, measured, tmp_path):
     """Catches: both at every batch, a lock that one waits for, a file that both write."""
     run = tmp_path / "run"

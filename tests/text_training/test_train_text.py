@@ -27,6 +27,7 @@ def sampled(pipe, prompt: str) -> np.ndarray:
     return found.images
 
 
+@pytest.mark.slow
 def test_pipeline_samples(pipeline):
     """Catches: a part that from_pretrained misses, texts that reach no network, another side."""
     images = sampled(pipeline, "red disc, filled style")
