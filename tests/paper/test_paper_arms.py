@@ -20,6 +20,7 @@ from tstitch.paper.figure.settings import Reproduction
 from tstitch.paper.kinds.arms_features import FeatureCourse, Watch
 from tstitch.paper.kinds.arms_report import encoder_share
 from tstitch.paper.kinds.arms_rows import Arm, Measurement, difference, over_seeds
+from tstitch.paper.kinds.arms_students import training_words
 from tstitch.paper.kinds.arms_timing import ArmTimes
 from tstitch.paper.parse import parse_figure
 from tstitch.paper.report.claims import FAILS, HOLDS, UNRESOLVED, UNTESTED, judge, read_claims
@@ -239,6 +240,23 @@ def test_every_arm_is_planned_with_its_cost():
     assert one < parts["U3, seed 0"] < four < parts["M4, seed 0"] < parts["T4"]
     assert {tuple(e.run.classes) for e in at.values()} == {tuple(at["T50"].run.classes)}
     assert len(set(at["T50"].run.classes)) == 250
+
+
+def test_both_figures_have_the_same_students():
+    """Catches: students that the second figure trains anew, for a setting of one file alone."""
+
+    def students(name: str) -> dict[tuple[str, int], list[str]]:
+        config = compose("reproduce", [f"paper={name}"])
+        figure = parse_figure(config["paper"], Reproduction.parse(config))
+        return {
+            (own.arm, seed): training_words(figure.training, own.student, seed)
+            for own in figure.arms
+            if own.student is not None
+            for seed in own.seeds
+        }
+
+    front, tiue = students("front"), students("tiue")
+    assert len(front) == 9 and front.items() <= tiue.items()
 
 
 def test_the_encoder_has_its_share():

@@ -15,11 +15,14 @@ from tstitch.paper.report.answers import text
 FID, DIVERSITY = "fid", "diversity"
 QUALITY = (FID, "precision", "recall", "coverage", "clip_score", DIVERSITY)
 ON_LOAD = "ms / image in batches of {}"
-EXPLAINED = (
+MEANS = (
     "Means over the seeds of an arm; intervals are 95 %, over images (jackknife) and over seeds "
     "(Student's t) together, of arms with one training over images alone. Diversity: mean distance "
     "of two images of one prompt in the features of the metrics, of that of {}. Encoder: its share "
-    "of the arithmetic. Times are medians of {} rounds in turn in one process of {}; at one image "
+    "of the arithmetic."
+)
+TIMES = (
+    "Times are medians of {} rounds in turn in one process of {}; at one image "
     "of the networks and the sampler alone, under load of everything up to the image. Front: no "
     "other arm is at least as fast with a lower FID."
 )
@@ -35,10 +38,9 @@ def arm_tables(data: FigureData) -> list[str]:
     """Markdown: what was measured of every arm, and how its students were trained."""
     arms, measured = arms_of(data), data.measured
     lines = ["## Arms", "", *table_lines(_arms(arms, measured)), ""]
-    if measured.times is not None:
-        times = measured.times
-        cores = f"{times.threads} of {times.cores} cores"
-        lines += [EXPLAINED.format(next(iter(arms)), times.rounds, cores), ""]
+    lines += [MEANS.format(next(iter(arms))), ""]
+    if (times := measured.times) is not None:
+        lines += [TIMES.format(times.rounds, f"{times.threads} of {times.cores} cores"), ""]
     if measured.course is not None:
         lines += [*_features(data, measured.course), ""]
     if measured.trainings:

@@ -43,8 +43,8 @@ def training_words(common: Sequence[str], own: Sequence[str], seed: int) -> list
     """
     words = [*common, *own, f"distil.seed={seed}"]
     for word in words:
-        if word.partition("=")[0] in ("distil.dir", "hydra"):
-            raise UserError(f"paper.training: {word} is for the figure to decide; leave it out")
+        if word.partition("=")[0] == "distil.dir":
+            raise UserError(f"{word}: of students is for the figure to decide; leave it out")
     DistilSettings.parse(compose("distil", words)["distil"])
     return words
 
