@@ -13,7 +13,7 @@ from tstitch.text_training.run import run_text_training
 TILE, COLUMNS = 64, 4
 SUBJECTS = ("red square", "blue square", "red disc", "blue disc", "red bar", "blue bar")
 STYLES = ("filled", "drawn", "grey")
-TRAINED = ("encoder", "judge", "vae", "large", "small", "styled")
+TRAINED = ("encoder", "judge", "vae", "large", "small", "styled", "lcm", "lcm_small")
 TINY = (
     "text.device=cpu", "text.checkpoint_every=2", "text.log_every=1", "text.tokens.merges=30",
     "text.tokens.length=12", "text.preview.images=2", "text.preview.steps=2",

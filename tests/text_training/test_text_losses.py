@@ -12,6 +12,7 @@ from tstitch.config.cli import compose
 from tstitch.data.emoji_set import emoji_set
 from tstitch.text_training.autoencoder import Fidelity, latent_scale
 from tstitch.text_training.cache import Cache
+from tstitch.text_training.consistency import ConsistencyErrors, ConsistencyLoss
 from tstitch.text_training.denoiser import (
     CaptionsOfAnyStyle,
     NoiseErrors,
@@ -168,6 +169,77 @@ def test_captions_are_dropped(cache):
         loss(network, torch.arange(18), step_generator(0, step, 0))
     share = sum(network.empty) / len(network.empty)
     assert 0.25 < share < 0.35
+
+
+class Silent(nn.Module):
+    """A U-Net that sees no noise: its x_0 is x_t / alpha. Notes which calls may learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.learns = nn.Parameter(torch.zeros(())), []
+
+    def forward(self, x_t, t, states):
+        self.learns.append(torch.is_grad_enabled())
+        return SimpleNamespace(sample=self.scale * x_t)
+
+
+def consistency_loss(cache, teacher, guidance=1.0, ddim_steps=2) -> ConsistencyLoss:
+    names = (f"text.lcm.guidance={guidance}", f"text.lcm.ddim_steps={ddim_steps}")
+    settings = TextSettings.parse(compose("train_text", list(names))["text"]).lcm
+    return ConsistencyLoss(cache, teacher, settings, CPU)
+
+
+def test_who_knows_is_consistent(cache):
+    """Catches: a target at another image or text; an x_0 of the wrong alpha."""
+    loss = consistency_loss(cache, Telling(0.7), guidance=3.0, ddim_steps=50)
+    found = loss(Telling(0.0), torch.arange(18), step_generator(0, 0, 0))
+    assert found < 5e-3  # at the last step what is kept of x_t is noise
+
+
+def test_consistency_is_that_of_one_step_of_ddim(cache):
+    """Catches: a teacher's step to another timestep, a target that learns, a loss of squares."""
+    generator, indices = step_generator(0, 0, 0), torch.arange(18)
+    network = Silent()
+    found = consistency_loss(cache, Telling(0.0))(network, indices, generator)
+    assert network.learns == [False, True]
+    generator = step_generator(0, 0, 0)
+    t = 500 * torch.randint(2, (18,), generator=generator) + 499
+    eps = torch.randn(18, 4, 2, 2, generator=generator)
+    shares = torch.from_numpy(ScaledLinearVP().alphas_cumprod).float()
+
+    def noise_over_signal(at):
+        return (1 / shares[at] - 1).sqrt()[:, None, None, None]
+
+    late = (noise_over_signal(t) - noise_over_signal((t - 500).clamp_min(0))) * eps
+    kept = t == 499  # leads to t = 0, whose x_t is kept as it is
+    x_0 = cache.latents
+    first = x_0 + noise_over_signal(t) * eps
+    first -= shares[0].sqrt() * x_0 + (1 - shares[0]).sqrt() * eps
+    expected = torch.where(kept[:, None, None, None], first, late).abs().mean()
+    assert found.item() == pytest.approx(expected.item(), rel=2e-3)
+
+
+def test_the_teacher_is_guided(cache):
+    """Catches: a student of the unguided teacher; a scale that the empty text is given."""
+    indices = torch.arange(18)
+    found = [
+        consistency_loss(cache, Telling(0.0), guidance)(Silent(), indices, step_generator(0, 0, 0))
+        for guidance in (0.0, 1.0, 3.0)
+    ]
+    assert found[0] != found[1] != found[2]
+    teacher = Telling(0.0)
+    consistency_loss(cache, teacher)(Silent(), indices, step_generator(0, 0, 0))
+    assert teacher.empty == [True] * 18 + [False] * 18
+
+
+def test_consistency_errors_are_of_held_out_images(data, cache):
+    """Catches: errors measured on what was learned, or other draws at every call."""
+    network = Silent()
+    found = ConsistencyErrors(data, consistency_loss(cache, Telling(0.0)))(network)
+    assert found == ConsistencyErrors(data, consistency_loss(cache, Telling(0.0)))(network)
+    changed = Cache(cache.latents.clone(), cache.states.clone(), {})
+    changed.latents[data.training()] = 9.0
+    assert ConsistencyErrors(data, consistency_loss(changed, Telling(0.0)))(network) == found
 
 
 def test_noise_errors_are_of_held_out_images(data, cache):

@@ -45,7 +45,13 @@ def rows(folder: Path, name: str) -> list[dict]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "step", "before_checkpoint"),
-    [("encoder", 2, False), ("vae", 4, True), ("vae", 4, False), ("styled", 2, False)],
+    [
+        ("encoder", 2, False),
+        ("vae", 4, True),
+        ("vae", 4, False),
+        ("styled", 2, False),
+        ("lcm", 2, False),
+    ],
 )
 def test_killed_and_resumed(tmp_path, made, whole, monkeypatch, name, step, before_checkpoint):
     """Catches: draws that restart, an average or rate that is lost, a stage that is skipped since
@@ -57,7 +63,7 @@ def test_killed_and_resumed(tmp_path, made, whole, monkeypatch, name, step, befo
             made(tmp_path, NO_PREVIEW)
     made(tmp_path, NO_PREVIEW)
     assert shipped(tmp_path) == shipped(whole)
-    for other in ("encoder", "vae", "large", "small", "styled"):
+    for other in ("encoder", "vae", "large", "small", "styled", "lcm", "lcm_small"):
         assert rows(tmp_path, other) == rows(whole, other)
 
 

@@ -11,6 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from evaluation.features.image_tower import load_image_tower
 from samplers import ScaledLinearVP
 
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+UNETS = ("unet", "unet_small", "unet_lcm", "unet_small_lcm")
+
 
 @pytest.fixture(scope="module")
 def pipeline(whole):
@@ -40,12 +43,14 @@ def test_unets_take_each_others_place(whole, pipeline):
     from diffusers import UNet2DConditionModel
 
     large, images = pipeline.unet, [sampled(pipeline, "red disc, filled style")]
-    for part in ("unet_small", "unet_styled"):
+    for part in ("unet_small", "unet_styled", "unet_lcm", "unet_small_lcm"):
         unet = UNet2DConditionModel.from_pretrained(whole / "pair", subfolder=part)
         pipeline.unet = unet.float()
         images.append(sampled(pipeline, "red disc, filled style"))
     pipeline.unet = large
-    assert not np.array_equal(images[0], images[1]) and not np.array_equal(images[0], images[2])
+    assert len({image.tobytes() for image in images}) == 5
+    sizes = [len((whole / "pair" / part / WEIGHTS).read_bytes()) for part in UNETS]
+    assert sizes[0] == sizes[2] > sizes[1] == sizes[3]
 
 
 def test_betas_are_those_that_were_trained(pipeline):
@@ -83,7 +88,9 @@ def test_judge_is_another_encoder(whole, pipeline):
     assert not torch.equal(judge.get_input_embeddings().weight.float(), own)
 
 
-@pytest.mark.parametrize("stage", ["encoder", "judge", "vae", "large", "small", "styled"])
+@pytest.mark.parametrize(
+    "stage", ["encoder", "judge", "vae", "large", "small", "styled", "lcm", "lcm_small"]
+)
 def test_files_of_a_stage(whole, stage):
     """Catches: a log without rows, measurements that are never made, temporary files left."""
     with (whole / stage / "log.csv").open(newline="") as file:

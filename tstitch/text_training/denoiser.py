@@ -31,7 +31,7 @@ class NoiseLoss:
     ) -> None:
         self._latents, self._states = cache.latents.to(device), cache.states.to(device)
         self._settings, self._captions = settings, captions
-        self._alpha_bar = _alpha_bar(device)
+        self._alpha_bar = alpha_bar_on(device)
 
     def __call__(self, network: nn.Module, indices: Tensor, generator: torch.Generator) -> Tensor:
         x_0, captions = self._latents[indices], self._captions(indices, generator)
@@ -75,7 +75,7 @@ class NoiseErrors:
         self._latents, self._states = cache.latents[kept], cache.states[kept]
         generator = step_generator(0, 0, 0)
         self._eps = torch.randn(self._latents.shape, generator=generator)
-        self._alpha_bar, self._device = _alpha_bar(device), device
+        self._alpha_bar, self._device = alpha_bar_on(device), device
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
         errors = {f"t{t}": self._error(network, t) for t in TIMESTEPS}
@@ -93,5 +93,6 @@ class NoiseErrors:
         return total / len(self._latents)
 
 
-def _alpha_bar(device: torch.device) -> Tensor:
+def alpha_bar_on(device: torch.device) -> Tensor:
+    """Of Stable Diffusion's betas, float32 (T,)."""
     return torch.from_numpy(ScaledLinearVP().alphas_cumprod).float().to(device)

@@ -1,7 +1,7 @@
 """The folder of a pair, as diffusers' from_pretrained reads it.
 
 model_index.json, tokenizer/, text_encoder/, vae/, unet/ (the large one) and scheduler/ are a
-StableDiffusionPipeline; unet_small/ and unet_styled/ are U-Nets for it, judge/ measures.
+StableDiffusionPipeline; the folders unet_*/ are U-Nets for it, judge/ measures.
 """
 
 import copy
@@ -25,7 +25,10 @@ from tstitch.training.network_folder import save_diffusers, write_network
 
 FIELD = "text.dir"
 DTYPE = torch.float16
-UNETS = {"large": "unet", "small": "unet_small", "styled": "unet_styled"}
+UNETS = {
+    "large": "unet", "small": "unet_small", "styled": "unet_styled",
+    "lcm": "unet_lcm", "lcm_small": "unet_small_lcm",
+}  # fmt: skip
 TEXT, PROJECTION = "text_model.", "text_projection."  # how names in files begin
 TEXT_FILE, TOWER = "model.safetensors", "image.safetensors"
 RECORD = "training.json"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.folders import folder_digest
 from tstitch.config import fields
 from tstitch.config.cli import instantiate, not_a
 from tstitch.data.captioned import CaptionedImages
@@ -21,6 +22,7 @@ from tstitch.runtime.errors import UserError
 from tstitch.text_training import folders
 from tstitch.text_training.autoencoder import Fidelity, ReconstructionLoss, latent_scale
 from tstitch.text_training.cache import Cache, cache_identity, make_cache, read_cache
+from tstitch.text_training.consistency import ConsistencyErrors, ConsistencyLoss
 from tstitch.text_training.denoiser import (
     CaptionsOfAnyStyle,
     NoiseErrors,
@@ -33,14 +35,19 @@ from tstitch.text_training.networks import (
     build_denoiser,
     build_dual_encoder,
 )
-from tstitch.text_training.preview import save_preview
-from tstitch.text_training.settings import EncoderSettings, Schedule, TextSettings
+from tstitch.text_training.preview import Sampler, consistent, guided, save_preview
+from tstitch.text_training.settings import (
+    ConsistencySettings,
+    EncoderSettings,
+    Schedule,
+    TextSettings,
+)
 from tstitch.text_training.stage import Task, run_stage
 from tstitch.text_training.tokens import load_tokenizer, tokenized, write_tokenizer
 from tstitch.tracking.tracker import Tracker, TrackingSettings, start_tracking
 from tstitch.training.preview import averaged_network
 
-PARTS = ("tokenizer", "text_encoder", "vae", "unet", "unet_small", "unet_styled", "judge")
+PARTS = ("tokenizer", "text_encoder", "vae", *folders.UNETS.values(), "judge")
 log = logging.getLogger(__name__)
 
 
@@ -248,8 +255,15 @@ def _unet(workshop: Workshop, name: str) -> None:
     width = cache.states.shape[-1]
     network = _seeded(settings, lambda: build_denoiser(settings, channels, side, width))
     _begin_as(workshop, network, "UNet2DConditionModel", folders.UNETS[name])
-    loss = NoiseLoss(cache, settings, own_captions, workshop.device)
-    _train_unet(workshop, name, network, loss, settings, cache, workshop.data.training())
+    task = Task(
+        name=name,
+        network=network,
+        loss=NoiseLoss(cache, settings, own_captions, workshop.device),
+        measure=NoiseErrors(workshop.data, cache, workshop.device),
+        indices=workshop.data.training(),
+        made_of=cache.identity,
+    )
+    _train_unet(workshop, task, settings, cache, guided(workshop.settings.preview))
 
 
 def _styled(workshop: Workshop) -> None:
@@ -257,42 +271,61 @@ def _styled(workshop: Workshop) -> None:
     network = folders.load_network("UNet2DConditionModel", workshop.pair / "unet")
     network.requires_grad_(True)
     captions = CaptionsOfAnyStyle(data, workshop.device)
-    loss = NoiseLoss(cache, settings, captions, workshop.device)
     training = data.training()
     chosen = data.styles[training] == data.style_names.index(settings.style)
-    _train_unet(workshop, "styled", network, loss, settings, cache, training[chosen])
+    task = Task(
+        name="styled",
+        network=network,
+        loss=NoiseLoss(cache, settings, captions, workshop.device),
+        measure=NoiseErrors(data, cache, workshop.device),
+        indices=training[chosen],
+        made_of=cache.identity,
+    )
+    _train_unet(workshop, task, settings, cache, guided(workshop.settings.preview))
 
 
-def _train_unet(
-    workshop: Workshop,
-    name: str,
-    network: Any,
-    loss: NoiseLoss,
-    settings: Any,
-    cache: Cache,
-    indices: torch.Tensor,
+def _lcm(workshop: Workshop) -> None:
+    _consistent(workshop, "lcm", workshop.settings.lcm, "large")
+
+
+def _lcm_small(workshop: Workshop) -> None:
+    _consistent(workshop, "lcm_small", workshop.settings.lcm_small, "small")
+
+
+def _consistent(
+    workshop: Workshop, name: str, settings: ConsistencySettings, teacher_name: str
 ) -> None:
-    data, device, preview = workshop.data, workshop.device, workshop.settings.preview
-    target = workshop.pair / folders.UNETS[name]
+    data, cache = workshop.data, workshop.cache()
+    folder = workshop.pair / folders.UNETS[teacher_name]
+    teacher = folders.load_network("UNet2DConditionModel", folder).to(workshop.device)
+    network = folders.load_network("UNet2DConditionModel", folder).requires_grad_(True)
+    loss = ConsistencyLoss(cache, teacher, settings, workshop.device)
     task = Task(
         name=name,
         network=network,
         loss=loss,
-        measure=NoiseErrors(data, cache, device),
-        indices=indices,
-        made_of=cache.identity,
+        measure=ConsistencyErrors(data, loss),
+        indices=data.training(),
+        made_of=cache.identity | {"teacher": folder_digest(folder)},
     )
+    _train_unet(workshop, task, settings, cache, consistent)
+
+
+def _train_unet(
+    workshop: Workshop, task: Task, schedule: Schedule, cache: Cache, sampler: Sampler
+) -> None:
+    """Trains a U-Net; its preview is the sampler's."""
+    target = workshop.pair / folders.UNETS[task.name]
+    images = workshop.settings.preview.images
 
     def show(picture: Path) -> None:
-        save_preview(data, cache, (target, workshop.pair / "vae"), preview, picture, device)
+        parts = (target, workshop.pair / "vae")
+        save_preview(workshop.data, cache, parts, images, sampler, picture, workshop.device)
 
-    workshop.train(
-        task,
-        settings,
-        target,
-        lambda unet: folders.save_network(unet, target),
-        show if preview.images else None,
-    )
+    def save(unet: Any) -> None:
+        folders.save_network(unet, target)
+
+    workshop.train(task, schedule, target, save, show if images else None)
 
 
 def _pair(workshop: Workshop) -> None:
@@ -331,5 +364,7 @@ STAGES: dict[str, Callable[[Workshop], None]] = {
     "large": _large,
     "small": _small,
     "styled": _styled,
+    "lcm": _lcm,
+    "lcm_small": _lcm_small,
     "pair": _pair,
 }

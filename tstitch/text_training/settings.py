@@ -9,7 +9,9 @@ from tstitch.config import fields
 from tstitch.config.settings import Device
 from tstitch.training.rate import DrawSettings, NumSteps, RateSettings
 
-STAGES = ("encoder", "judge", "vae", "cache", "large", "small", "styled", "pair")
+STAGES = (
+    "encoder", "judge", "vae", "cache", "large", "small", "styled", "lcm", "lcm_small", "pair",
+)  # fmt: skip
 GROUPS = 8  # of the group norms: widths are multiples
 Widths = Annotated[
     tuple[int, ...],
@@ -94,6 +96,13 @@ class StyledSettings(DrawnSettings):
     style: fields.Text
 
 
+class ConsistencySettings(Schedule):
+    """A U-Net, distilled to a few steps."""
+
+    guidance: fields.NotNegative
+    ddim_steps: Annotated[int, fields.whole(1, NUM_TIMESTEPS)]
+
+
 class TokenSettings(fields.Settings):
     """The tokenizer."""
 
@@ -128,6 +137,8 @@ class TextSettings(fields.Settings):
     large: DenoiserSettings
     small: DenoiserSettings
     styled: StyledSettings
+    lcm: ConsistencySettings
+    lcm_small: ConsistencySettings
     preview: PreviewSettings
 
     @model_validator(mode="after")
