@@ -13,6 +13,7 @@ from tstitch.distil.scores import Scores
 from tstitch.distil.settings import SUM, DistilSettings
 from tstitch.runtime import distributed
 from tstitch.runtime.transfer import to_device
+from tstitch.training.attention import training_attention
 from tstitch.training.checkpoint import TrainState
 from tstitch.training.loop import noised, step_generator
 
@@ -71,12 +72,14 @@ def train(state: TrainState, workshop: Workshop, after_step: Callable[[int, Row]
         for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * share
         draws = _Draws(settings, state.step, workshop.latent_shape, workshop.device)
-        row, x_0, states = _student_step(student, workshop, draws, indices)
+        with training_attention(workshop.device):
+            row, x_0, states = _student_step(student, workshop, draws, indices)
         row |= {"student_norm": _update(state, STUDENT, settings.grad_clip)}
         state.ema.update(student, state.step)
         losses, norms = [], []
         for _ in range(settings.fake.per_step):
-            losses.append(_fake_step(workshop, draws, x_0, states))
+            with training_attention(workshop.device):
+                losses.append(_fake_step(workshop, draws, x_0, states))
             norms.append(_update(state, FAKE, settings.grad_clip))
         state.step += 1
         row |= {"fake": torch.stack(losses).mean(), "fake_norm": torch.stack(norms).mean()}

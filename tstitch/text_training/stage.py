@@ -3,19 +3,18 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tstitch.data.datasets import StepBatches
 from tstitch.runtime.errors import UserError
 from tstitch.text_training.settings import Schedule, TextSettings
 from tstitch.tracking.tracker import Tracker
+from tstitch.training.attention import training_attention
 from tstitch.training.checkpoint import TrainState, restore, save_checkpoint, writing
 from tstitch.training.csv_log import CsvLog, Speed
 from tstitch.training.ema import Ema
@@ -88,7 +87,7 @@ def run_stage(
         for group in state.optimizer.param_groups:
             group["lr"] = schedule.learning_rate_at(state.step)
         generator = step_generator(schedule.seed, state.step, 0, device)
-        with _attention(device):
+        with training_attention(device):
             with autocast:
                 loss = task.loss(state.network, indices.to(device), generator)
             loss.backward()
@@ -101,11 +100,6 @@ def run_stage(
             if recorder(loss.detach()):
                 break
     return state
-
-
-def _attention(device: torch.device) -> AbstractContextManager[None]:
-    """On a CPU plain products: over some dozen tokens the fused backward is many times slower."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def _state(task: Task, schedule: Schedule, device: torch.device) -> TrainState:
