@@ -474,8 +474,12 @@ def test_beside_the_accelerations_of_others():
     assert status("C24", figure("fig19", "emoji_deepcache"), pair[1], lcm()) == FAILS
     assert status("C24", pair[0], figure("fig20", "emoji_tome"), lcm()) == FAILS
     assert status("C24", *pair, lcm(2.6)) == FAILS
-    flat_lcm = data("table10", lambda s: 2.0)
-    assert status("C24", *pair, flat_lcm) == UNTESTED
+    assert status("C24", *pair, data("table10", lambda s: 2.0)) == UNRESOLVED
+    assert status("C24", pair[0], figure("fig20", "emoji_tome"), data("table10", flat(0))) == FAILS
+    figures = lcm(), pair[0], data("table10", lambda s: 2.0, "paper.miniature.curves.1.steps=[2]")
+    for one, expected in zip(figures, (HOLDS, HOLDS, UNTESTED), strict=True):
+        alone = claims_of(one.figure)[0]  # as paper=NAME judges it
+        assert judge(alone, {one.figure.name: one}, {}).status == expected
 
 
 def test_runs_in_a_row():

@@ -20,6 +20,7 @@ from tstitch.text_training.denoiser import (
     own_captions,
 )
 from tstitch.text_training.encoder import ContrastiveLoss, Retrieval, moved
+from tstitch.text_training.networks import build_scheduler
 from tstitch.text_training.settings import TextSettings
 from tstitch.training.latents import to_float
 from tstitch.training.loop import step_generator
@@ -219,6 +220,26 @@ def test_consistency_is_that_of_one_step_of_ddim(cache):
     assert found.item() == pytest.approx(expected.item(), rel=2e-3)
 
 
+@pytest.mark.parametrize("steps", [2, 4])
+def test_students_learn_what_the_scheduler_takes(cache, steps):
+    """Catches: an x_0 at other timesteps, or mixed in another way, than LCM's sampler has."""
+    from diffusers import LCMScheduler
+
+    scheduler = LCMScheduler.from_config(build_scheduler().config)
+    scheduler.set_timesteps(steps)
+    network = Silent()
+    network.scale.data.fill_(0.3)
+    loss = consistency_loss(cache, Telling(0.0), ddim_steps=50)
+    x_t = cache.latents
+    for t in scheduler.timesteps:
+        assert (t + 1) % 20 == 0  # as drawn in training
+        made = loss.x_0(network, x_t, t.expand(18), cache.states[:18])
+        expected = scheduler.step(0.3 * x_t, t, x_t).denoised
+        torch.testing.assert_close(made, expected, rtol=2e-4, atol=2e-4)
+    kept = loss.x_0(network, x_t, torch.zeros(18, dtype=torch.int64), cache.states[:18])
+    torch.testing.assert_close(kept, x_t)
+
+
 def test_the_teacher_is_guided(cache):
     """Catches: a student of the unguided teacher; a scale that the empty text is given."""
     indices = torch.arange(18)
@@ -235,8 +256,9 @@ def test_the_teacher_is_guided(cache):
 def test_consistency_errors_are_of_held_out_images(data, cache):
     """Catches: errors measured on what was learned, or other draws at every call."""
     network = Silent()
-    found = ConsistencyErrors(data, consistency_loss(cache, Telling(0.0)))(network)
-    assert found == ConsistencyErrors(data, consistency_loss(cache, Telling(0.0)))(network)
+    measure = ConsistencyErrors(data, consistency_loss(cache, Telling(0.0)))
+    found = measure(network)
+    assert found == measure(network)
     changed = Cache(cache.latents.clone(), cache.states.clone(), {})
     changed.latents[data.training()] = 9.0
     assert ConsistencyErrors(data, consistency_loss(changed, Telling(0.0)))(network) == found

@@ -106,6 +106,26 @@ def test_init_gives_what_is_not_made(tmp_path, made, whole):
     assert torch.load(tmp_path / "large" / "checkpoint.pt", weights_only=True)["step"] == 2
 
 
+def test_students_of_another_teacher(tmp_path, made, whole):
+    """Catches: a student that stays as it is, goes on from the old one's weights, or is taken
+    over, once the U-Net that it distils has changed.
+    """
+    student = "unet_small_lcm/diffusion_pytorch_model.safetensors"
+    fields = [f"text.init={whole / 'pair'}", NO_PREVIEW, "text.small.steps=2"]
+    made(tmp_path, *fields, "text.stages=[cache,small]")
+    assert student not in shipped(tmp_path) and "unet_lcm/config.json" in shipped(tmp_path)
+    fields.append("text.stages=[small,lcm_small]")
+    made(tmp_path, *fields)
+    first = shipped(tmp_path)
+    made(tmp_path, *fields)
+    assert shipped(tmp_path) == first
+    fields[2] = "text.small.steps=4"
+    made(tmp_path, *fields)
+    assert shipped(tmp_path)[student] != first[student]
+    assert rows(tmp_path, "lcm_small")[0]["step"] == "1"
+    assert len(rows(tmp_path, "lcm_small")) == 4
+
+
 def test_init_is_no_stage_of_this_training(tmp_path, made, whole):
     """Catches: an autoencoder that is trained further and not saved, since the one that it began
     as had been trained for as many steps.

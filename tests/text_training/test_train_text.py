@@ -100,7 +100,7 @@ def test_files_of_a_stage(whole, stage):
     with (whole / stage / "measures.csv").open(newline="") as file:
         assert {row["step"] for row in csv.DictReader(file)} == {"2", "4"}
     files = {path.name for path in (whole / stage).iterdir()} - {"preview.png"}
-    assert files == {"checkpoint.pt", "log.csv", "measures.csv"}
+    assert files - {"teacher.txt"} == {"checkpoint.pt", "log.csv", "measures.csv"}
     assert not list((whole / "pair").rglob("*.tmp"))
 
 

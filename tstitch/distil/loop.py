@@ -1,5 +1,6 @@
 """The training: a student step and its fake score's, by turns (arXiv 2505.21960, Sec. 3)."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -66,19 +67,20 @@ def train(state: TrainState, workshop: Workshop, after_step: Callable[[int, Row]
     settings = workshop.settings
     student = state.network["student"]  # type: ignore[index]
     student.train()
+    places = math.prod(workshop.latent_shape[1:])
     for indices in _batches(workshop, state.step):
         share = settings.share_at(state.step)
         rates = (settings.learning_rate, settings.fake.learning_rate)
         for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * share
         draws = _Draws(settings, state.step, workshop.latent_shape, workshop.device)
-        with training_attention(workshop.device):
+        with training_attention(workshop.device, places):
             row, x_0, states = _student_step(student, workshop, draws, indices)
         row |= {"student_norm": _update(state, STUDENT, settings.grad_clip)}
         state.ema.update(student, state.step)
         losses, norms = [], []
         for _ in range(settings.fake.per_step):
-            with training_attention(workshop.device):
+            with training_attention(workshop.device, places):
                 losses.append(_fake_step(workshop, draws, x_0, states))
             norms.append(_update(state, FAKE, settings.grad_clip))
         state.step += 1

@@ -34,6 +34,11 @@ class Cache:
     states: Tensor
     identity: dict[str, str]
 
+    @property
+    def places(self) -> int:
+        """H x W of the latents."""
+        return self.latents.shape[2] * self.latents.shape[3]
+
 
 def cache_identity(data: CaptionedImages, pair: Path) -> dict[str, str]:
     """Digests of the images, and of the networks of a pair that see them."""

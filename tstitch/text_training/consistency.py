@@ -45,8 +45,8 @@ class ConsistencyLoss:
         eps = torch.randn(x_0.shape, generator=generator, device=generator.device)
         x_t = noised(x_0, eps, self._alpha_bar[t])
         with torch.no_grad():
-            target = self._x_0(network, self._step(x_t, t, earlier, states), earlier, states)
-        difference = self._x_0(network, x_t, t, states) - target
+            target = self.x_0(network, self._step(x_t, t, earlier, states), earlier, states)
+        difference = self.x_0(network, x_t, t, states) - target
         return ((difference.square() + HUBER**2).sqrt() - HUBER).mean()
 
     def _step(self, x_t: Tensor, t: Tensor, earlier: Tensor, states: Tensor) -> Tensor:
@@ -57,7 +57,8 @@ class ConsistencyLoss:
         eps = (plain + self._settings.guidance * (asked - plain)).float()
         return noised(self._clean(x_t, t, eps), eps, self._alpha_bar[earlier])
 
-    def _x_0(self, network: nn.Module, x_t: Tensor, t: Tensor, states: Tensor) -> Tensor:
+    def x_0(self, network: nn.Module, x_t: Tensor, t: Tensor, states: Tensor) -> Tensor:
+        """What a student makes of x_t (N, C, H, W) at t (N,), float32 (N, C, H, W)."""
         eps = network(x_t, t, states).sample.float()
         scaled = (TIMESTEP_SCALING * t)[:, None, None, None]
         kept = SIGMA_DATA**2 / (scaled**2 + SIGMA_DATA**2)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.checkpoints import save_weights
 from tstitch.files.record import Record
+from tstitch.files.writing import write_text
 from tstitch.runtime.errors import UserError
 from tstitch.text_training.networks import DualEncoder, build_scheduler
 from tstitch.text_training.tokens import load_tokenizer
@@ -32,6 +33,7 @@ UNETS = {
 TEXT, PROJECTION = "text_model.", "text_projection."  # how names in files begin
 TEXT_FILE, TOWER = "model.safetensors", "image.safetensors"
 RECORD = "training.json"
+TEACHER = "teacher.txt"  # digest of the network that a stage distils
 
 
 class Trained(Record):
@@ -61,6 +63,25 @@ def note(folder: Path, stage: str, steps: int, batch_size: int) -> None:
             images_seen=steps * batch_size,
             date=datetime.now(UTC).date().isoformat(),
         ).write(folder / RECORD)
+
+
+def made_of_another(stage: Path, target: Path, teacher: str) -> bool:
+    """Whether a stage distilled another teacher than this: then its training is forgotten.
+
+    Args:
+        stage: its folder.
+        target: of what it saves.
+        teacher: digest.
+    """
+    place = stage / TEACHER
+    with writing(stage, FIELD):
+        changed = place.is_file() and place.read_text() != teacher
+        if changed:
+            (target / RECORD).unlink(missing_ok=True)  # first: what has none is made
+            shutil.rmtree(stage)
+        stage.mkdir(parents=True, exist_ok=True)
+        write_text(place, teacher)
+    return changed
 
 
 def save_network(network: Any, folder: Path) -> None:

@@ -48,6 +48,7 @@ from tstitch.tracking.tracker import Tracker, TrackingSettings, start_tracking
 from tstitch.training.preview import averaged_network
 
 PARTS = ("tokenizer", "text_encoder", "vae", *folders.UNETS.values(), "judge")
+TEACHERS = {"styled": "large", "lcm": "large", "lcm_small": "small"}
 log = logging.getLogger(__name__)
 
 
@@ -78,7 +79,7 @@ def run_text_training(config: dict[str, Any]) -> None:
         for place in (folder, folder / "pair"):
             remove_leftovers(place)
         if settings.init is not None:
-            folders.take_over(Path(settings.init), folder / "pair", PARTS)
+            folders.take_over(Path(settings.init), folder / "pair", _taken(settings))
 
         def track(place: Path) -> AbstractContextManager[Tracker]:
             return start_tracking(tracking, "train_text", config, place)
@@ -89,6 +90,17 @@ def run_text_training(config: dict[str, Any]) -> None:
             STAGES[stage](workshop)
     finally:
         lock.release()
+
+
+def _taken(settings: TextSettings) -> tuple[str, ...]:
+    """Parts of text.init to take: none that was made of a network which is trained here."""
+    trained = {*settings.stages}
+    stale = {
+        folders.UNETS[stage]
+        for stage, teacher in TEACHERS.items()
+        if trained & {"encoder", "vae", teacher}
+    }
+    return tuple(part for part in PARTS if part not in stale)
 
 
 def _without_progress_bars() -> None:
@@ -261,6 +273,7 @@ def _unet(workshop: Workshop, name: str) -> None:
         loss=NoiseLoss(cache, settings, own_captions, workshop.device),
         measure=NoiseErrors(workshop.data, cache, workshop.device),
         indices=workshop.data.training(),
+        places=cache.places,
         made_of=cache.identity,
     )
     _train_unet(workshop, task, settings, cache, guided(workshop.settings.preview))
@@ -279,24 +292,26 @@ def _styled(workshop: Workshop) -> None:
         loss=NoiseLoss(cache, settings, captions, workshop.device),
         measure=NoiseErrors(data, cache, workshop.device),
         indices=training[chosen],
+        places=cache.places,
         made_of=cache.identity,
     )
     _train_unet(workshop, task, settings, cache, guided(workshop.settings.preview))
 
 
 def _lcm(workshop: Workshop) -> None:
-    _consistent(workshop, "lcm", workshop.settings.lcm, "large")
+    _consistent(workshop, "lcm", workshop.settings.lcm)
 
 
 def _lcm_small(workshop: Workshop) -> None:
-    _consistent(workshop, "lcm_small", workshop.settings.lcm_small, "small")
+    _consistent(workshop, "lcm_small", workshop.settings.lcm_small)
 
 
-def _consistent(
-    workshop: Workshop, name: str, settings: ConsistencySettings, teacher_name: str
-) -> None:
+def _consistent(workshop: Workshop, name: str, settings: ConsistencySettings) -> None:
     data, cache = workshop.data, workshop.cache()
-    folder = workshop.pair / folders.UNETS[teacher_name]
+    folder = workshop.pair / folders.UNETS[TEACHERS[name]]
+    target = workshop.pair / folders.UNETS[name]
+    if folders.made_of_another(workshop.folder / name, target, folder_digest(folder)):
+        log.info("%s: the network that it distils has changed; it begins anew", name)
     teacher = folders.load_network("UNet2DConditionModel", folder).to(workshop.device)
     network = folders.load_network("UNet2DConditionModel", folder).requires_grad_(True)
     loss = ConsistencyLoss(cache, teacher, settings, workshop.device)
@@ -306,7 +321,8 @@ def _consistent(
         loss=loss,
         measure=ConsistencyErrors(data, loss),
         indices=data.training(),
-        made_of=cache.identity | {"teacher": folder_digest(folder)},
+        places=cache.places,
+        made_of=cache.identity,
     )
     _train_unet(workshop, task, settings, cache, consistent)
 

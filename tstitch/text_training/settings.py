@@ -22,6 +22,8 @@ Widths = Annotated[
     fields.wholes(GROUPS),
 ]
 
+A_DIVISOR = fields.Rule(lambda n: NUM_TIMESTEPS % n == 0, f"choose a divisor of {NUM_TIMESTEPS}")
+
 
 class Schedule(RateSettings):
     """What all stages that train have; described in configs/train_text.yaml."""
@@ -100,7 +102,7 @@ class ConsistencySettings(Schedule):
     """A U-Net, distilled to a few steps."""
 
     guidance: fields.NotNegative
-    ddim_steps: Annotated[int, fields.whole(1, NUM_TIMESTEPS)]
+    ddim_steps: Annotated[int, A_DIVISOR, fields.whole(1, NUM_TIMESTEPS)]
 
 
 class TokenSettings(fields.Settings):

@@ -41,6 +41,7 @@ class Task:
             Random numbers are the generator's.
         measure: averaged network -> numbers by name.
         indices: int64, of the images to learn from.
+        places: of the largest map that its attention sees.
         made_of: what else decides the result, by name: a checkpoint of other ones is refused.
     """
 
@@ -49,6 +50,7 @@ class Task:
     loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor]
     measure: Callable[[nn.Module], dict[str, float]]
     indices: Tensor
+    places: int = 0
     made_of: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -87,7 +89,7 @@ def run_stage(
         for group in state.optimizer.param_groups:
             group["lr"] = schedule.learning_rate_at(state.step)
         generator = step_generator(schedule.seed, state.step, 0, device)
-        with training_attention(device):
+        with training_attention(device, task.places):
             with autocast:
                 loss = task.loss(state.network, indices.to(device), generator)
             loss.backward()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from evaluation.metrics.jackknife import Interval
+from evaluation.metrics.jackknife import Interval, interval
 from tstitch.paper.figure.base import Answer, FigureData
 from tstitch.paper.figure.measure import Result
 from tstitch.paper.report.answers import (
@@ -15,12 +15,12 @@ from tstitch.paper.report.answers import (
     rows,
     text,
 )
-from tstitch.paper.report.margins import Course, judge_course
 
 BETTER_TO = 0.3  # the paper's Table 2: FID is below that of fraction 0 up to here
 EARLY = 0.5
 # Distilled networks, the paper's Tables 10 and 11: judged by four steps, the first of them.
-MOST_DISTILLED, JUDGED_STEPS, FIRST_QUARTER = 8, 4, 0.25
+MIXED = 0.4  # fractions up to here are judged
+MOST_DISTILLED, JUDGED_STEPS, QUARTER = 8, 4, 0.25
 LARGEST_SHARE = 1 / 3  # of the way from all large to all small
 SAID = ("clip_score", "subject_retrieval", "style_retrieval")
 
@@ -44,28 +44,43 @@ def c24(*figures: FigureData) -> Answer:
     for row in (row for data in figures for row in rows(data.results)):
         name, steps = row[0].point.experiment.name, row[0].point.steps
         is_distilled = steps <= MOST_DISTILLED
-        if name in seen or (is_distilled and steps != JUDGED_STEPS):
-            continue  # the pair without either is in all figures
+        mixed = rises(row, 0, MIXED)
+        if name in seen or not mixed or (is_distilled and steps != JUDGED_STEPS):
+            continue  # the pair without either is in several figures, in one by its ends alone
         seen.add(name)
-        course, changes = _first_quarter(row) if is_distilled else _course(row)
-        answers.append(course.answer)
-        parts.append(f"{name}: FID(0) {text(row[0].estimate())}; {listed(changes)}; {course.note}")
+        answer, note = _first_quarter(row) if is_distilled else _course(row, mixed)
+        answers.append(answer)
+        changes = rises(row, 0, 1) if is_distilled else mixed
+        parts.append(f"{name}: FID(0) {text(row[0].estimate())}; {listed(changes)}; {note}")
+    if not answers:
+        raise Untestable("no pair has mixes that it judges")
     return all_of(answers), ". ".join(parts)
 
 
-def _course(row: Sequence[Result]) -> tuple[Course, dict[float, Interval]]:
-    changes = rises(row, 0, 0.4)
-    return fid_course(changes, row[0]), changes
+def _course(row: Sequence[Result], changes: dict[float, Interval]) -> Answer:
+    course = fid_course(changes, row[0])
+    return course.answer, course.note
 
 
-def _first_quarter(row: Sequence[Result]) -> tuple[Course, dict[float, Interval]]:
+def _first_quarter(row: Sequence[Result]) -> Answer:
     """Of few steps FID rises with each: a quarter of them costs 15 % of the way in Table 11."""
-    span = row[-1].value() - row[0].value()
-    if span <= 0:
-        raise Untestable("the small distilled network alone is not worse than the large one")
-    changes = rises(row, 0, 1)
-    first = {f: change for f, change in changes.items() if f <= FIRST_QUARTER}
-    return judge_course(first, LARGEST_SHARE * span, row[0].value(), row[0].point.images), changes
+    large, quarter, small = (
+        next(r.metrics["fid"] for r in row if r.point.fraction == f) for f in (0, QUARTER, 1)
+    )
+    span = small.minus(large)
+    if span.low <= 0:
+        return None, f"small minus large {text(span, '+')}: not told to be worse, so no way to it"
+    excess = interval(
+        _beyond(large.value, quarter.value, small.value),
+        list(map(_beyond, large.replicates, quarter.replicates, small.replicates)),
+    )
+    note = f"at {QUARTER:g} minus a third of the way {text(excess, '+')}"
+    return (True if excess.high < 0 else False if excess.low > 0 else None), note
+
+
+def _beyond(large: float, quarter: float, small: float) -> float:
+    """By how much a rise is more than the largest share of the way."""
+    return quarter - large - LARGEST_SHARE * (small - large)
 
 
 def c25(data: FigureData) -> Answer:
