@@ -27,7 +27,7 @@ def test_four_steps_do(images):
     run beside, a schedule that is not stitched, images of other captions.
     """
     stitched, metrics = images("emoji_lcm", "stitch.fraction=0.5")
-    assert metrics["steps_per_denoiser"] == {"small": 2, "large": 2}
+    assert [metrics["denoisers"][name]["steps"] for name in ("small", "large")] == [2, 2]
     few = "sampler.scheduler=LCMScheduler", "sampler.steps=4", "guidance.scale=0"
     teacher, _ = images("emoji_pipeline", *few, "stitch.fraction=0.5")
     many, _ = images("emoji_pipeline", "sampler.steps=20", "stitch.fraction=0")

@@ -69,6 +69,15 @@ def test_steps_of_the_mixes(scale):
         assert len(point.experiment.pair.denoisers) == max(2, sum(s > 0 for s in point.shares))
 
 
+def test_few_steps_are_counted():
+    """Catches: fractions of the time where a pair counts steps: of LCM's four the first two lie
+    within a quarter of the time.
+    """
+    points = [p for p in planned("table10") if p.steps == 4]
+    counts = [p.experiment.steps_per_denoiser["small"] for p in points]
+    assert counts == [0, 1, 2, 3, 4]
+
+
 def test_values_of_the_paper_stand_at_their_points():
     """Catches: a list of values in another order than the schedules."""
     at = {point.shares: point.expected for point in planned("fig6", "scale=full")}

@@ -91,7 +91,7 @@ def _samplers(settings: SweepSettings, base: dict[str, Any]) -> Iterator[dict[st
 def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedule]:
     """Kind, label, stitch section, fraction of the first denoiser, fractions of all."""
     for fractions in settings.simplex:
-        section = _carried(group_option("stitch", "fractions"), base) | {
+        section = carried(group_option("stitch", "fractions"), base) | {
             "fractions": list(fractions)
         }
         yield "fractions", "/".join(f"{f:g}" for f in fractions), section, fractions[0], fractions
@@ -102,7 +102,7 @@ def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedu
         yield kind, kind, base["stitch"], None, None
     for kind in settings.kinds:
         section = group_option("stitch", kind)
-        section = _carried(section, base)
+        section = carried(section, base)
         if "fraction" not in section:  # a single schedule, such as `decreasing`
             yield kind, kind, section, None, None
             continue
@@ -110,6 +110,6 @@ def _schedules(settings: SweepSettings, base: dict[str, Any]) -> Iterator[Schedu
             yield kind, f"fraction {fraction:g}", section | {"fraction": fraction}, fraction, None
 
 
-def _carried(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+def carried(section: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     """The section with the command line's options that all schedules have the same, if any."""
     return section | {k: base["stitch"][k] for k in CARRIED if k in section and k in base["stitch"]}

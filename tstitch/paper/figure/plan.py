@@ -16,7 +16,7 @@ from tstitch.paper.figure.own_pair import of_own_pair
 from tstitch.paper.figure.settings import Reproduction
 from tstitch.runtime.errors import UserError
 from tstitch.sampling.experiment import PairExperiment
-from tstitch.sweep.plan import PlannedPoint
+from tstitch.sweep.plan import PlannedPoint, carried
 
 NOT_SCORED = (
     "evaluation.reference=null: a figure compares quality; give evaluation.reference in overrides"
@@ -99,8 +99,8 @@ def plan_points(
             for number, ((variant, weights), kind, shares) in enumerate(schedules):
                 roles = curve.models if whole else _members(shares, curve.models)
                 given = _given(variant, weights, trial)
-                base = _base(curve, own, (steps, guidance), roles, shares, given)
-                experiment = base.with_stitch(_stitch(kind, roles, shares))
+                base, config = _base(curve, own, (steps, guidance), roles, shares, given)
+                experiment = base.with_stitch(carried(_stitch(kind, roles, shares), config))
                 method = experiment.protocol()
                 if scored and not experiment.evaluation.enabled:
                     raise UserError(NOT_SCORED)
@@ -132,8 +132,8 @@ def _base(
     roles: tuple[str, ...],
     shares: Shares,
     weights: dict[str, str],
-) -> Experiment:
-    """The run of the largest of some models, with the weights of a variant."""
+) -> tuple[Experiment, dict[str, Any]]:
+    """The run of the largest of some models, with the weights of a variant; its configuration."""
     steps, guidance = protocol
     used = {role for role, share in zip(ROLES, shares, strict=True) if share}
     sources = settings.weights | {role: w for role, w in weights.items() if role in used}
@@ -200,7 +200,8 @@ def configured_pair(name: str) -> PairSpec:
 
 
 @cache
-def _all_large(pair: str, overrides: tuple[str, ...]) -> Experiment:
-    """The run of a pair's largest model; checked once, whatever the schedules."""
+def _all_large(pair: str, overrides: tuple[str, ...]) -> tuple[Experiment, dict[str, Any]]:
+    """The run of a pair's largest model, checked once, whatever the schedules; all of its
+    configuration."""
     config = compose("sample", [f"pair={pair}", *overrides])
-    return parse_experiment(config, stitched=False)
+    return parse_experiment(config, stitched=False), config
