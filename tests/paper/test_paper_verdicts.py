@@ -482,6 +482,15 @@ def test_beside_the_accelerations_of_others():
         assert judge(alone, {one.figure.name: one}, {}).status == expected
 
 
+def test_shape_of_as_many_steps():
+    """Catches: the paper's curve of two steps drawn beside ours of four."""
+    figure = data("table10", lambda s: 2.0 + s.fraction)
+    shape = figure.figure.panels(figure)[-1]
+    ours, theirs = shape.lines
+    assert theirs.published and list(ours.x) == list(theirs.x) == [0, 0.25, 0.5, 0.75, 1]
+    assert theirs.y[1] == pytest.approx((18.32 - 17.05) / (25.50 - 17.05))
+
+
 def test_runs_in_a_row():
     """Catches: images that change from run to run; a stand-in whose verdict is SDXL's."""
     same, other = Repeat("a", 1.0, 8), Repeat("b", 1.0, 8)

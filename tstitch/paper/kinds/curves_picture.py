@@ -93,7 +93,7 @@ def _shape(every: list[list[Result]], published: Sequence[Curve]) -> Panel | Non
     """How far FID has come from all large to all small, beside the paper's curve."""
     lines = []
     for row in every:
-        curve = next((c for c in published if c.models == row[0].point.models), None)
+        curve = _nearest(row[0], published)
         ends = row[0].value(), row[-1].value()
         if curve is None or row[0].point.variant or ends[0] == ends[1] or len(row) < 5:
             continue
@@ -112,6 +112,13 @@ def _shape(every: list[list[Result]], published: Sequence[Curve]) -> Panel | Non
     return Panel(
         "shape, beside the paper's", FRACTION, "(FID(f) - FID(0)) / (FID(1) - FID(0))", lines
     )
+
+
+def _nearest(result: Result, published: Sequence[Curve]) -> Curve | None:
+    """The paper's curve of the same models, and of as many steps if there is one."""
+    same = [curve for curve in published if curve.models == result.point.models]
+    of_steps = [curve for curve in same if result.point.steps in curve.steps]
+    return next(iter([*of_steps, *same]), None)
 
 
 def mix_panels(results: Sequence[Result]) -> list[Panel]:
