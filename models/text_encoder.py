@@ -13,6 +13,7 @@ from torch import Tensor
 from models.download import DownloadError, one_line, sha256_of
 from models.folders import fetch_folder, find_file, folder_digest, naming, read_config
 from models.precision import float32_products
+from models.progress import without_bars
 
 BATCH = 16  # prompts at once
 TOKENS = 77  # of a text, where a config.json does not say
@@ -115,7 +116,8 @@ class ClipText:
         folder = self._fetch(name)
         options = {"local_files_only": True, "output_loading_info": True}
         try:
-            network, report = kind.from_pretrained(folder, **options)
+            with without_bars():
+                network, report = kind.from_pretrained(folder, **options)
         except Exception as error:  # damaged files raise nearly anything in transformers
             reason = f"the text encoder cannot be loaded ({one_line(error)})"
             raise ValueError(f"source={folder}: {reason}; get it again") from error

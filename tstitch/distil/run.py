@@ -46,7 +46,6 @@ def run_distillation(config: dict[str, Any]) -> None:
     settings = DistilSettings.parse(config["distil"])
     tracking = TrackingSettings.parse(config["tracking"])
     device = choose_device(settings.device, "distil.device")
-    _without_progress_bars()
     teacher = read_teacher(settings.teacher)
     plan = _plan(teacher, settings)
     data = None if settings.captions is not None else _data(config["data"])
@@ -64,13 +63,6 @@ def run_distillation(config: dict[str, Any]) -> None:
             _distil(settings, teacher, plan, (captions, data), device, folder, tracker)
     finally:
         lock.release()
-
-
-def _without_progress_bars() -> None:
-    """transformers would draw one for every network that it loads."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
 
 
 def _plan(teacher: Teacher, settings: DistilSettings) -> StudentPlan:
