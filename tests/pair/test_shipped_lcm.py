@@ -22,6 +22,7 @@ def images(tmp_path_factory, run_script):
     return made
 
 
+@pytest.mark.slow
 def test_four_steps_do(images):
     """Catches: the networks that are distilled shipped for the distilled ones, guidance that is
     run beside, a schedule that is not stitched, images of other captions.
