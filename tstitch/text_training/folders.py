@@ -65,13 +65,16 @@ def note(folder: Path, stage: str, steps: int, batch_size: int) -> None:
         ).write(folder / RECORD)
 
 
-def made_of_another(stage: Path, target: Path, teacher: str) -> bool:
-    """Whether a stage distilled another teacher than this: then its training is forgotten.
+def forget_another_teacher(stage: Path, target: Path, teacher: str) -> bool:
+    """Forgets the training of a stage that distilled another teacher than this.
 
     Args:
         stage: its folder.
         target: of what it saves.
         teacher: digest.
+
+    Returns:
+        Whether there was one.
     """
     place = stage / TEACHER
     with writing(stage, FIELD):

@@ -310,7 +310,7 @@ def _consistent(workshop: Workshop, name: str, settings: ConsistencySettings) ->
     data, cache = workshop.data, workshop.cache()
     folder = workshop.pair / folders.UNETS[TEACHERS[name]]
     target = workshop.pair / folders.UNETS[name]
-    if folders.made_of_another(workshop.folder / name, target, folder_digest(folder)):
+    if folders.forget_another_teacher(workshop.folder / name, target, folder_digest(folder)):
         log.info("%s: the network that it distils has changed; it begins anew", name)
     teacher = folders.load_network("UNet2DConditionModel", folder).to(workshop.device)
     network = folders.load_network("UNet2DConditionModel", folder).requires_grad_(True)

@@ -18,8 +18,8 @@ from tstitch.paper.report.answers import (
 
 BETTER_TO = 0.3  # the paper's Table 2: FID is below that of fraction 0 up to here
 EARLY = 0.5
-# Distilled networks, the paper's Tables 10 and 11: judged by four steps, the first of them.
 MIXED = 0.4  # fractions up to here are judged
+# Distilled networks, the paper's Tables 10 and 11: judged by four steps, the first of them.
 MOST_DISTILLED, JUDGED_STEPS, QUARTER = 8, 4, 0.25
 LARGEST_SHARE = 1 / 3  # of the way from all large to all small
 SAID = ("clip_score", "subject_retrieval", "style_retrieval")
