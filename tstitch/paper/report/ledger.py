@@ -87,13 +87,13 @@ def read_verdicts(report: str | None) -> dict[str, str]:
     if report is None:
         return {}
     try:
-        found = dict(VERDICT.findall(Path(report).expanduser().read_text(encoding="utf-8")))
+        rows = VERDICT.findall(Path(report).expanduser().read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise UserError(f"beside={report}: cannot be read ({reason}); check the path") from error
-    if not found:
+    if not rows:
         raise UserError(f"beside={report}: has no verdicts; give the .md of paper=ledger")
-    return found
+    return dict(reversed(rows))  # the first of each: further tables below may be of other models
 
 
 def _verdicts(outcome: Outcome) -> Table:
